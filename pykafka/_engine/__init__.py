@@ -1,0 +1,1 @@
+"""The only package that touches the operating system: sockets, threads and clocks live here and nowhere else."""

@@ -1,0 +1,18 @@
+"""The one source of monotonic time and of chance; machines are handed the values."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Callable
+
+#: Seconds that only ever go forward: deadlines, backoff, linger. A wall clock set back by an hour changes none of them.
+monotonic: Callable[[], float] = time.monotonic
+
+#: Floats in [0, 1) for jitter; nothing secret is ever drawn from it.
+chance: Callable[[], float] = random.Random().random  # noqa: S311
+
+
+def wall_ms() -> int:
+    """Return the wall clock in milliseconds since the epoch: record timestamps and nothing else."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,396 @@
+"""The I/O thread's half of a producer: collects queued rows, hands batches to the sender, resolves what was decided."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from .._machines.accumulator import Accumulator, Answer, Outcome, SendSettings
+from .._machines.batches import Batch, total_size
+from ..exceptions import KafkaException, OperationTimedOut, ProduceFailureError, ProducerStoppedException, error_for
+from ..protocol.messages import InitProducerIdRequest
+from ..records.message import DELIVERED, Origin, QueuedMessage
+from .loop import Timer
+from .waiting import Deadline, Result, Signal
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+log = logging.getLogger(__name__)
+
+#: Chooses partitions for rows in queue order: (rows, partition ids) -> [(partition id, its rows in order), ...]
+Assign = Callable[[list[QueuedMessage], Sequence[int]], list[tuple[int, list[QueuedMessage]]]]
+
+#: What a queued row costs beside its value and key: the object, its timestamp, its place in lists.
+ROW_BYTES = 200
+
+
+class QueueOrigin(Origin):
+    """The origin of rows whose partition is not chosen yet; leads back to the producer they were queued in."""
+
+    __slots__ = ("delivery",)
+
+    assigned = False
+
+    def __init__(self, topic: bytes, delivery: ProducerCore) -> None:
+        super().__init__(topic)
+        self.delivery = delivery
+
+    def settle(self, message: Any) -> None:
+        """Have the I/O thread choose partitions for everything queued, and wait for that."""
+        self.delivery.settle_partitions()
+
+
+class AssignedOrigin(Origin):
+    """The origin of queued rows of one partition; also leads back to the producer, for ``message.result()``."""
+
+    __slots__ = ("delivery",)
+
+    def __init__(self, origin: Origin, delivery: ProducerCore) -> None:
+        super().__init__(origin.topic, origin.partition_id, None, origin.compression_type, origin.protocol_version)
+        self.delivery = delivery
+
+
+class ProducerCore:
+    """Rows in, outcomes out. ``rows``, ``room`` and ``row_limit`` are shared with produce(); all else is the I/O thread's.
+
+    ``rows`` is appended to by user threads and cut from the front here; each of the two is one atomic list operation.
+    ``room`` (bytes) is counted down by produce() without a lock, so that two threads may lose a few bytes of count
+    between them; it is set exactly at every collection, so the error never adds up.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: SendSettings,
+        assign: Assign,
+        *,
+        linger_s: float,
+        max_queued_messages: int,
+        max_queued_bytes: int,
+        ack_timeout_ms: int,
+    ) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.accumulator = Accumulator(settings)
+        self.ack_timeout_ms = ack_timeout_ms
+        self.queue_origin = QueueOrigin(settings.topic.encode(), self)
+        self.rows: list[QueuedMessage] = []
+        self.room = max_queued_bytes
+        self.row_limit = max_queued_messages
+        self.idle = True
+        self.wants_callbacks = False
+        self.wants_reports = False
+        self.failed: Optional[Exception] = None
+        self._assign = assign
+        self._linger_s = linger_s
+        self._max_rows = max_queued_messages
+        self._max_bytes = max_queued_bytes
+        self._held_rows = 0
+        self._held_bytes = 0
+        self._origins: dict[int, AssignedOrigin] = {}
+        self._waiting: dict[QueuedMessage, Signal] = {}
+        self._flush_mark = 0
+        self._unresolved: dict[int, int] = {}
+        self._flushes: list[tuple[int, Result[None]]] = []
+        self._linger_timer: Optional[Timer] = None
+        self._wake_timer: Optional[Timer] = None
+        self._asking_id = False
+        self._closed = False
+        self._space = threading.Condition()
+        self._space_waiters = 0
+
+    # -- user threads -------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Tell the I/O thread that there are rows; called by produce() when the queue was idle."""
+        self.idle = False
+        self.engine.loop.call_soon(self._on_rows)
+
+    def hurry(self) -> None:
+        """Have what is queued sent at once: somebody waits for it."""
+        self.idle = False
+        self.engine.loop.call_soon(self.collect)
+
+    def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
+        """Return when ``message`` has an outcome; raise OperationTimedOut after ``timeout`` seconds."""
+        signal = self._waiting.setdefault(message, Signal())
+        if message.done:  # decided between the caller's look and ours
+            self._waiting.pop(message, None)
+            return
+        self.hurry()
+        if not signal.wait(Deadline(timeout)):
+            raise OperationTimedOut(
+                f"{self.settings.topic}: no outcome within {timeout} s; the message is still being sent", topic=self.settings.topic
+            )
+
+    def wait_for_room(self, size: int, deadline: Deadline) -> bool:
+        """Return True as soon as a row of ``size`` bytes may be queued, False when ``deadline`` passed first."""
+        self.hurry()
+        with self._space:
+            self._space_waiters += 1
+            try:
+                while not self._has_room(size) and not self._closed and self.failed is None:
+                    left = deadline.left()
+                    if left <= 0:
+                        return False
+                    self._space.wait(min(left, 0.5))
+            finally:
+                self._space_waiters -= 1
+        return True
+
+    def _has_room(self, size: int) -> bool:
+        if not self.rows and not self._held_rows:
+            return True  # a message larger than the whole bound goes alone
+        return len(self.rows) < self.row_limit and self.room >= size
+
+    def flush(self, deadline: Deadline) -> None:
+        """Return when everything queued before the call has an outcome.
+
+        :raises OperationTimedOut: naming how many messages were still undecided
+        """
+        result: Result[None] = Result()
+        self.engine.loop.call_soon(self._begin_flush, result)
+        try:
+            result.wait(deadline, f"flush of {self.settings.topic}")
+        except OperationTimedOut as error:
+            left = self.outstanding
+            raise OperationTimedOut(
+                f"flush of {self.settings.topic}: {left} messages were not acknowledged in time; they are still being sent",
+                topic=self.settings.topic,
+            ) from error
+
+    @property
+    def outstanding(self) -> int:
+        """Return how many messages have no outcome yet."""
+        return len(self.rows) + self._held_rows
+
+    def settle_partitions(self) -> None:
+        """Return when everything queued so far has its partition."""
+        if self.engine.loop.in_loop():
+            return
+        result: Result[None] = Result()
+        self.hurry()
+        self.engine.loop.call_soon(result.succeed, None)
+        result.wait(Deadline(5.0), f"choosing partitions of {self.settings.topic}")
+
+    def close(self, deadline: Deadline) -> int:
+        """Fail what is still queued and return how many messages that were; produce() must not be called any more."""
+        if self.engine.loop.stopped:
+            return self.outstanding
+        result: Result[int] = Result()
+        self.engine.loop.call_soon(self._close, result)
+        return result.wait(deadline, f"closing the producer of {self.settings.topic}")
+
+    # -- the I/O thread -----------------------------------------------------------------------------------------------
+
+    def _on_rows(self) -> None:
+        if self._linger_s <= 0 or self._flushes:
+            self.collect()
+        elif self._linger_timer is None:
+            self._linger_timer = self.engine.loop.call_at(self.engine.loop.now() + self._linger_s, self.collect)
+
+    def collect(self) -> None:
+        """Take the queued rows, choose their partitions and send what can be sent."""
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+        if self.rows and not self._closed:
+            self._take_rows()
+        # produce() looks at idle after its append, and we look at rows after setting it: one of the two sees the other
+        self.idle = True
+        if self.rows and not self._closed:
+            self.idle = False
+            self._on_rows()
+        self.update_room()
+        self.engine.sender.dispatch()
+
+    def _take_rows(self) -> None:
+        """Move queued rows into the accumulator, by partition."""
+        partitions = self.engine.partition_ids(self.settings.topic)
+        count = len(self.rows)
+        rows = self.rows[:count]
+        del self.rows[:count]
+        now = self.engine.loop.now()
+        mark = self._flush_mark
+        # counted before anything can fail, so that every row has exactly one outcome
+        self._held_rows += count
+        self._unresolved[mark] = self._unresolved.get(mark, 0) + count
+        try:
+            groups = self._assign(rows, partitions)
+        except Exception as error:  # a partitioner of the user's that was given to the I/O thread by mistake, or ours
+            log.exception("choosing partitions for %s failed", self.settings.topic)
+            self._held_bytes += total_size(rows) + ROW_BYTES * count
+            self.apply([Outcome(rows, -1, ProduceFailureError(f"no partition could be chosen: {error}"), mark)])
+            return
+        for partition_id, group in groups:
+            size = total_size(group)
+            self._held_bytes += size + ROW_BYTES * len(group)
+            origin = self._origin(partition_id)
+            for row in group:  # hot: per message
+                row._origin = origin
+            self.accumulator.append(partition_id, group, size, now, mark)
+
+    def _origin(self, partition_id: int) -> AssignedOrigin:
+        origin = self._origins.get(partition_id)
+        if origin is None:
+            origin = self._origins[partition_id] = AssignedOrigin(self.accumulator.origin(partition_id), self)
+        return origin
+
+    def update_room(self) -> None:
+        """Tell produce() exactly how much more may be queued, and wake who waits for that."""
+        self.row_limit = self._max_rows - self._held_rows
+        self.room = self._max_bytes - self._held_bytes
+        if self._space_waiters and (self.row_limit * 2 >= self._max_rows or not self._held_rows) and self.room > 0:
+            with self._space:
+                self._space.notify_all()
+
+    # -- outcomes -----------------------------------------------------------------------------------------------------
+
+    def on_answer(self, batch: Batch, answer: Answer) -> None:
+        """Act on the broker's answer to one batch."""
+        self.apply(self.accumulator.on_answer(batch, answer, self.engine.loop.now()))
+
+    def on_no_answer(self, batch: Batch, error: Exception, sent: bool) -> None:
+        """Act on a failed connection."""
+        self.apply(self.accumulator.on_no_answer(batch, error, sent, self.engine.loop.now()))
+
+    def on_sent_without_ack(self, batch: Batch) -> None:
+        """Count a batch sent with acks=0 as delivered."""
+        self.apply(self.accumulator.on_sent_without_ack(batch))
+
+    def apply(self, outcomes: list[Outcome]) -> None:
+        """Write outcomes into their rows and tell everybody who asked."""
+        for outcome in outcomes:
+            rows = outcome.rows
+            if outcome.error is not None:
+                for row in rows:
+                    row._outcome = outcome.error
+            elif outcome.base_offset >= 0:
+                offset = outcome.base_offset
+                for row in rows:  # hot: per message
+                    row.offset = offset
+                    offset += 1
+            else:
+                for row in rows:
+                    row._outcome = DELIVERED
+            self._held_rows -= len(rows)
+            self._held_bytes -= total_size(rows) + ROW_BYTES * len(rows)
+            self._unresolved[outcome.flush_mark] -= len(rows)
+            if self.wants_reports:
+                self._report(rows, outcome.error)
+            if self.wants_callbacks:
+                self.engine.callbacks.submit(_call_back, rows, outcome.error)
+            if self._waiting:
+                self._release(rows)
+        if outcomes:
+            self._end_flushes()
+            self.update_room()
+
+    @staticmethod
+    def _report(rows: list[QueuedMessage], error: Optional[Exception]) -> None:
+        for row in rows:
+            if row.delivery_report_q is not None:
+                row.delivery_report_q.put((row, error))
+
+    def _release(self, rows: list[QueuedMessage]) -> None:
+        waiting = self._waiting
+        # whichever is shorter is gone through: one waiter behind a full batch is the usual case
+        for row in rows if len(rows) < len(waiting) else list(waiting):
+            if row.done:
+                signal = waiting.pop(row, None)
+                if signal is not None:
+                    signal.set()
+
+    # -- flush and close ----------------------------------------------------------------------------------------------
+
+    def _begin_flush(self, result: Result[None]) -> None:
+        self.collect()
+        self._flushes.append((self._flush_mark, result))
+        self._flush_mark += 1
+        self._end_flushes()
+
+    def _end_flushes(self) -> None:
+        for mark in [mark for mark, count in self._unresolved.items() if not count]:
+            del self._unresolved[mark]
+        oldest = min(self._unresolved, default=self._flush_mark)
+        done = [entry for entry in self._flushes if entry[0] < oldest]
+        if done:
+            self._flushes = [entry for entry in self._flushes if entry[0] >= oldest]
+        for _mark, result in done:
+            result.succeed(None)
+
+    def _close(self, result: Result[int]) -> None:
+        if self.rows:
+            self._take_rows()
+        self._closed = True
+        self.engine.sender.remove(self)
+        stopped = ProducerStoppedException(f"the producer of {self.settings.topic} was stopped before the message was acknowledged")
+        left = self._held_rows
+        self.apply(self.accumulator.fail_all(stopped))
+        for timer in (self._linger_timer, self._wake_timer):
+            if timer is not None:
+                timer.cancel()
+        result.succeed(left)
+
+    # -- producer id and time -----------------------------------------------------------------------------------------
+
+    def before_dispatch(self) -> None:
+        """Ask for a producer id where one is missing, and let what is too old fail."""
+        if self.accumulator.needs_producer_id and not self._asking_id:
+            self._ask_producer_id()
+        self.apply(self.accumulator.expire(self.engine.loop.now()))
+
+    def after_dispatch(self) -> None:
+        """See to it that we wake up when a retry is due or something expires."""
+        wake_at = self.accumulator.wake_at(self.engine.loop.now())
+        timer = self._wake_timer
+        if timer is not None and timer.fn is not None:
+            if timer.when <= wake_at:
+                return  # it comes early, and then looks again
+            timer.cancel()
+        self._wake_timer = None
+        if wake_at != float("inf"):
+            self._wake_timer = self.engine.loop.call_at(wake_at, self.engine.sender.dispatch)
+
+    def _ask_producer_id(self) -> None:
+        self._asking_id = True
+        request = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=2147483647)
+        self.engine.ask_any(request, self._on_producer_id)
+
+    def _on_producer_id(self, reply: Any, error: Optional[Exception]) -> None:
+        if reply is not None and reply.error_code:
+            error = error_for(reply.error_code, api="InitProducerId", topic=self.settings.topic)
+        if error is None:
+            self._asking_id = False
+            self.accumulator.set_producer_id(reply.producer_id, reply.producer_epoch)
+            self.engine.sender.dispatch()
+        elif getattr(error, "retriable", True):
+            log.info("no producer id for %s yet, asking again: %s", self.settings.topic, error)
+            self.engine.loop.call_at(self.engine.loop.now() + self.settings.retry_backoff_s, self._ask_id_again)
+        else:
+            self._asking_id = False
+            self._fail(error)
+
+    def _ask_id_again(self) -> None:
+        self._asking_id = False
+        if not self._closed:
+            self.engine.sender.dispatch()
+
+    def _fail(self, error: Exception) -> None:
+        """Fail everything now and later: the producer can never send."""
+        self.failed = error
+        failure = error if isinstance(error, KafkaException) else ProduceFailureError(str(error))
+        self.apply(self.accumulator.fail_all(failure))
+
+
+def _call_back(rows: list[QueuedMessage], error: Optional[Exception]) -> None:
+    """Run the users' on_delivery callbacks of one batch, in order; one that raises is logged and the next one runs."""
+    for row in rows:
+        if row.on_delivery is not None:
+            try:
+                row.on_delivery(row, error)
+            except Exception:
+                log.exception("an on_delivery callback raised; the others go on")

@@ -1,0 +1,37 @@
+"""Host names to addresses without ever blocking the I/O thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any, Callable, Optional
+
+Address = tuple[int, tuple[Any, ...]]  # (address family, socket address)
+OnResolved = Callable[[list[Address], Optional[OSError]], None]
+
+
+def _lookup(host: str, port: int, flags: int = 0) -> list[Address]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    # the same address may be listed once per protocol: each is tried once, in the resolver's order
+    return list(dict.fromkeys((family, address) for family, _type, _proto, _name, address in found))
+
+
+def resolve(host: str, port: int, post: Callable[..., None], on_resolved: OnResolved) -> None:
+    """Give ``on_resolved(addresses, error)`` through ``post``; numeric addresses at once, names from a short-lived thread.
+
+    getaddrinfo can take half a minute when a name server is silent; it cannot be interrupted, so it gets a thread of its
+    own and the caller's deadline decides how long the answer is waited for.
+    """
+    try:
+        on_resolved(_lookup(host, port, socket.AI_NUMERICHOST), None)
+    except (socket.gaierror, UnicodeError):
+        threading.Thread(target=_resolve, args=(host, port, post, on_resolved), name="pykafka-dns", daemon=True).start()
+
+
+def _resolve(host: str, port: int, post: Callable[..., None], on_resolved: OnResolved) -> None:
+    try:
+        post(on_resolved, _lookup(host, port), None)
+    except OSError as error:
+        post(on_resolved, [], error)
+    except UnicodeError as error:
+        post(on_resolved, [], OSError(f"{host!r} is not a host name: {error}"))

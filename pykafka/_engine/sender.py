@@ -1,0 +1,186 @@
+"""Puts batches of all producers of a client into Produce requests: one stream per broker, at most five under way."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Optional
+
+from .._machines.accumulator import MAX_IN_FLIGHT, Answer
+from .._machines.batches import Batch
+from .._machines.metadata import ZERO_UUID
+from ..exceptions import UnsupportedVersion, error_for
+from ..protocol.messages import ProduceRequest
+from ..protocol.schema import Request, Response
+from .lane import Call, Lane
+
+if TYPE_CHECKING:
+    from .._machines.handshake import BrokerAbilities
+    from .engine import Engine
+    from .producing import ProducerCore
+
+log = logging.getLogger(__name__)
+
+#: The first Produce version that carries zstd, and the last that needs no topic ids.
+ZSTD_VERSION = 7
+LAST_NAMED_VERSION = 12
+ZSTD = 4
+
+Item = tuple["ProducerCore", Batch]
+
+
+class Sender:
+    """Decides what is sent to which broker next. Batches of several producers share a request when their acks agree."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._cores: list[ProducerCore] = []
+        self._dispatching = False
+        self._again = False
+
+    def add(self, core: ProducerCore) -> None:
+        """Send for ``core`` from now on."""
+        self._cores.append(core)
+
+    def remove(self, core: ProducerCore) -> None:
+        """Send nothing more for ``core``."""
+        if core in self._cores:
+            self._cores.remove(core)
+
+    def dispatch(self) -> None:
+        """Send everything that can be sent now."""
+        self._again = True
+        if self._dispatching:
+            return  # an outcome applied below led here: the loop goes round once more
+        self._dispatching = True
+        try:
+            while self._again:
+                self._again = False
+                self._dispatch()
+        finally:
+            self._dispatching = False
+
+    def _dispatch(self) -> None:
+        for core in list(self._cores):
+            core.before_dispatch()
+        for lane, wanted in self._by_lane().items():
+            while wanted and lane.outstanding < MAX_IN_FLIGHT and not lane.congested:
+                items = self._fill_request(wanted)
+                if not items:
+                    break
+                self._send(lane, items)
+        # whose turn was first is last next time
+        self._cores = self._cores[1:] + self._cores[:1]
+        for core in list(self._cores):
+            core.after_dispatch()
+
+    def _by_lane(self) -> dict[Lane, list[tuple[ProducerCore, int]]]:
+        """Return, per broker connection, the (producer, partition) pairs that have something to send."""
+        now = self._engine.loop.now()
+        lanes: dict[Lane, list[tuple[ProducerCore, int]]] = {}
+        for core in self._cores:
+            for partition_id in core.accumulator.sendable(now):
+                broker = self._engine.view.leader(core.settings.topic, partition_id)
+                if broker is None:
+                    self._engine.refresh_soon()
+                    continue
+                lanes.setdefault(self._engine.lane(broker.host, broker.port, "data"), []).append((core, partition_id))
+        return lanes
+
+    def _fill_request(self, wanted: list[tuple[ProducerCore, int]]) -> list[Item]:
+        """Return the batches of one request, taking them off ``wanted`` where nothing more is to be had."""
+        first = wanted[0][0]
+        budget = first.settings.max_batch_bytes
+        terms = (first.settings.acks, first.ack_timeout_ms)
+        now = self._engine.loop.now()
+        items: list[Item] = []
+        for entry in list(wanted):
+            core, partition_id = entry
+            if (core.settings.acks, core.ack_timeout_ms) != terms:
+                continue
+            # the first batch may be of any size: one that must be sent again cannot be cut
+            batch = core.accumulator.next_batch(partition_id, budget if items else max(budget, 2**31))
+            if batch is None:
+                break
+            items.append((core, batch))
+            budget -= len(batch.data)
+            wanted.remove(entry)
+            if core.accumulator.has_more(partition_id, now):
+                wanted.append(entry)
+            if budget < first.settings.max_batch_bytes // 8:
+                break
+        return items
+
+    def _send(self, lane: Lane, items: list[Item]) -> None:
+        now = self._engine.loop.now()
+        core = items[0][0]
+        acks = core.settings.acks
+        born_at = min(batch.born_at for _core, batch in items)
+        delivery_left_s = born_at + core.settings.delivery_timeout_s - now
+        deadline = now + min(self._engine.request_timeout_s, max(0.5, delivery_left_s))
+
+        def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
+            return self._request(abilities, items)
+
+        def on_done(reply: Optional[Response], error: Optional[Exception], call: Call) -> None:
+            self._on_done(items, reply, error, call)
+
+        lane.request(Call(build, on_done, deadline, expects_reply=acks != 0))
+
+    def _request(self, abilities: BrokerAbilities, items: list[Item]) -> tuple[Request, Optional[int]]:
+        core = items[0][0]
+        newest = abilities.versions.get(ProduceRequest.KEY, (0, 0))[1]
+        if newest < ZSTD_VERSION and any(one.settings.codec == ZSTD for one, _batch in items):
+            raise UnsupportedVersion(f"this broker is too old for zstd (Produce v{newest}, needs v{ZSTD_VERSION}): choose another codec")
+        topics: dict[str, ProduceRequest.TopicProduceData] = {}
+        has_ids = True
+        for one, batch in items:
+            name = one.settings.topic
+            if name not in topics:
+                topic_id = self._engine.topic_id(name)
+                has_ids = has_ids and topic_id != ZERO_UUID
+                topics[name] = ProduceRequest.TopicProduceData(name=name, topic_id=topic_id, partition_data=[])
+            topics[name].partition_data.append(ProduceRequest.PartitionProduceData(index=batch.partition_id, records=batch.data))
+        request = ProduceRequest(
+            transactional_id=None,
+            acks=core.settings.acks,
+            timeout_ms=core.ack_timeout_ms,
+            topic_data=list(topics.values()),
+        )
+        return request, None if has_ids else LAST_NAMED_VERSION
+
+    def _on_done(self, items: list[Item], reply: Any, error: Optional[Exception], call: Call) -> None:
+        if error is not None:
+            self._engine.refresh_soon()
+            for core, batch in items:
+                core.on_no_answer(batch, error, call.sent)
+        elif reply is None:
+            for core, batch in items:
+                core.on_sent_without_ack(batch)
+        else:
+            self._on_reply(items, reply)
+        self._collect_waiting(items)
+        self.dispatch()
+
+    def _on_reply(self, items: list[Item], reply: Any) -> None:
+        answers: dict[tuple[Any, int], Any] = {}
+        for topic in reply.responses:
+            for part in topic.partition_responses:
+                answers[(topic.topic_id if topic.topic_id != ZERO_UUID else topic.name, part.index)] = part
+        stale = False
+        for core, batch in items:
+            name = core.settings.topic
+            part = answers.get((self._engine.topic_id(name), batch.partition_id)) or answers.get((name, batch.partition_id))
+            if part is None:
+                core.on_no_answer(batch, error_for(-1, api="Produce", topic=name, partition=batch.partition_id), True)
+                continue
+            stale = stale or bool(part.error_code and error_for(part.error_code).refresh)
+            core.on_answer(batch, Answer(part.error_code, part.base_offset, part.error_message))
+        if stale:
+            self._engine.refresh_soon()
+
+    @staticmethod
+    def _collect_waiting(items: list[Item]) -> None:
+        # the connection has room again: rows that linger meanwhile may as well go now, in one large batch
+        for core in {id(core): core for core, _batch in items}.values():
+            if core.rows and core.accumulator_is_drained:
+                core.collect()

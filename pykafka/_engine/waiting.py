@@ -1,0 +1,107 @@
+"""Bounded, interruptible waiting: a deadline made once at the API's edge, and a one-shot result to wait for."""
+
+from __future__ import annotations
+
+import threading
+from typing import Generic, Optional, TypeVar
+
+from ..exceptions import OperationTimedOut
+from .clock import monotonic
+
+T = TypeVar("T")
+
+#: A waiting thread wakes this often (seconds) so that Ctrl-C is seen on every platform.
+SLICE_S = 0.5
+
+
+class Deadline:
+    """A point in monotonic time; ``None`` seconds means never. It is made once and passed down, never started again."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, seconds: Optional[float]) -> None:
+        self.at = float("inf") if seconds is None else monotonic() + seconds
+
+    def left(self) -> float:
+        """Return the seconds left, never below zero (``inf`` for a deadline that never comes)."""
+        return max(0.0, self.at - monotonic())
+
+    @property
+    def passed(self) -> bool:
+        """Return whether the time is up."""
+        return monotonic() >= self.at
+
+    def within(self, seconds: float) -> Deadline:
+        """Return the earlier of this deadline and one ``seconds`` from now."""
+        nearer = Deadline(seconds)
+        return self if self.at <= nearer.at else nearer
+
+
+class Signal:
+    """A latch another thread can wait for: once set it stays set.
+
+    A bare lock instead of ``threading.Event``: a third of the cost, which every waited-for message pays.
+    """
+
+    __slots__ = ("_lock", "_set")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._set = False
+
+    def set(self) -> None:
+        """Let every waiter go, now and later. Only the first call counts; one thread sets."""
+        if not self._set:
+            self._set = True
+            self._lock.release()
+
+    def is_set(self) -> bool:
+        """Return whether it was set."""
+        return self._set
+
+    def wait(self, deadline: Deadline) -> bool:
+        """Return True once set, False when ``deadline`` passed first; Ctrl-C interrupts within half a second."""
+        while not self._set:
+            left = deadline.left()
+            if left <= 0.0:
+                return self._set
+            if self._lock.acquire(timeout=min(left, SLICE_S)):
+                self._lock.release()
+        return True
+
+
+class Result(Generic[T]):
+    """The answer to one question put to the I/O thread: a value or an error, exactly once."""
+
+    __slots__ = ("_error", "_signal", "_value")
+
+    def __init__(self) -> None:
+        self._signal = Signal()
+        self._value: Optional[T] = None
+        self._error: Optional[BaseException] = None
+
+    def succeed(self, value: T) -> None:
+        """Give the value; later calls change nothing, since the first outcome is the one somebody may have seen."""
+        if not self._signal.is_set():
+            self._value = value
+            self._signal.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Give the error that the waiter is to see."""
+        if not self._signal.is_set():
+            self._error = error
+            self._signal.set()
+
+    @property
+    def done(self) -> bool:
+        """Return whether there is an outcome."""
+        return self._signal.is_set()
+
+    def wait(self, deadline: Deadline, what: str) -> T:
+        """Return the value, raise the error, or raise OperationTimedOut naming ``what`` was waited for."""
+        if not self._signal.wait(deadline):
+            raise OperationTimedOut(f"{what}: no answer in time; the broker may be slow, paused or out of reach")
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]  # succeed() stored a T

@@ -1,0 +1,348 @@
+"""What waits to be sent, what is in flight and what must be sent again, for one producer; pure.
+
+The engine collects rows into it, asks it for batches, tells it what became of them and applies the outcomes it returns.
+Order within a partition: a batch that must be sent again waits until everything of its partition that is in flight has
+come back, then all of it goes out again in sequence order; nothing new is sealed before that is done.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple, Optional
+
+from ..exceptions import DeliveryTimeout, KafkaException, error_for
+from ..records.encode import restamp
+from ..records.message import Origin, QueuedMessage
+from .batches import BATCH_OVERHEAD, Batch, Chunk, take_rows
+from .idempotence import PartitionSequence, Verdict, judge
+
+#: A broker remembers this many batches per producer and partition; with more in flight it could not tell a duplicate.
+MAX_IN_FLIGHT = 5
+
+#: Errors after which the batch may be in the log: REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND.
+MAYBE_WRITTEN = frozenset({7, 20})
+
+
+class Outcome(NamedTuple):
+    """What became of some rows: ``error`` is None when they are in the log, from ``base_offset`` on (-1: not told)."""
+
+    rows: list[QueuedMessage]
+    base_offset: int
+    error: Optional[Exception]
+    flush_mark: int
+
+
+class SendSettings(NamedTuple):
+    """How a producer sends; times in seconds."""
+
+    topic: str
+    codec: int
+    acks: int
+    max_batch_bytes: int
+    delivery_timeout_s: float
+    retry_backoff_s: float
+    max_retries: Optional[int]
+
+    @property
+    def idempotent(self) -> bool:
+        """Return whether batches carry sequence numbers, so that a retry can never write twice."""
+        return self.acks == -1
+
+    @property
+    def max_in_flight(self) -> int:
+        """Return how many batches of one partition may be under way: without sequence numbers only one keeps order."""
+        return MAX_IN_FLIGHT if self.idempotent or self.acks == 0 else 1
+
+
+class Answer(NamedTuple):
+    """What the broker said of one batch."""
+
+    code: int
+    base_offset: int = -1
+    detail: Optional[str] = None
+
+
+class PartitionQueue:
+    """One partition: rows to seal, batches in flight and batches to send again, each oldest first."""
+
+    __slots__ = ("chunks", "in_flight", "must_renumber", "not_before", "origin", "resend", "sequence")
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.chunks: deque[Chunk] = deque()
+        self.in_flight: deque[Batch] = deque()
+        self.resend: deque[Batch] = deque()
+        self.sequence: Optional[PartitionSequence] = None
+        self.not_before = 0.0
+        self.must_renumber = False
+
+    @property
+    def empty(self) -> bool:
+        """Return whether nothing of this partition is without an outcome."""
+        return not (self.chunks or self.in_flight or self.resend)
+
+    def wants_to_send(self, now: float, max_in_flight: int) -> bool:
+        """Return whether a batch may leave now."""
+        if now < self.not_before or len(self.in_flight) >= max_in_flight or self.must_renumber:
+            return False
+        if self.resend:
+            # in sequence order or not at all: what is in flight must come before what is sent again
+            return not self.in_flight or _before(self.in_flight[-1], self.resend[0])
+        return bool(self.chunks)
+
+    def is_oldest(self, batch: Batch) -> bool:
+        """Return whether no batch before ``batch`` is still without an outcome."""
+        if self.in_flight and self.in_flight[0] is not batch:
+            return False
+        return not self.resend or _before(batch, self.resend[0])
+
+
+def _before(one: Batch, other: Batch) -> bool:
+    # sequences wrap after 2**31: the shorter way round decides, as in RFC 1982
+    return (other.base_sequence - one.base_sequence) % 2**31 < 2**30
+
+
+class Accumulator:
+    """All partitions of one producer."""
+
+    def __init__(self, settings: SendSettings) -> None:
+        self.settings = settings
+        self.producer_id = -1
+        self._first_epoch = -1
+        self._queues: dict[int, PartitionQueue] = {}
+        self._active: dict[int, PartitionQueue] = {}
+
+    # -- in -----------------------------------------------------------------------------------------------------------
+
+    def origin(self, partition_id: int) -> Origin:
+        """Return the origin that all messages of ``partition_id`` share."""
+        return self._queue(partition_id).origin
+
+    def _queue(self, partition_id: int) -> PartitionQueue:
+        queue = self._queues.get(partition_id)
+        if queue is None:
+            origin = Origin(self.settings.topic.encode(), partition_id, None, self.settings.codec, 2)
+            queue = self._queues[partition_id] = PartitionQueue(origin)
+        return queue
+
+    def append(self, partition_id: int, rows: list[QueuedMessage], size: int, now: float, flush_mark: int) -> None:
+        """Add rows whose encoded size is at most ``size`` bytes."""
+        queue = self._queue(partition_id)
+        queue.chunks.append(Chunk(rows, size, now, flush_mark))
+        self._active[partition_id] = queue
+
+    def set_producer_id(self, producer_id: int, epoch: int) -> None:
+        """Number batches under a new producer id from now on, also those that wait to be sent again."""
+        self.producer_id = producer_id
+        self._first_epoch = epoch
+        for queue in self._queues.values():
+            queue.sequence = PartitionSequence(epoch)
+            self._renumber_waiting(queue)
+
+    # -- out ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> Iterable[int]:
+        """Return the partitions with anything that has no outcome."""
+        return self._active.keys()
+
+    @property
+    def needs_producer_id(self) -> bool:
+        """Return whether nothing can be sent before InitProducerId was answered."""
+        return self.settings.idempotent and self.producer_id < 0 and bool(self._active)
+
+    def sendable(self, now: float) -> list[int]:
+        """Return the partitions that have a batch to send now."""
+        if self.needs_producer_id:
+            return []
+        limit = self.settings.max_in_flight
+        return [pid for pid, queue in self._active.items() if queue.wants_to_send(now, limit)]
+
+    def next_batch(self, partition_id: int, limit: int) -> Optional[Batch]:
+        """Return the next batch of a sendable partition, at most about ``limit`` bytes, and count it as in flight.
+
+        None when a batch to be sent again is larger than ``limit``; a fresh one is cut to fit, down to one message.
+        """
+        queue = self._queues[partition_id]
+        if queue.resend:
+            if len(queue.resend[0].data) > limit:
+                return None
+            batch = queue.resend.popleft()
+        else:
+            sealed = self._seal(queue, min(limit, self.settings.max_batch_bytes) - BATCH_OVERHEAD)
+            if sealed is None:
+                return None
+            batch = sealed
+        batch.attempts += 1
+        queue.in_flight.append(batch)
+        # the partition goes to the end of the round, so that every one has its turn
+        self._active[partition_id] = self._active.pop(partition_id)
+        return batch
+
+    def _seal(self, queue: PartitionQueue, limit: int) -> Optional[Batch]:
+        chunk = take_rows(queue.chunks, limit)
+        if chunk is None:
+            return None
+        batch = Batch(queue.origin, chunk.rows, chunk.born_at, chunk.flush_mark)
+        self._number(queue, batch)
+        batch.encode(self.settings.codec, self.producer_id)
+        return batch
+
+    def _number(self, queue: PartitionQueue, batch: Batch) -> None:
+        if not self.settings.idempotent:
+            return
+        if queue.sequence is None:
+            queue.sequence = PartitionSequence(self._first_epoch)
+        batch.producer_epoch = queue.sequence.epoch
+        batch.base_sequence = queue.sequence.take(len(batch.rows))
+
+    # -- outcomes -----------------------------------------------------------------------------------------------------
+
+    def on_answer(self, batch: Batch, answer: Answer, now: float) -> list[Outcome]:
+        """Return what is decided by the broker's answer to ``batch``; the rest is sent again."""
+        queue = self._queues[batch.partition_id]
+        error = error_for(answer.code, topic=self.settings.topic, partition=batch.partition_id, api="Produce", detail=answer.detail)
+        oldest = queue.is_oldest(batch)
+        queue.in_flight.remove(batch)
+        batch.maybe_written = batch.maybe_written or answer.code in MAYBE_WRITTEN
+        verdict = judge(
+            answer.code,
+            retriable=bool(error.retriable),
+            oldest=oldest,
+            idempotent=self.settings.idempotent,
+            count=len(batch.rows),
+        )
+        return self._carry_out(queue, batch, verdict, answer.base_offset, error, now)
+
+    def on_no_answer(self, batch: Batch, error: Exception, sent: bool, now: float) -> list[Outcome]:
+        """Return what is decided when the connection failed; ``sent`` tells whether the broker may have the batch."""
+        queue = self._queues[batch.partition_id]
+        queue.in_flight.remove(batch)
+        batch.maybe_written = batch.maybe_written or sent
+        return self._carry_out(queue, batch, Verdict.RETRY, -1, error, now)
+
+    def on_sent_without_ack(self, batch: Batch) -> list[Outcome]:
+        """Return the outcome of a batch sent with acks=0: whatever becomes of it, nobody will tell."""
+        queue = self._queues[batch.partition_id]
+        queue.in_flight.remove(batch)
+        return self._carry_out(queue, batch, Verdict.DELIVERED_BEFORE, -1, None, 0.0)
+
+    def _carry_out(
+        self, queue: PartitionQueue, batch: Batch, verdict: Verdict, base_offset: int, error: Optional[Exception], now: float
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        if verdict is Verdict.RETRY and not self._may_retry(batch):
+            verdict = Verdict.FAIL
+        if verdict in (Verdict.DELIVERED, Verdict.DELIVERED_BEFORE):
+            known = base_offset if verdict is Verdict.DELIVERED else -1
+            outcomes.append(Outcome(batch.rows, known, None, batch.flush_mark))
+        elif verdict in (Verdict.FAIL, Verdict.FAIL_AND_RENUMBER):
+            queue.must_renumber |= verdict is Verdict.FAIL_AND_RENUMBER
+            outcomes.append(Outcome(batch.rows, -1, error, batch.flush_mark))
+        elif verdict is Verdict.SPLIT:
+            self._put_back(queue, *self._halves(batch))
+        else:
+            queue.must_renumber |= verdict is Verdict.RENUMBER
+            queue.not_before = now + self.settings.retry_backoff_s
+            self._put_back(queue, batch)
+        self._settle(queue)
+        return outcomes
+
+    def _may_retry(self, batch: Batch) -> bool:
+        most = self.settings.max_retries
+        return most is None or batch.attempts <= most
+
+    @staticmethod
+    def _put_back(queue: PartitionQueue, *batches: Batch) -> None:
+        # answers may come in any order from several connections: what is sent again must be in sequence order
+        later = deque(batch for batch in queue.resend if not _before(batch, batches[0]))
+        earlier = [batch for batch in queue.resend if _before(batch, batches[0])]
+        queue.resend = deque([*earlier, *batches, *later])
+
+    def _halves(self, batch: Batch) -> tuple[Batch, Batch]:
+        middle = len(batch.rows) // 2
+        halves = []
+        for rows, shift in ((batch.rows[:middle], 0), (batch.rows[middle:], middle)):
+            half = Batch(batch.origin, rows, batch.born_at, batch.flush_mark)
+            half.attempts = batch.attempts
+            half.producer_epoch = batch.producer_epoch
+            if batch.base_sequence >= 0:
+                half.base_sequence = (batch.base_sequence + shift) % 2**31
+            half.encode(self.settings.codec, self.producer_id)
+            halves.append(half)
+        return halves[0], halves[1]
+
+    def _settle(self, queue: PartitionQueue) -> None:
+        if queue.must_renumber and not queue.in_flight:
+            self._raise_epoch(queue)
+        if queue.empty:
+            self._active.pop(queue.origin.partition_id, None)
+
+    def _raise_epoch(self, queue: PartitionQueue) -> None:
+        queue.must_renumber = False
+        if queue.sequence is None:
+            return
+        if queue.sequence.raise_epoch():
+            self._renumber_waiting(queue)
+        else:
+            self.producer_id = -1  # the engine asks for a new one; set_producer_id renumbers everything
+
+    def _renumber_waiting(self, queue: PartitionQueue) -> None:
+        for batch in queue.resend:
+            self._number(queue, batch)
+            restamp(batch.data, self.producer_id, batch.producer_epoch, batch.base_sequence)
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def expire(self, now: float) -> list[Outcome]:
+        """Return the outcomes of everything that waits to be sent and is older than the delivery timeout."""
+        born_before = now - self.settings.delivery_timeout_s
+        outcomes: list[Outcome] = []
+        for queue in list(self._active.values()):
+            while queue.resend and queue.resend[0].born_at <= born_before:
+                batch = queue.resend.popleft()
+                if not batch.maybe_written:
+                    queue.must_renumber |= self.settings.idempotent
+                outcomes.append(Outcome(batch.rows, -1, self._too_late(batch.maybe_written, queue), batch.flush_mark))
+            while queue.chunks and queue.chunks[0].born_at <= born_before:
+                chunk = queue.chunks.popleft()
+                outcomes.append(Outcome(chunk.rows, -1, self._too_late(False, queue), chunk.flush_mark))
+            self._settle(queue)
+        return outcomes
+
+    def _too_late(self, maybe_written: bool, queue: PartitionQueue) -> DeliveryTimeout:
+        fate = "it may have been written all the same" if maybe_written else "it was not written"
+        return DeliveryTimeout(
+            f"not acknowledged within delivery_timeout_ms={self.settings.delivery_timeout_s * 1000:.0f}: {fate};"
+            " check that the partition has a leader and that it can be reached",
+            topic=self.settings.topic,
+            partition=queue.origin.partition_id,
+            possibly_written=maybe_written,
+        )
+
+    def fail_all(self, error: KafkaException) -> list[Outcome]:
+        """Return outcomes that fail everything not in flight: the producer cannot go on, or is being closed."""
+        outcomes: list[Outcome] = []
+        for queue in list(self._active.values()):
+            for batch in queue.resend:
+                outcomes.append(Outcome(batch.rows, -1, error, batch.flush_mark))
+            outcomes.extend(Outcome(chunk.rows, -1, error, chunk.flush_mark) for chunk in queue.chunks)
+            queue.must_renumber |= bool(queue.resend) and self.settings.idempotent
+            queue.resend.clear()
+            queue.chunks.clear()
+            self._settle(queue)
+        return outcomes
+
+    def wake_at(self, now: float) -> float:
+        """Return when something here needs attention without any answer: a retry is due, or something expires."""
+        wake = float("inf")
+        timeout_s = self.settings.delivery_timeout_s
+        for queue in self._active.values():
+            if (queue.resend or queue.chunks) and queue.not_before > now:
+                wake = min(wake, queue.not_before)
+            if queue.resend:
+                wake = min(wake, queue.resend[0].born_at + timeout_s)
+            if queue.chunks:
+                wake = min(wake, queue.chunks[0].born_at + timeout_s)
+        return wake

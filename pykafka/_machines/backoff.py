@@ -1,0 +1,37 @@
+"""How long to wait before the next try: exponential, capped, with jitter."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+
+class Backoff:
+    """Delays in seconds: ``initial_s``, doubling up to ``max_s``, each moved by up to ``jitter`` of itself.
+
+    :param rng: returns a float in [0, 1); passed in so that a test decides what chance brings
+    """
+
+    __slots__ = ("_attempts", "_initial_s", "_jitter", "_max_s", "_rng")
+
+    def __init__(self, initial_s: float, max_s: float, rng: Callable[[], float], jitter: float = 0.2) -> None:
+        self._initial_s = initial_s
+        self._max_s = max(initial_s, max_s)
+        self._rng = rng
+        self._jitter = jitter
+        self._attempts = 0
+
+    @property
+    def attempts(self) -> int:
+        """Return how many delays were handed out since the last success."""
+        return self._attempts
+
+    def next_delay(self) -> float:
+        """Return the seconds to wait before the next try, and remember that it was needed."""
+        # 2 ** 30 times any sensible first delay is past any cap: the bound keeps the power small for ever
+        plain = min(self._max_s, self._initial_s * 2.0 ** min(self._attempts, 30))
+        self._attempts += 1
+        return plain * (1.0 - self._jitter + 2.0 * self._jitter * self._rng())
+
+    def reset(self) -> None:
+        """Start again from the first delay: the last try worked."""
+        self._attempts = 0

@@ -1,0 +1,176 @@
+"""What the cluster looks like, and when to ask again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Optional
+
+from ..protocol.messages import MetadataResponse
+
+#: Metadata of a partition without a leader.
+NO_LEADER = -1
+ZERO_UUID = bytes(16)
+
+
+class BrokerInfo(NamedTuple):
+    """Where one broker listens."""
+
+    id: int
+    host: str
+    port: int
+    rack: Optional[str]
+
+
+class PartitionInfo(NamedTuple):
+    """One partition as last seen; ``leader`` is -1 when it has none."""
+
+    id: int
+    leader: int
+    leader_epoch: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    error_code: int
+
+
+class TopicInfo(NamedTuple):
+    """One topic as last seen. ``topic_id`` is 16 zero bytes where the broker knows no ids (before 2.8)."""
+
+    name: str
+    topic_id: bytes
+    is_internal: bool
+    error_code: int
+    partitions: Mapping[int, PartitionInfo]
+
+
+class ClusterView(NamedTuple):
+    """An immutable picture of the cluster; a new one replaces it, so readers need no lock."""
+
+    cluster_id: Optional[str]
+    controller_id: int
+    brokers: Mapping[int, BrokerInfo]
+    topics: Mapping[str, TopicInfo]
+
+    def leader(self, topic: str, partition: int) -> Optional[BrokerInfo]:
+        """Return the broker that leads the partition, or None when unknown."""
+        found = self.topics.get(topic)
+        if found is None or partition not in found.partitions:
+            return None
+        return self.brokers.get(found.partitions[partition].leader)
+
+
+EMPTY_VIEW = ClusterView(None, -1, {}, {})
+
+
+def _usable_brokers(reply: MetadataResponse) -> dict[int, BrokerInfo]:
+    # a broker we could never connect to is ignored rather than trusted: host and port come from the network
+    return {
+        row.node_id: BrokerInfo(row.node_id, row.host, row.port, row.rack)
+        for row in reply.brokers
+        if row.node_id >= 0 and row.host and row.host.isprintable() and 0 < row.port < 65536
+    }
+
+
+def _newer(known: Optional[TopicInfo], topic_id: bytes, fresh: PartitionInfo) -> PartitionInfo:
+    """Return the known partition when the fresh one has an older leader epoch of the same topic, else the fresh one."""
+    if known is None or known.topic_id != topic_id:
+        return fresh
+    old = known.partitions.get(fresh.id)
+    return old if old is not None and 0 <= fresh.leader_epoch < old.leader_epoch else fresh
+
+
+def _topic(known: Optional[TopicInfo], row: MetadataResponse.MetadataResponseTopic) -> TopicInfo:
+    partitions = {
+        part.partition_index: _newer(
+            known,
+            row.topic_id,
+            PartitionInfo(
+                part.partition_index,
+                part.leader_id,
+                part.leader_epoch,
+                tuple(part.replica_nodes),
+                tuple(part.isr_nodes),
+                part.error_code,
+            ),
+        )
+        for part in row.partitions
+    }
+    return TopicInfo(row.name or "", row.topic_id, row.is_internal, row.error_code, dict(sorted(partitions.items())))
+
+
+def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Iterable[str]]) -> ClusterView:
+    """Return ``view`` brought up to date by an answer about the topics ``asked`` (None: about all of them).
+
+    A topic that was asked for and is in error keeps its last known partitions: a restarting broker may say "unknown
+    topic" for a moment, and forgetting the partitions would send idle what is merely late.
+    """
+    brokers = _usable_brokers(reply)
+    answered = {row.name: row for row in reply.topics if row.name}
+    topics = dict(view.topics)
+    if asked is None:
+        topics = {name: info for name, info in topics.items() if name in answered}
+    for name, row in answered.items():
+        known = topics.get(name)
+        fresh = _topic(known, row)
+        if row.error_code and not row.partitions and known is not None:
+            fresh = known._replace(error_code=row.error_code)
+        topics[name] = fresh
+    return ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers or view.brokers, topics)
+
+
+class MetadataRefresh:
+    """Decides when metadata is asked for again and about which topics: on age, on error, on a topic not yet known."""
+
+    def __init__(self, max_age_s: float, retry_s: float) -> None:
+        self._max_age_s = max_age_s
+        self._retry_s = retry_s
+        self._uses: dict[str, int] = {}
+        self._fresh_at = float("-inf")
+        self._due_at = float("inf")
+        self._asking = False
+
+    @property
+    def topics(self) -> list[str]:
+        """Return the topics in use, which is what a background refresh asks for."""
+        return sorted(self._uses)
+
+    def use(self, topic: str) -> None:
+        """Keep ``topic`` fresh from now on; call :meth:`release` as often."""
+        self._uses[topic] = self._uses.get(topic, 0) + 1
+
+    def release(self, topic: str) -> None:
+        """Undo one :meth:`use`."""
+        count = self._uses.get(topic, 0)
+        if count <= 1:
+            self._uses.pop(topic, None)
+        else:
+            self._uses[topic] = count - 1
+
+    def mark_stale(self, now: float) -> None:
+        """Ask as soon as allowed: something we did on the last picture failed."""
+        # not more often than retry_s, however many partitions fail at once
+        self._due_at = min(self._due_at, max(now, self._fresh_at + self._retry_s))
+
+    def poll(self, now: float) -> bool:
+        """Return True when a refresh must be sent now; the caller then calls on_reply or on_failure."""
+        if self._asking or now < self.wake_at():
+            return False
+        self._asking = True
+        self._due_at = float("inf")
+        return True
+
+    def wake_at(self) -> float:
+        """Return when :meth:`poll` has something to do next (monotonic seconds)."""
+        if self._asking:
+            return float("inf")
+        by_age = self._fresh_at + self._max_age_s if self._uses else float("inf")
+        return min(self._due_at, by_age)
+
+    def on_reply(self, now: float) -> None:
+        """Note that the picture is fresh."""
+        self._asking = False
+        self._fresh_at = now
+
+    def on_failure(self, now: float) -> None:
+        """Note that nobody answered; another try is due after a pause."""
+        self._asking = False
+        self._due_at = now + self._retry_s

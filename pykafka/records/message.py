@@ -1,0 +1,273 @@
+"""The Message that users hold: consumed ones, and produced ones, which are also the queued row and the handle to wait on."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
+
+from ..common import Message as MessageBase
+
+Headers = list[tuple[str, Optional[bytes]]]
+OnDelivery = Callable[["Message", Optional[Exception]], object]
+
+_EPOCH = datetime.datetime(1970, 1, 1)
+#: What PyKafka's messages cost on the old wire format, which ``len(message)`` still counts.
+_FRAMING_BYTES = 14
+
+
+class Origin:
+    """What all messages of one batch (consumed) or one partition (produced) have in common; shared, so held once."""
+
+    __slots__ = ("compression_type", "partition", "partition_id", "protocol_version", "topic")
+
+    #: False where the partition of a queued message is still to be chosen.
+    assigned = True
+
+    def __init__(
+        self,
+        topic: Optional[bytes] = None,
+        partition_id: int = -1,
+        partition: Any = None,
+        compression_type: int = 0,
+        protocol_version: int = 0,
+    ) -> None:
+        self.topic = topic
+        self.partition_id = partition_id
+        self.partition = partition
+        self.compression_type = compression_type
+        self.protocol_version = protocol_version
+
+    def settle(self, message: Message) -> None:
+        """Have the partition of ``message`` chosen now; nothing to do where it is known."""
+
+
+class Delivery(Protocol):
+    """Where a produced message was queued: what ``message.result()`` needs of the producer behind it."""
+
+    def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
+        """Return when ``message`` has an outcome; raise OperationTimedOut after ``timeout`` seconds."""
+
+
+#: Slots that are never written read as these: most messages never need them, and a store each is what they would cost.
+_UNSET: dict[str, Any] = {
+    "partition_key": None,
+    "offset": -1,
+    "timestamp": None,
+    "headers": None,
+    "produce_attempt": 0,
+    "delivery_report_q": None,
+    "on_delivery": None,
+    "_outcome": None,
+    "_origin": Origin(),
+}
+
+
+class Message(MessageBase):
+    """One message: ``value`` and ``partition_key`` (bytes or None), ``headers``, ``offset``, ``timestamp`` and where it is from.
+
+    ``timestamp`` is epoch milliseconds, ``timestamp_dt`` the same as a naive UTC datetime. ``offset`` is -1 until known.
+    A message is always true, also an empty one, and ``len()`` is its size with PyKafka's old framing (at least 14).
+    """
+
+    __slots__ = ("_origin", "delivery_report_q", "headers", "offset", "partition_key", "produce_attempt", "timestamp", "value")
+
+    value: Optional[bytes]
+    partition_key: Optional[bytes]
+    offset: int
+    timestamp: Optional[int]
+    headers: Headers
+    produce_attempt: int
+    delivery_report_q: Any
+
+    def __init__(
+        self,
+        value: Optional[bytes],
+        partition_key: Optional[bytes] = None,
+        compression_type: int = 0,
+        offset: int = -1,
+        partition_id: int = -1,
+        produce_attempt: int = 0,
+        protocol_version: int = 0,
+        timestamp: Optional[int] = None,
+        delivery_report_q: Any = None,
+    ) -> None:
+        self.value = value
+        self.partition_key = partition_key
+        self.offset = offset
+        self.timestamp = timestamp
+        self.headers = []
+        self.produce_attempt = produce_attempt
+        self.delivery_report_q = delivery_report_q
+        self._origin = Origin(None, partition_id, None, compression_type, protocol_version)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # only reached when the slot was never written, or the name does not exist
+            if name == "headers":
+                return []
+            try:
+                return _UNSET[name]
+            except KeyError:
+                raise AttributeError(f"a Message has no attribute {name!r}") from None
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return _FRAMING_BYTES + len(self.value or b"") + len(self.partition_key or b"")
+
+    def __repr__(self) -> str:
+        # never the payload: a repr ends up in logs
+        size = "None" if self.value is None else f"{len(self.value)} bytes"
+        return f"<{type(self).__name__} {self.topic!r}/{self.partition_id} offset={self.offset} value={size}>"
+
+    @property
+    def topic(self) -> Optional[bytes]:
+        """Return the name of the topic, None for a message that was made by hand."""
+        return self._origin.topic
+
+    @property
+    def partition_id(self) -> int:
+        """Return the number of the partition, -1 when there is none.
+
+        Reading it right after ``produce()`` has the partition chosen at once instead of with the next batch.
+        """
+        if not self._origin.assigned:
+            self._origin.settle(self)
+        return self._origin.partition_id
+
+    @property
+    def partition(self) -> Any:
+        """Return the :class:`~pykafka.partition.Partition` a consumed message was read from, else None."""
+        return self._origin.partition
+
+    @property
+    def compression_type(self) -> int:
+        """Return the CompressionType of the batch that held the message."""
+        return self._origin.compression_type
+
+    @property
+    def protocol_version(self) -> int:
+        """Return the format ("magic") of the batch that held the message: 2 since Kafka 0.11."""
+        return self._origin.protocol_version
+
+    @property
+    def timestamp_dt(self) -> Optional[datetime.datetime]:
+        """Return the timestamp as a naive UTC datetime, or None; may be assigned."""
+        if self.timestamp is None or self.timestamp < 0:
+            return None
+        return _EPOCH + datetime.timedelta(milliseconds=self.timestamp)
+
+    @timestamp_dt.setter
+    def timestamp_dt(self, moment: datetime.datetime) -> None:
+        self.timestamp = to_epoch_ms(moment)
+
+    def set_timestamp(self, timestamp: Any) -> None:
+        """Set the timestamp from a datetime (naive means UTC) or epoch milliseconds."""
+        self.timestamp = to_epoch_ms(timestamp)
+
+
+def to_epoch_ms(timestamp: Any) -> int:
+    """Return epoch milliseconds for a datetime (naive means UTC), an int or a float of milliseconds.
+
+    :raises TypeError: for anything else
+    """
+    if isinstance(timestamp, datetime.datetime):
+        if timestamp.tzinfo is not None:
+            timestamp = timestamp.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+        return (timestamp - _EPOCH) // datetime.timedelta(milliseconds=1)
+    if isinstance(timestamp, (int, float)) and not isinstance(timestamp, bool):
+        return int(timestamp)
+    raise TypeError(f"timestamp must be a datetime or milliseconds since 1970, not {type(timestamp).__name__}")
+
+
+class ConsumedMessage(Message):
+    """A message that was read. Its constructor takes the columns of a decoded batch, in order."""
+
+    __slots__ = ()
+
+    # hot: per record
+    def __init__(  # noqa: D107
+        self,
+        offset: int,
+        timestamp: int,
+        partition_key: Optional[bytes],
+        value: Optional[bytes],
+        headers: Headers,
+        origin: Origin,
+    ) -> None:
+        self.offset = offset
+        self.timestamp = timestamp
+        self.partition_key = partition_key
+        self.value = value
+        self.headers = headers
+        self._origin = origin
+
+
+class BareConsumedMessage(Message):
+    """A message that was read and has neither key nor headers: two stores fewer, which is what most messages are."""
+
+    __slots__ = ()
+
+    # hot: per record
+    def __init__(self, offset: int, timestamp: int, value: Optional[bytes], origin: Origin) -> None:
+        self.offset = offset
+        self.timestamp = timestamp
+        self.value = value
+        self._origin = origin
+
+
+#: The outcome of a message that the broker has but whose offset it did not tell (acks=0, or a recognised duplicate).
+DELIVERED = object()
+
+
+class QueuedMessage(Message):
+    """A message given to ``produce()``: the row in the producer's queue, and what the caller can wait for."""
+
+    __slots__ = ("_outcome", "on_delivery")
+
+    _outcome: Any
+    on_delivery: Optional[OnDelivery]
+
+    # hot: per message
+    def __init__(  # noqa: D107
+        self,
+        value: Optional[bytes],
+        partition_key: Optional[bytes],
+        timestamp: int,
+        headers: Any,
+        on_delivery: Optional[OnDelivery],
+        origin: Origin,
+    ) -> None:
+        self.value = value
+        self.partition_key = partition_key
+        self.timestamp = timestamp
+        self.headers = headers
+        self.on_delivery = on_delivery
+        self._origin = origin
+
+    @property
+    def done(self) -> bool:
+        """Return whether the message was acknowledged or failed."""
+        return self.offset >= 0 or self._outcome is not None
+
+    @property
+    def error(self) -> Optional[Exception]:
+        """Return why the message could not be delivered; None while undecided or when it was."""
+        return self._outcome if isinstance(self._outcome, Exception) else None
+
+    def result(self, timeout: Optional[float] = None) -> QueuedMessage:
+        """Return this message once the broker has it, waiting at most ``timeout`` seconds (None: until it is decided).
+
+        Every message is decided within the producer's ``delivery_timeout_ms``. Waiting makes the producer send at once.
+
+        :raises OperationTimedOut: when ``timeout`` passed first; the message may still be delivered
+        :raises KafkaException: the reason why the message was not delivered
+        """
+        if not self.done:
+            delivery: Delivery = self._origin.delivery  # type: ignore[attr-defined]  # a queued message has such an origin
+            delivery.wait_for(self, timeout)
+        if self.error is not None:
+            raise self.error
+        return self

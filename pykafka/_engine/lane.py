@@ -6,9 +6,9 @@ import logging
 from collections import deque
 from typing import Any, Callable, NamedTuple, Optional
 
-from ..exceptions import KafkaException, OperationTimedOut, ProtocolError, SocketDisconnectedError
 from .._machines.backoff import Backoff
 from .._machines.handshake import BrokerAbilities, Handshake
+from ..exceptions import KafkaException, OperationTimedOut, ProtocolError, SocketDisconnectedError
 from ..protocol.api import choose_version
 from ..protocol.schema import Request, Response
 from ..protocol.wire import Wire

@@ -1,0 +1,281 @@
+"""Every option in one table per class: name, kind, default, range, meaning. Checking, help and docs come from the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable, NamedTuple, Optional, Union
+
+from .common import CompressionType, OffsetType
+from .exceptions import KafkaConfigError, UnicodeException
+
+MAX_INT32 = 2147483647
+
+
+class Option(NamedTuple):
+    """One option. ``check`` returns the value to use, or raises ValueError with what would be right."""
+
+    name: str
+    default: Any
+    check: Callable[[Any], Any]
+    allowed: str
+    doc: str
+
+
+def _integer(low: int, high: int = MAX_INT32, unit: str = "") -> tuple[Callable[[Any], Any], str]:
+    allowed = f"an integer from {low} to {high}" + (f" ({unit})" if unit else "")
+
+    def check(value: Any) -> int:
+        # bool is an int to Python, but never what was meant here
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
+            raise ValueError(f"must be {allowed}")
+        if not low <= value <= high:
+            raise ValueError(f"must be {allowed}")
+        return int(value)
+
+    return check, allowed
+
+
+def _optional(row: tuple[Callable[[Any], Any], str]) -> tuple[Callable[[Any], Any], str]:
+    inner, allowed = row
+
+    def check(value: Any) -> Any:
+        return None if value is None else inner(value)
+
+    return check, f"{allowed}, or None"
+
+
+def _boolean() -> tuple[Callable[[Any], Any], str]:
+    def check(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError("must be True or False")
+        return value
+
+    return check, "True or False"
+
+
+def _one_of(*values: Any, names: str = "") -> tuple[Callable[[Any], Any], str]:
+    allowed = names or "one of " + ", ".join(repr(value) for value in values)
+
+    def check(value: Any) -> Any:
+        if isinstance(value, bool) or value not in values:
+            raise ValueError(f"must be {allowed}")
+        return value
+
+    return check, allowed
+
+
+def _callable() -> tuple[Callable[[Any], Any], str]:
+    def check(value: Any) -> Any:
+        if value is not None and not callable(value):
+            raise ValueError("must be callable, or None")
+        return value
+
+    return check, "a callable, or None"
+
+
+def _text() -> tuple[Callable[[Any], Any], str]:
+    def check(value: Any) -> str:
+        if isinstance(value, bytes):
+            value = value.decode("utf-8")
+        if not isinstance(value, str):
+            raise ValueError("must be a str")
+        return value
+
+    return check, "a str"
+
+
+def _any() -> tuple[Callable[[Any], Any], str]:
+    return (lambda value: value), "anything"
+
+
+def _tls() -> tuple[Callable[[Any], Any], str]:
+    def check(value: Any) -> Any:
+        if value is not None and not hasattr(value, "wrap_socket"):
+            raise ValueError("must be an SslConfig, an ssl.SSLContext or None")
+        return value
+
+    return check, "an SslConfig, an ssl.SSLContext or None"
+
+
+def _table(*rows: tuple[str, Any, tuple[Callable[[Any], Any], str], str]) -> dict[str, Option]:
+    return {name: Option(name, default, check[0], check[1], doc) for name, default, check, doc in rows}
+
+
+_MS = "milliseconds"
+_OFFSETS = _one_of(OffsetType.EARLIEST, OffsetType.LATEST, names="OffsetType.EARLIEST or OffsetType.LATEST")
+
+CLIENT = _table(
+    ("hosts", "127.0.0.1:9092", _any(), "Comma-separated host:port of some brokers; the others are found through them."),
+    ("zookeeper_hosts", None, _any(), "Retired: brokers are found through hosts."),
+    ("socket_timeout_ms", 30000, _integer(1, unit=_MS), "How long connecting, or one request, may take."),
+    ("offsets_channel_socket_timeout_ms", 10000, _integer(1, unit=_MS), "The same for committing and fetching offsets."),
+    ("use_greenlets", False, _boolean(), "Check that gevent has patched the standard library."),
+    ("exclude_internal_topics", True, _boolean(), "Hide topics whose names start with two underscores."),
+    ("source_address", "", _text(), "host[:port] that outgoing connections are made from."),
+    ("ssl_config", None, _tls(), "TLS settings; plaintext when None."),
+    ("broker_version", "0.9.0", _text(), "Accepted and ignored: versions are negotiated per connection."),
+    ("client_id", "pykafka", _text(), "The name that brokers log and apply quotas to."),
+    ("sasl_config", None, _one_of(None, names="None: SASL is not supported yet"), "Room for SASL."),
+    ("metadata_max_age_ms", 300000, _integer(1, unit=_MS), "How old metadata of topics in use may get."),
+    ("reconnect_backoff_ms", 50, _integer(1, unit=_MS), "The pause before connecting again; doubles while it fails."),
+    ("reconnect_backoff_max_ms", 1000, _integer(1, unit=_MS), "The longest such pause."),
+    ("max_response_bytes", 104857600, _integer(1024, unit="bytes"), "Larger answers are refused before memory is spent."),
+)
+
+PRODUCER = _table(
+    ("partitioner", None, _callable(), "callable(partitions, key) -> Partition; None deals them out in turn."),
+    ("compression", CompressionType.NONE, _one_of(0, 1, 2, 3, 4, names="a CompressionType (0 to 4)"), "The codec."),
+    ("max_retries", None, _optional(_integer(0)), "Most retries of one batch; None: until delivery_timeout_ms."),
+    ("retry_backoff_ms", 100, _integer(1, unit=_MS), "The pause before a retry."),
+    ("required_acks", -1, _one_of(0, 1, -1), "-1: all in-sync replicas, idempotent; 1: the leader; 0: nobody."),
+    ("ack_timeout_ms", 10000, _integer(1, unit=_MS), "How long the broker may wait for replicas."),
+    ("max_queued_messages", 100000, _integer(1), "How many messages may wait or be under way."),
+    ("min_queued_messages", 70000, _integer(0), "Accepted and without effect: linger_ms decides."),
+    ("linger_ms", 5, _integer(0, unit=_MS), "How long a message may wait for company in its batch."),
+    ("queue_empty_timeout_ms", 0, _integer(-1, unit=_MS), "Accepted and without effect."),
+    ("block_on_queue_full", True, _boolean(), "Wait for room, or raise ProducerQueueFullError."),
+    ("max_request_size", 1000012, _integer(1024, unit="bytes"), "The largest batch and the largest message."),
+    ("sync", False, _boolean(), "produce() waits for the acknowledgement and raises what went wrong."),
+    ("delivery_reports", False, _boolean(), "Keep (message, error) of every message for get_delivery_report()."),
+    ("pending_timeout_ms", 5000, _integer(-1, unit=_MS), "How long a sync produce() and stop() wait; -1: for ever."),
+    ("auto_start", True, _boolean(), "Start in the constructor."),
+    ("serializer", None, _callable(), "f(value, key) -> (value, key), both bytes or None."),
+    ("delivery_timeout_ms", 120000, _integer(1, unit=_MS), "How long a message may take from queue to outcome."),
+    ("max_queued_bytes", 67108864, _integer(1024, unit="bytes"), "How much memory queued messages may hold."),
+)
+
+CONSUMER = _table(
+    ("consumer_group", None, _any(), "The group that offsets are committed for; None: they are not committed."),
+    ("partitions", None, _any(), "The partitions to read; None: all of the topic."),
+    ("fetch_message_max_bytes", 1048576, _integer(1, unit="bytes"), "How much is fetched of a partition at a time."),
+    ("num_consumer_fetchers", 1, _integer(1), "Accepted and without effect: one thread fetches from all brokers."),
+    ("auto_commit_enable", False, _boolean(), "Commit what was delivered, in the background and on stop()."),
+    ("auto_commit_interval_ms", 60000, _integer(1, unit=_MS), "How often."),
+    ("queued_max_messages", 2000, _integer(1), "A partition with this many messages waiting is not fetched."),
+    ("fetch_min_bytes", 1, _integer(1, unit="bytes"), "How much there must be before the broker answers."),
+    ("fetch_error_backoff_ms", 500, _integer(0, unit=_MS), "The pause after a failed fetch."),
+    ("fetch_wait_max_ms", 100, _integer(0, unit=_MS), "How long the broker may wait for fetch_min_bytes."),
+    ("offsets_channel_backoff_ms", 1000, _integer(1, unit=_MS), "The first pause when offsets could not be had."),
+    ("offsets_commit_max_retries", 5, _integer(0), "How often committing or fetching offsets is tried again."),
+    ("auto_offset_reset", OffsetType.EARLIEST, _OFFSETS, "Where to start when there is no (valid) committed offset."),
+    ("consumer_timeout_ms", -1, _integer(-MAX_INT32, unit=_MS), "consume() returns None after this long; <= 0: never."),
+    ("auto_start", True, _boolean(), "Start in the constructor."),
+    ("reset_offset_on_start", False, _boolean(), "Start at auto_offset_reset whatever is committed."),
+    ("compacted_topic", False, _boolean(), "Accepted and without effect: gaps in offsets are always fine."),
+    ("generation_id", -1, _any(), "Accepted and ignored."),
+    ("consumer_id", b"", _any(), "Accepted and ignored."),
+    ("deserializer", None, _callable(), "f(value, key) -> (value, key), run by consume()."),
+    ("reset_offset_on_fetch", True, _boolean(), "Whether fetch_offsets() moves the positions."),
+    ("isolation_level", "read_committed", _one_of("read_committed", "read_uncommitted"), "What of transactions is seen."),
+    ("fetch_max_bytes", 52428800, _integer(1, unit="bytes"), "The largest answer to one fetch."),
+    ("queued_max_bytes", 67108864, _integer(1, unit="bytes"), "How much fetched data may wait, all partitions together."),
+    ("max_decompressed_bytes", 134217728, _integer(1024, unit="bytes"), "What one batch may inflate to."),
+)
+
+
+def check_options(owner: str, table: Mapping[str, Option], given: Mapping[str, object]) -> dict[str, Any]:
+    """Return every option of ``table``: the given ones checked, the others at their defaults.
+
+    :raises KafkaConfigError: listing all bad options at once: unknown names (with the nearest known one) and bad values
+    """
+    values = {name: option.default for name, option in table.items()}
+    problems: list[str] = []
+    for name, value in given.items():
+        option = table.get(name)
+        if option is None:
+            problems.append(f"{name}: unknown option{_did_you_mean(name, table)}")
+            continue
+        try:
+            values[name] = option.check(value)
+        except (ValueError, OverflowError) as error:
+            problems.append(f"{name}={_shown(value)}: {error}")
+    if problems:
+        plural = "option" if len(problems) == 1 else "options"
+        raise KafkaConfigError("\n  ".join([f"{owner} got {len(problems)} bad {plural}", *problems]))
+    return values
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def _did_you_mean(name: str, table: Mapping[str, Option]) -> str:
+    import difflib  # only needed on the way to an error
+
+    close = difflib.get_close_matches(name, table, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def describe(table: Mapping[str, Option]) -> list[tuple[str, str, str, str]]:
+    """Return (name, default, allowed, meaning) per option, for the documentation."""
+    return [(option.name, repr(option.default), option.allowed, option.doc) for option in table.values()]
+
+
+def to_name(value: Union[str, bytes, Any], what: str) -> bytes:
+    """Return a topic's or group's name as bytes.
+
+    :raises TypeError: when it is neither str nor bytes
+    :raises UnicodeException: when it is not ASCII
+    """
+    if isinstance(value, bytes):
+        if not value.isascii():
+            raise UnicodeException(f"{what} {value!r} must be ASCII")
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__}")
+    try:
+        return value.encode("ascii")
+    except UnicodeEncodeError:
+        raise UnicodeException(f"{what} {value!r} must be ASCII") from None
+
+
+def parse_hosts(hosts: Union[str, bytes, Any]) -> list[tuple[str, int]]:
+    """Return (host, port) of every ``host:port`` in a comma-separated list; what follows a ``/`` in an item is dropped.
+
+    IPv6 addresses are written in brackets: ``[::1]:9092``. Nothing is resolved here.
+
+    :raises KafkaConfigError: naming every item that is not right and what to write
+    """
+    if isinstance(hosts, bytes):
+        hosts = hosts.decode("utf-8", "replace")
+    if not isinstance(hosts, str):
+        raise KafkaConfigError(f"hosts must be a str like 'kafka:9092', not {type(hosts).__name__}")
+    found: list[tuple[str, int]] = []
+    problems: list[str] = []
+    for item in (part.split("/", 1)[0].strip() for part in hosts.split(",")):
+        if not item:
+            continue
+        host, port, problem = _split_host(item)
+        if problem:
+            problems.append(f"hosts={item!r}: {problem}")
+        else:
+            found.append((host, port))
+    if problems or not found:
+        raise KafkaConfigError("\n  ".join(problems or ["hosts is empty: write at least one 'kafka:9092'"]))
+    return list(dict.fromkeys(found))
+
+
+def _split_host(item: str) -> tuple[str, int, Optional[str]]:
+    if "://" in item:
+        return "", 0, "no scheme belongs here, write 'kafka:9092'"
+    host, colon, port = item.rpartition(":")
+    if not colon:
+        return "", 0, f"missing port, write '{item}:9092'"
+    if host.count(":") and not (host.startswith("[") and host.endswith("]")):
+        return "", 0, f"write an IPv6 address in brackets, '[{item}]:9092'"
+    if not host:
+        return "", 0, f"missing host, write 'localhost:{port}'"
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        return "", 0, f"the port must be a number from 1 to 65535, not {port!r}"
+    return host.strip("[]"), int(port), None
+
+
+def require_names(names: Iterable[Any], what: str) -> list[bytes]:
+    """Return several names as bytes; a single str or bytes in place of a list is a mistake worth naming.
+
+    :raises TypeError: for a bare str or bytes, or a name that is neither
+    """
+    if isinstance(names, (str, bytes)):
+        raise TypeError(f"a list of {what}s is needed, not one {type(names).__name__}")
+    return [to_name(name, what) for name in names]

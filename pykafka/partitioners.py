@@ -1,0 +1,152 @@
+"""Which partition a message goes to: the partitioners PyKafka had, and Java's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Callable, Optional
+
+#: Hashes of this many keys are remembered; then the memory is emptied and fills again.
+MAX_REMEMBERED_KEYS = 100_000
+
+
+class BasePartitioner:
+    """A callable that chooses one of ``partitions`` for ``key``; derive from it or give any such callable."""
+
+    def __call__(self, partitions: Sequence[Any], key: Optional[bytes] = None) -> Any:
+        """Return one of ``partitions``."""
+        raise NotImplementedError("a partitioner must define __call__(partitions, key)")
+
+
+class RandomPartitioner(BasePartitioner):
+    """Deals messages out to the partitions in turn, exactly; the name is PyKafka's. Starts with the second partition."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, partitions: Sequence[Any], key: Optional[bytes] = None) -> Any:
+        """Return the next of ``partitions``, whatever the key."""
+        return partitions[self.advance(1) % len(partitions)]
+
+    def advance(self, count: int) -> int:
+        """Take ``count`` turns at once and return the number of the first, so that they can be dealt out by slices."""
+        with self._lock:
+            first = self._turn + 1
+            self._turn += count
+        return first
+
+
+class _Hashes(dict[bytes, int]):
+    """Remembers the hash of every key asked for, up to a bound: most topics see the same keys again and again."""
+
+    def __init__(self, hash_func: Callable[[bytes], int]) -> None:
+        super().__init__()
+        self._hash_func = hash_func
+
+    def __missing__(self, key: bytes) -> int:
+        if len(self) >= MAX_REMEMBERED_KEYS:
+            self.clear()
+        value = self[key] = self._hash_func(key)
+        return value
+
+
+def _sha1(key: bytes) -> int:
+    # PyKafka's default, kept exactly: another hash would move every key to another partition on upgrade
+    import hashlib
+
+    return int(hashlib.sha1(key).hexdigest(), 16)  # noqa: S324
+
+
+class HashingPartitioner(BasePartitioner):
+    """Sends equal keys to the same partition.
+
+    :param hash_func: key -> int; None is the SHA-1 that PyKafka always used
+    """
+
+    def __init__(self, hash_func: Optional[Callable[[bytes], int]] = None) -> None:
+        self.hash_func = hash_func or _sha1
+        #: our own hash may run on the I/O thread; a user's may not
+        self.is_builtin = hash_func is None
+        self._hashes = _Hashes(self.hash_func)
+
+    def __call__(self, partitions: Sequence[Any], key: Optional[bytes] = None) -> Any:
+        """Return the partition of ``key``.
+
+        :raises ValueError: when ``key`` is None
+        """
+        if key is None:
+            raise ValueError("HashingPartitioner needs a partition_key for every message")
+        ordered = sorted(partitions)
+        return ordered[abs(self.hash_func(key)) % len(ordered)]
+
+    def assign(self, keys: Sequence[bytes], partition_ids: Sequence[int]) -> list[int]:
+        """Return a partition id per key: what calling it for each would, at once. ``partition_ids`` are sorted."""
+        count = len(partition_ids)
+        hashes = self._hashes
+        return [partition_ids[abs(hashes[key]) % count] for key in keys]  # hot: per message
+
+
+class Murmur2Partitioner(HashingPartitioner):
+    """Chooses the partition that Java's producer would for the same key (murmur2, sign bit cleared)."""
+
+    def __init__(self) -> None:
+        super().__init__(_positive_murmur2)
+        self.is_builtin = True
+
+
+class GroupHashingPartitioner(BasePartitioner):
+    """Spreads each key over ``group_size`` neighbouring partitions in turn.
+
+    :raises ValueError: without a hash function, or for a group size below 1
+    """
+
+    def __init__(self, hash_func: Optional[Callable[[bytes], int]], group_size: int = 1) -> None:
+        if hash_func is None:
+            raise ValueError("GroupHashingPartitioner needs a hash_func")
+        if group_size < 1:
+            raise ValueError(f"group_size={group_size} must be at least 1")
+        self.hash_func = hash_func
+        self.group_size = group_size
+        self._turn = RandomPartitioner()
+
+    def __call__(self, partitions: Sequence[Any], key: Optional[bytes] = None) -> Any:
+        """Return the next of the key's partitions.
+
+        :raises ValueError: when ``key`` is None, or there are fewer partitions than the group size
+        """
+        if key is None:
+            raise ValueError("GroupHashingPartitioner needs a partition_key for every message")
+        if self.group_size > len(partitions):
+            raise ValueError(f"group_size={self.group_size} is more than the {len(partitions)} partitions there are")
+        ordered = sorted(partitions)
+        first = abs(self.hash_func(key)) % len(ordered)
+        return ordered[(first + self._turn.advance(1) % self.group_size) % len(ordered)]
+
+
+_M = 0x5BD1E995
+_WORD = 0xFFFFFFFF
+
+
+def murmur2(data: bytes) -> int:
+    """Return the 32-bit murmur2 of ``data`` with Java Kafka's seed, unsigned."""
+    length = len(data)
+    value = 0x9747B28C ^ length
+    whole = length & ~3
+    for start in range(0, whole, 4):
+        word = int.from_bytes(data[start : start + 4], "little") * _M & _WORD
+        word = (word ^ word >> 24) * _M & _WORD
+        value = (value * _M & _WORD) ^ word
+    if length > whole:
+        value = (value ^ int.from_bytes(data[whole:], "little")) * _M & _WORD
+    value = (value ^ value >> 13) * _M & _WORD
+    return value ^ value >> 15
+
+
+def _positive_murmur2(key: bytes) -> int:
+    return murmur2(key) & 0x7FFFFFFF
+
+
+#: Ready-made: PyKafka's default hash, and Java's.
+hashing_partitioner = HashingPartitioner()
+murmur2_partitioner = Murmur2Partitioner()

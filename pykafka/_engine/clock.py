@@ -12,7 +12,5 @@ monotonic: Callable[[], float] = time.monotonic
 #: Floats in [0, 1) for jitter; nothing secret is ever drawn from it.
 chance: Callable[[], float] = random.Random().random  # noqa: S311
 
-
-def wall_ms() -> int:
-    """Return the wall clock in milliseconds since the epoch: record timestamps and nothing else."""
-    return time.time_ns() // 1_000_000
+#: The wall clock in nanoseconds since 1970: record timestamps and nothing else.
+wall_ns: Callable[[], int] = time.time_ns

@@ -23,8 +23,14 @@ log = logging.getLogger(__name__)
 #: Chooses partitions for rows in queue order: (rows, partition ids) -> [(partition id, its rows in order), ...]
 Assign = Callable[[list[QueuedMessage], Sequence[int]], list[tuple[int, list[QueuedMessage]]]]
 
+#: The record format ("magic") that everything is written in.
+RECORD_FORMAT = 2
 #: What a queued row costs beside its value and key: the object, its timestamp, its place in lists.
 ROW_BYTES = 200
+#: How many queued rows make a send worth while before their sizes are known.
+FIRST_FULL_AT = 1000
+#: How many full batches' worth of rows are collected at once when a producer is fast.
+BATCHES_AT_ONCE = 4
 
 
 class QueueOrigin(Origin):
@@ -48,8 +54,8 @@ class AssignedOrigin(Origin):
 
     __slots__ = ("delivery",)
 
-    def __init__(self, origin: Origin, delivery: ProducerCore) -> None:
-        super().__init__(origin.topic, origin.partition_id, None, origin.compression_type, origin.protocol_version)
+    def __init__(self, topic: bytes, partition_id: int, codec: int, delivery: ProducerCore) -> None:
+        super().__init__(topic, partition_id, None, codec, RECORD_FORMAT)
         self.delivery = delivery
 
 
@@ -80,6 +86,8 @@ class ProducerCore:
         self.rows: list[QueuedMessage] = []
         self.room = max_queued_bytes
         self.row_limit = max_queued_messages
+        #: with this many rows queued there is enough for full batches, and produce() need not wait for the linger timer
+        self.full_at = FIRST_FULL_AT
         self.idle = True
         self.wants_callbacks = False
         self.wants_reports = False
@@ -90,6 +98,7 @@ class ProducerCore:
         self._max_bytes = max_queued_bytes
         self._held_rows = 0
         self._held_bytes = 0
+        self._partition_ids: list[int] = []
         self._origins: dict[int, AssignedOrigin] = {}
         self._waiting: dict[QueuedMessage, Signal] = {}
         self._flush_mark = 0
@@ -102,6 +111,14 @@ class ProducerCore:
         self._space = threading.Condition()
         self._space_waiters = 0
 
+    def origin(self, partition_id: int) -> AssignedOrigin:
+        """Return the origin that all rows of one partition share; any thread may ask."""
+        origin = self._origins.get(partition_id)
+        if origin is None:
+            fresh = AssignedOrigin(self.queue_origin.topic or b"", partition_id, self.settings.codec, self)
+            origin = self._origins.setdefault(partition_id, fresh)
+        return origin
+
     # -- user threads -------------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
@@ -110,8 +127,9 @@ class ProducerCore:
         self.engine.loop.call_soon(self._on_rows)
 
     def hurry(self) -> None:
-        """Have what is queued sent at once: somebody waits for it."""
+        """Have what is queued sent at once: somebody waits for it, or there is enough for full batches."""
         self.idle = False
+        self.full_at = self._max_rows + 1  # asked for once; the collection sets it again
         self.engine.loop.call_soon(self.collect)
 
     def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
@@ -123,7 +141,8 @@ class ProducerCore:
         self.hurry()
         if not signal.wait(Deadline(timeout)):
             raise OperationTimedOut(
-                f"{self.settings.topic}: no outcome within {timeout} s; the message is still being sent", topic=self.settings.topic
+                f"{self.settings.topic}: no outcome within {timeout} s; the message is still being sent",
+                topic=self.settings.topic,
             )
 
     def wait_for_room(self, size: int, deadline: Deadline) -> bool:
@@ -209,7 +228,8 @@ class ProducerCore:
 
     def _take_rows(self) -> None:
         """Move queued rows into the accumulator, by partition."""
-        partitions = self.engine.partition_ids(self.settings.topic)
+        # the last known ones when the topic is missing from the picture: it may only be a broker that has just started
+        self._partition_ids = self.engine.partition_ids(self.settings.topic) or self._partition_ids
         count = len(self.rows)
         rows = self.rows[:count]
         del self.rows[:count]
@@ -219,25 +239,22 @@ class ProducerCore:
         self._held_rows += count
         self._unresolved[mark] = self._unresolved.get(mark, 0) + count
         try:
-            groups = self._assign(rows, partitions)
+            groups = self._assign(rows, self._partition_ids)
         except Exception as error:  # a partitioner of the user's that was given to the I/O thread by mistake, or ours
             log.exception("choosing partitions for %s failed", self.settings.topic)
             self._held_bytes += total_size(rows) + ROW_BYTES * count
             self.apply([Outcome(rows, -1, ProduceFailureError(f"no partition could be chosen: {error}"), mark)])
             return
+        taken = 0
         for partition_id, group in groups:
             size = total_size(group)
+            taken += size
             self._held_bytes += size + ROW_BYTES * len(group)
-            origin = self._origin(partition_id)
+            origin = self.origin(partition_id)
             for row in group:  # hot: per message
                 row._origin = origin
             self.accumulator.append(partition_id, group, size, now, mark)
-
-    def _origin(self, partition_id: int) -> AssignedOrigin:
-        origin = self._origins.get(partition_id)
-        if origin is None:
-            origin = self._origins[partition_id] = AssignedOrigin(self.accumulator.origin(partition_id), self)
-        return origin
+        self.full_at = max(1, BATCHES_AT_ONCE * self.settings.max_batch_bytes * count // max(1, taken))
 
     def update_room(self) -> None:
         """Tell produce() exactly how much more may be queued, and wake who waits for that."""
@@ -251,14 +268,20 @@ class ProducerCore:
 
     def on_answer(self, batch: Batch, answer: Answer) -> None:
         """Act on the broker's answer to one batch."""
+        if self._closed:
+            return  # decided when the producer was closed
         self.apply(self.accumulator.on_answer(batch, answer, self.engine.loop.now()))
 
     def on_no_answer(self, batch: Batch, error: Exception, sent: bool) -> None:
         """Act on a failed connection."""
+        if self._closed:
+            return
         self.apply(self.accumulator.on_no_answer(batch, error, sent, self.engine.loop.now()))
 
     def on_sent_without_ack(self, batch: Batch) -> None:
         """Count a batch sent with acks=0 as delivered."""
+        if self._closed:
+            return
         self.apply(self.accumulator.on_sent_without_ack(batch))
 
     def apply(self, outcomes: list[Outcome]) -> None:
@@ -327,9 +350,10 @@ class ProducerCore:
             self._take_rows()
         self._closed = True
         self.engine.sender.remove(self)
-        stopped = ProducerStoppedException(f"the producer of {self.settings.topic} was stopped before the message was acknowledged")
+        topic = self.settings.topic
+        stopped = ProducerStoppedException(f"the producer of {topic} was stopped before the message was acknowledged")
         left = self._held_rows
-        self.apply(self.accumulator.fail_all(stopped))
+        self.apply(self.accumulator.abandon(stopped))
         for timer in (self._linger_timer, self._wake_timer):
             if timer is not None:
                 timer.cancel()

@@ -130,7 +130,7 @@ class Sender:
         core = items[0][0]
         newest = abilities.versions.get(ProduceRequest.KEY, (0, 0))[1]
         if newest < ZSTD_VERSION and any(one.settings.codec == ZSTD for one, _batch in items):
-            raise UnsupportedVersion(f"this broker is too old for zstd (Produce v{newest}, needs v{ZSTD_VERSION}): choose another codec")
+            raise UnsupportedVersion(f"this broker is too old for zstd (Produce v{newest}, not v{ZSTD_VERSION}): use another codec")
         topics: dict[str, ProduceRequest.TopicProduceData] = {}
         has_ids = True
         for one, batch in items:
@@ -158,7 +158,6 @@ class Sender:
                 core.on_sent_without_ack(batch)
         else:
             self._on_reply(items, reply)
-        self._collect_waiting(items)
         self.dispatch()
 
     def _on_reply(self, items: list[Item], reply: Any) -> None:
@@ -177,10 +176,3 @@ class Sender:
             core.on_answer(batch, Answer(part.error_code, part.base_offset, part.error_message))
         if stale:
             self._engine.refresh_soon()
-
-    @staticmethod
-    def _collect_waiting(items: list[Item]) -> None:
-        # the connection has room again: rows that linger meanwhile may as well go now, in one large batch
-        for core in {id(core): core for core, _batch in items}.values():
-            if core.rows and core.accumulator_is_drained:
-                core.collect()

@@ -13,7 +13,7 @@ from typing import NamedTuple, Optional
 
 from ..exceptions import DeliveryTimeout, KafkaException, error_for
 from ..records.encode import restamp
-from ..records.message import Origin, QueuedMessage
+from ..records.message import QueuedMessage
 from .batches import BATCH_OVERHEAD, Batch, Chunk, take_rows
 from .idempotence import PartitionSequence, Verdict, judge
 
@@ -66,10 +66,10 @@ class Answer(NamedTuple):
 class PartitionQueue:
     """One partition: rows to seal, batches in flight and batches to send again, each oldest first."""
 
-    __slots__ = ("chunks", "in_flight", "must_renumber", "not_before", "origin", "resend", "sequence")
+    __slots__ = ("chunks", "in_flight", "must_renumber", "not_before", "partition_id", "resend", "sequence")
 
-    def __init__(self, origin: Origin) -> None:
-        self.origin = origin
+    def __init__(self, partition_id: int) -> None:
+        self.partition_id = partition_id
         self.chunks: deque[Chunk] = deque()
         self.in_flight: deque[Batch] = deque()
         self.resend: deque[Batch] = deque()
@@ -115,15 +115,10 @@ class Accumulator:
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
-    def origin(self, partition_id: int) -> Origin:
-        """Return the origin that all messages of ``partition_id`` share."""
-        return self._queue(partition_id).origin
-
     def _queue(self, partition_id: int) -> PartitionQueue:
         queue = self._queues.get(partition_id)
         if queue is None:
-            origin = Origin(self.settings.topic.encode(), partition_id, None, self.settings.codec, 2)
-            queue = self._queues[partition_id] = PartitionQueue(origin)
+            queue = self._queues[partition_id] = PartitionQueue(partition_id)
         return queue
 
     def append(self, partition_id: int, rows: list[QueuedMessage], size: int, now: float, flush_mark: int) -> None:
@@ -159,6 +154,11 @@ class Accumulator:
         limit = self.settings.max_in_flight
         return [pid for pid, queue in self._active.items() if queue.wants_to_send(now, limit)]
 
+    def has_more(self, partition_id: int, now: float) -> bool:
+        """Return whether the partition has another batch to send now."""
+        queue = self._active.get(partition_id)
+        return queue is not None and queue.wants_to_send(now, self.settings.max_in_flight)
+
     def next_batch(self, partition_id: int, limit: int) -> Optional[Batch]:
         """Return the next batch of a sendable partition, at most about ``limit`` bytes, and count it as in flight.
 
@@ -184,7 +184,7 @@ class Accumulator:
         chunk = take_rows(queue.chunks, limit)
         if chunk is None:
             return None
-        batch = Batch(queue.origin, chunk.rows, chunk.born_at, chunk.flush_mark)
+        batch = Batch(queue.partition_id, chunk.rows, chunk.born_at, chunk.flush_mark)
         self._number(queue, batch)
         batch.encode(self.settings.codec, self.producer_id)
         return batch
@@ -202,7 +202,8 @@ class Accumulator:
     def on_answer(self, batch: Batch, answer: Answer, now: float) -> list[Outcome]:
         """Return what is decided by the broker's answer to ``batch``; the rest is sent again."""
         queue = self._queues[batch.partition_id]
-        error = error_for(answer.code, topic=self.settings.topic, partition=batch.partition_id, api="Produce", detail=answer.detail)
+        topic = self.settings.topic
+        error = error_for(answer.code, topic=topic, partition=batch.partition_id, api="Produce", detail=answer.detail)
         oldest = queue.is_oldest(batch)
         queue.in_flight.remove(batch)
         batch.maybe_written = batch.maybe_written or answer.code in MAYBE_WRITTEN
@@ -229,7 +230,13 @@ class Accumulator:
         return self._carry_out(queue, batch, Verdict.DELIVERED_BEFORE, -1, None, 0.0)
 
     def _carry_out(
-        self, queue: PartitionQueue, batch: Batch, verdict: Verdict, base_offset: int, error: Optional[Exception], now: float
+        self,
+        queue: PartitionQueue,
+        batch: Batch,
+        verdict: Verdict,
+        base_offset: int,
+        error: Optional[Exception],
+        now: float,
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
         if verdict is Verdict.RETRY and not self._may_retry(batch):
@@ -264,7 +271,7 @@ class Accumulator:
         middle = len(batch.rows) // 2
         halves = []
         for rows, shift in ((batch.rows[:middle], 0), (batch.rows[middle:], middle)):
-            half = Batch(batch.origin, rows, batch.born_at, batch.flush_mark)
+            half = Batch(batch.partition_id, rows, batch.born_at, batch.flush_mark)
             half.attempts = batch.attempts
             half.producer_epoch = batch.producer_epoch
             if batch.base_sequence >= 0:
@@ -277,7 +284,7 @@ class Accumulator:
         if queue.must_renumber and not queue.in_flight:
             self._raise_epoch(queue)
         if queue.empty:
-            self._active.pop(queue.origin.partition_id, None)
+            self._active.pop(queue.partition_id, None)
 
     def _raise_epoch(self, queue: PartitionQueue) -> None:
         queue.must_renumber = False
@@ -317,7 +324,7 @@ class Accumulator:
             f"not acknowledged within delivery_timeout_ms={self.settings.delivery_timeout_s * 1000:.0f}: {fate};"
             " check that the partition has a leader and that it can be reached",
             topic=self.settings.topic,
-            partition=queue.origin.partition_id,
+            partition=queue.partition_id,
             possibly_written=maybe_written,
         )
 
@@ -333,6 +340,24 @@ class Accumulator:
             queue.chunks.clear()
             self._settle(queue)
         return outcomes
+
+    def abandon(self, error: KafkaException) -> list[Outcome]:
+        """Return outcomes for everything, also what is in flight: nobody will wait for its answer any more."""
+        outcomes = self.fail_all(error)
+        for queue in list(self._active.values()):
+            for batch in queue.in_flight:
+                outcomes.append(Outcome(batch.rows, -1, self._unknown(batch, error), batch.flush_mark))
+            queue.in_flight.clear()
+            self._settle(queue)
+        return outcomes
+
+    def _unknown(self, batch: Batch, error: KafkaException) -> DeliveryTimeout:
+        return DeliveryTimeout(
+            f"{error}; it was sent and may have been written",
+            topic=self.settings.topic,
+            partition=batch.partition_id,
+            possibly_written=True,
+        )
 
     def wake_at(self, now: float) -> float:
         """Return when something here needs attention without any answer: a retry is due, or something expires."""

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import NamedTuple, Optional
 
 from ..records.encode import RECORD_OVERHEAD, encode_batch, headers_size
-from ..records.message import Origin, QueuedMessage
+from ..records.message import QueuedMessage
 
 #: An upper bound of what a batch costs above its records: the 61-byte header and some slack for a request's framing.
 BATCH_OVERHEAD = 128
@@ -34,13 +34,13 @@ class Batch:
         "data",
         "flush_mark",
         "maybe_written",
-        "origin",
+        "partition_id",
         "producer_epoch",
         "rows",
     )
 
-    def __init__(self, origin: Origin, rows: list[QueuedMessage], born_at: float, flush_mark: int) -> None:
-        self.origin = origin
+    def __init__(self, partition_id: int, rows: list[QueuedMessage], born_at: float, flush_mark: int) -> None:
+        self.partition_id = partition_id
         self.rows = rows
         self.born_at = born_at
         self.flush_mark = flush_mark
@@ -50,11 +50,6 @@ class Batch:
         self.attempts = 0
         #: an earlier attempt may have reached the log although nobody told us
         self.maybe_written = False
-
-    @property
-    def partition_id(self) -> int:
-        """Return the partition the batch goes to."""
-        return self.origin.partition_id
 
     def encode(self, codec: int, producer_id: int) -> None:
         """Encode the rows by columns into :attr:`data`, with the sequence and epoch set before."""

@@ -205,6 +205,22 @@ class ConsumedMessage(Message):
         self._origin = origin
 
 
+class KeyedConsumedMessage(Message):
+    """A message that was read and has a key but no headers."""
+
+    __slots__ = ()
+
+    # hot: per record
+    def __init__(  # noqa: D107
+        self, offset: int, timestamp: int, partition_key: Optional[bytes], value: Optional[bytes], origin: Origin
+    ) -> None:
+        self.offset = offset
+        self.timestamp = timestamp
+        self.partition_key = partition_key
+        self.value = value
+        self._origin = origin
+
+
 class BareConsumedMessage(Message):
     """A message that was read and has neither key nor headers: two stores fewer, which is what most messages are."""
 

@@ -1,0 +1,261 @@
+"""Everything of one client that runs on the I/O thread, and the doors through which other threads ask it for things."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable, Optional
+
+from .._machines.metadata import EMPTY_VIEW, ZERO_UUID, BrokerInfo, ClusterView, MetadataRefresh, apply_reply
+from ..exceptions import KafkaException, error_for
+from ..protocol.messages import FindCoordinatorRequest
+from ..protocol.schema import Request
+from .bootstrap import Bootstrap, metadata_request
+from .lane import Call, ConnectionSettings, Lane
+from .loop import Loop, Timer
+from .sender import Sender
+from .waiting import Deadline, Result
+from .worker import Worker
+
+log = logging.getLogger(__name__)
+
+#: A broker that does not answer a metadata request within this many seconds is given up for another one.
+METADATA_TIMEOUT_S = 5.0
+#: Metadata is not asked for more often than this, however many things fail at once.
+METADATA_PAUSE_S = 0.1
+GROUP = 0  # FindCoordinator's key type
+
+OnReply = Callable[[Any, Optional[Exception]], None]
+
+
+class Engine:
+    """The I/O side of a client. ``view`` may be read from any thread: it is replaced, never changed."""
+
+    def __init__(self, settings: ConnectionSettings, seeds: list[tuple[str, int]], metadata_max_age_s: float) -> None:
+        self.settings = settings
+        self.request_timeout_s = settings.request_timeout_s
+        self.loop = Loop()
+        self.callbacks = Worker("pykafka-callbacks")
+        self.offsets_worker = Worker("pykafka-offsets")
+        self.view: ClusterView = EMPTY_VIEW
+        self.sender = Sender(self)
+        self.closed = False
+        self._seeds = seeds
+        self._lanes: dict[tuple[str, int, str], Lane] = {}
+        self._refresh = MetadataRefresh(metadata_max_age_s, METADATA_PAUSE_S)
+        self._refresh_timer: Optional[Timer] = None
+        self._listeners: list[Callable[[], None]] = []
+        self._coordinators: dict[str, BrokerInfo] = {}
+
+    # -- any thread: asking and waiting -------------------------------------------------------------------------------
+
+    def bootstrap(self, deadline: Deadline, topics: Optional[list[str]]) -> ClusterView:
+        """Reach the cluster through the seeds and return its picture.
+
+        :raises NoBrokersAvailableError: listing every address with its own reason
+        """
+        self.loop.start()
+        result: Result[Any] = Result()
+        self.loop.call_soon(lambda: Bootstrap(self, self._seeds, deadline.at, topics, result).start())
+        # a second more than the seeds have, so that the list of reasons is what the caller sees
+        reply = result.wait(Deadline(deadline.left() + 1.0), "reaching the cluster")
+        return self._submit(self._apply, reply, topics)
+
+    def update(self, topics: Optional[list[str]], deadline: Deadline, auto_create: bool = False) -> ClusterView:
+        """Return a fresh picture of ``topics`` (None: of all), asking one broker after the other until ``deadline``."""
+        reply = self.call_any(metadata_request(topics, auto_create), deadline)
+        return self._submit(self._apply, reply, topics)
+
+    def _submit(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Return what ``fn(*args)`` returns on the I/O thread."""
+        result: Result[Any] = Result()
+
+        def run() -> None:
+            try:
+                result.succeed(fn(*args))
+            except Exception as error:
+                result.fail(error)
+
+        self.loop.call_soon(run)
+        return result.wait(Deadline(self.request_timeout_s), "the I/O thread")
+
+    def call(
+        self, broker: BrokerInfo, request: Request, deadline: Deadline, *, lane: str = "control", cap: Optional[int] = None
+    ) -> Any:
+        """Return ``broker``'s answer to ``request``; raise what went wrong. At most socket_timeout_ms or ``deadline``."""
+        result: Result[Any] = Result()
+        until = deadline.within(self.request_timeout_s)
+
+        def ask() -> None:
+            self._ask(self.lane(broker.host, broker.port, lane), request, until.at, _into(result), cap)
+
+        self.loop.call_soon(ask)
+        api = type(request).NAME
+        return result.wait(Deadline(until.left() + 1.0), f"{api} to broker {broker.id} ({broker.host}:{broker.port})")
+
+    def call_any(self, request: Request, deadline: Deadline) -> Any:
+        """Return the answer of any broker that gives one, trying one after the other until ``deadline``."""
+        while True:
+            result: Result[Any] = Result()
+            attempt = deadline.within(METADATA_TIMEOUT_S)
+            self.loop.call_soon(self.ask_any, request, _into(result), attempt.at)
+            try:
+                return result.wait(Deadline(attempt.left() + 1.0), f"{type(request).NAME} to any broker")
+            except KafkaException as error:
+                if not error.retriable or deadline.passed or self.loop.stopped:
+                    raise
+                self.pause(METADATA_PAUSE_S)
+
+    @staticmethod
+    def pause(seconds: float) -> None:
+        """Wait before another try."""
+        Result[None]()._signal.wait(Deadline(seconds))
+
+    def coordinator(self, group: str, deadline: Deadline) -> BrokerInfo:
+        """Return the broker that coordinates ``group``, remembered until :meth:`forget_coordinator`."""
+        known = self._coordinators.get(group)
+        if known is not None:
+            return known
+        request = FindCoordinatorRequest(key=group, key_type=GROUP, coordinator_keys=[group])
+        while True:
+            reply = self.call_any(request, deadline)
+            # v4 answers about several keys at once and leaves the old fields alone
+            found = reply.coordinators[0] if reply.coordinators else reply
+            if not found.error_code:
+                broker = BrokerInfo(found.node_id, found.host, found.port, None)
+                self._coordinators[group] = broker
+                return broker
+            error = error_for(found.error_code, api="FindCoordinator", detail=found.error_message)
+            if not error.retriable or deadline.passed:
+                raise error
+            self.pause(METADATA_PAUSE_S)
+
+    def forget_coordinator(self, group: str) -> None:
+        """Ask again for the coordinator of ``group`` the next time it is needed."""
+        self._coordinators.pop(group, None)
+
+    def use_topic(self, topic: str) -> None:
+        """Keep the metadata of ``topic`` fresh until :meth:`release_topic`."""
+        self.loop.call_soon(self._refresh.use, topic)
+        self.loop.call_soon(self._poll_metadata)
+
+    def release_topic(self, topic: str) -> None:
+        """Undo one :meth:`use_topic`."""
+        if not self.loop.stopped:
+            self.loop.call_soon(self._refresh.release, topic)
+
+    def close(self, timeout_s: float) -> None:
+        """Close every connection and end the threads."""
+        if self.closed:
+            return
+        self.closed = True
+        if not self.loop.forked:
+            self.loop.call_soon(self._close_lanes)
+            self.loop.stop(timeout_s)
+            self.offsets_worker.stop(timeout_s)
+            self.callbacks.stop(timeout_s)
+
+    # -- the I/O thread -----------------------------------------------------------------------------------------------
+
+    def lane(self, host: str, port: int, name: str) -> Lane:
+        """Return the connection of that name to ``host:port``, made (but not opened) if there is none."""
+        key = (host, port, name)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(self.loop, host, port, name, self.settings)
+        return lane
+
+    def drop_lanes(self, name: str) -> None:
+        """Close every connection of that name: who used them is gone."""
+        for key in [key for key in self._lanes if key[2] == name]:
+            self._lanes.pop(key).close()
+
+    @staticmethod
+    def _ask(lane: Lane, request: Request, deadline: float, on_reply: OnReply, cap: Optional[int] = None) -> None:
+        lane.request(Call(lambda _abilities: (request, cap), lambda reply, error, _call: on_reply(reply, error), deadline))
+
+    def ask_any(self, request: Request, on_reply: OnReply, deadline: Optional[float] = None) -> None:
+        """Send ``request`` to the broker most likely to answer; one attempt."""
+        until = self.loop.now() + METADATA_TIMEOUT_S if deadline is None else deadline
+        self._ask(self._likeliest_lane(), request, until, on_reply)
+
+    def _likeliest_lane(self) -> Lane:
+        addresses = [(broker.host, broker.port) for broker in self.view.brokers.values()] + self._seeds
+        lanes = [self.lane(host, port, "control") for host, port in dict.fromkeys(addresses)]
+        # who failed longest ago (or never), then who is connected, then who is least busy
+        return min(lanes, key=lambda lane: (lane.last_failure_at, lane.state != "ready", lane.outstanding))
+
+    def partition_ids(self, topic: str) -> list[int]:
+        """Return the topic's partition numbers, ascending; empty while the topic is unknown."""
+        info = self.view.topics.get(topic)
+        return list(info.partitions) if info is not None else []
+
+    def topic_id(self, topic: str) -> bytes:
+        """Return the topic's id, 16 zero bytes where it is unknown."""
+        info = self.view.topics.get(topic)
+        return info.topic_id if info is not None else ZERO_UUID
+
+    def add_listener(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` on the I/O thread after every change of :attr:`view`."""
+        self._listeners.append(listener)
+
+    def remove_listener(self, listener: Callable[[], None]) -> None:
+        """Stop calling ``listener``."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def refresh_soon(self) -> None:
+        """Ask for metadata of the topics in use: acting on the present picture failed."""
+        self._refresh.mark_stale(self.loop.now())
+        self._poll_metadata()
+
+    def _poll_metadata(self) -> None:
+        now = self.loop.now()
+        if self._refresh_timer is not None:
+            self._refresh_timer.cancel()
+            self._refresh_timer = None
+        if self.closed:
+            return
+        if self._refresh.poll(now):
+            topics = self._refresh.topics
+            self.ask_any(metadata_request(topics), lambda reply, error: self._on_metadata(reply, error, topics))
+        elif self._refresh.wake_at() != float("inf"):
+            self._refresh_timer = self.loop.call_at(self._refresh.wake_at(), self._poll_metadata)
+
+    def _on_metadata(self, reply: Any, error: Optional[Exception], topics: list[str]) -> None:
+        now = self.loop.now()
+        if error is not None:
+            log.info("metadata could not be refreshed, asking another broker: %s", error)
+            self._refresh.on_failure(now)
+        else:
+            self._refresh.on_reply(now)
+            self._apply(reply, topics)
+            if any(row.error_code for row in reply.topics) or self._leaderless(topics):
+                self._refresh.mark_stale(now)
+        self._poll_metadata()
+
+    def _leaderless(self, topics: list[str]) -> bool:
+        infos = [self.view.topics[name] for name in topics if name in self.view.topics]
+        return any(part.leader not in self.view.brokers for info in infos for part in info.partitions.values())
+
+    def _apply(self, reply: Any, topics: Optional[list[str]]) -> ClusterView:
+        self.view = apply_reply(self.view, reply, topics)
+        for listener in list(self._listeners):
+            listener()
+        self.sender.dispatch()
+        return self.view
+
+    def _close_lanes(self) -> None:
+        for lane in list(self._lanes.values()):
+            lane.close()
+
+
+def _into(result: Result[Any]) -> OnReply:
+    """Return a reply handler that hands the outcome to a waiting thread."""
+
+    def on_reply(reply: Any, error: Optional[Exception]) -> None:
+        if error is not None:
+            result.fail(error)
+        else:
+            result.succeed(reply)
+
+    return on_reply

@@ -1,0 +1,36 @@
+"""What happens at interpreter exit: queued messages are sent, within a bound, and losses are counted in one warning."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import weakref
+from typing import Any
+
+from ..exceptions import KafkaException
+from .waiting import Deadline
+
+log = logging.getLogger(__name__)
+
+#: Seconds that all producers together may take at exit.
+EXIT_TIMEOUT_S = 5.0
+
+_producers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def flush_at_exit(producer: Any) -> None:
+    """Have ``producer`` flushed at interpreter exit if it is still running then."""
+    _producers.add(producer)
+
+
+@atexit.register
+def _flush_all() -> None:
+    deadline = Deadline(EXIT_TIMEOUT_S)
+    lost = 0
+    for producer in list(_producers):
+        try:
+            lost += producer.finish_at_exit(deadline)
+        except KafkaException as error:
+            log.warning("a producer could not be finished at exit: %s", error)
+    if lost:
+        log.warning("%d messages were not acknowledged when the interpreter exited: call stop() or flush() before", lost)

@@ -1,0 +1,312 @@
+"""The I/O thread's half of a consumer: keeps fetches under way and hands raw batches over, undecoded."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+
+from .._machines.fetch_plan import FetchLimits, PartitionFetch, plan_fetches
+from .._machines.metadata import ZERO_UUID
+from ..exceptions import CorruptBatchError, KafkaException, OffsetOutOfRangeError, error_for
+from ..protocol.messages import FetchRequest
+from ..protocol.schema import Request
+from ..records.aborted import visible_batches
+from ..records.batch import RawBatch, split_batches
+from .lane import Call
+from .loop import Timer
+from .waiting import Deadline, Result
+
+if TYPE_CHECKING:
+    from .._machines.handshake import BrokerAbilities
+    from .engine import Engine
+
+log = logging.getLogger(__name__)
+
+#: The last Fetch version that names topics; 17 is the last that a consumer gains anything from (18 is for replicas).
+LAST_NAMED_VERSION = 12
+NEWEST_USEFUL_VERSION = 17
+#: Fetches to one broker at a time, each on its own connection: one may wait for new data while the other brings old.
+LANES_PER_BROKER = 2
+CORRUPT_MESSAGE = 2
+_numbers = itertools.count(1)
+
+
+class FetchSettings(NamedTuple):
+    """How a consumer fetches."""
+
+    topic: str
+    max_wait_ms: int
+    min_bytes: int
+    max_bytes: int
+    partition_max_bytes: int
+    read_committed: bool
+    error_backoff_s: float
+    limits: FetchLimits
+
+
+class Parcel(NamedTuple):
+    """What one answer brought of one partition: batches to decode, or the error the consumer is to see."""
+
+    generation: int
+    batches: list[RawBatch]
+    next_position: int
+    count: int
+    size: int
+    error: Optional[KafkaException] = None
+
+
+class FetchCore:
+    """Keeps the partitions of one consumer fetched ahead, within the bounds of ``settings.limits``."""
+
+    def __init__(self, engine: Engine, settings: FetchSettings, on_out_of_range: Callable[[int, int], None]) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.parcels: dict[int, deque[Parcel]] = {}
+        self.arrived = threading.Condition()
+        self.starved = False
+        self._on_out_of_range = on_out_of_range
+        self._fetches: dict[int, PartitionFetch] = {}
+        self._lane_prefix = f"fetch-{next(_numbers)}"
+        self._busy: dict[int, set[int]] = {}
+        self._timer: Optional[Timer] = None
+        self._stopped = False
+
+    # -- user threads -------------------------------------------------------------------------------------------------
+
+    def start(self, partition_ids: list[int]) -> None:
+        """Get ready to fetch these partitions; nothing is fetched before :meth:`seek`."""
+        for partition_id in partition_ids:
+            self.parcels[partition_id] = deque()
+            self._fetches[partition_id] = PartitionFetch(partition_id)
+        self.engine.add_listener(self._plan)
+
+    def seek(self, positions: dict[int, tuple[Optional[int], int]]) -> None:
+        """Fetch from new positions: partition -> (position or None, generation)."""
+        self.engine.loop.call_soon(self._seek, positions)
+
+    def jump(self, partition_id: int, position: int, generation: int) -> None:
+        """Go on at ``position`` after what was fetched already: the log holds nothing in between."""
+        self.engine.loop.call_soon(self._jump, partition_id, position, generation)
+
+    def pause(self, partition_ids: list[int], paused: bool) -> None:
+        """Stop or go on fetching these partitions."""
+        self.engine.loop.call_soon(self._pause, partition_ids, paused)
+
+    def took(self, partition_id: int, count: int, size: int) -> None:
+        """Note that the consumer took this much; fetching goes on if it had stopped for want of room."""
+        fetch = self._fetches[partition_id]
+        fetch.taken += count
+        fetch.taken_bytes += size
+        if self.starved:
+            self.starved = False
+            self.engine.loop.call_soon(self._plan)
+
+    def stop(self, deadline: Deadline) -> None:
+        """Fetch no more and close the connections."""
+        self._stopped = True
+        if self.engine.loop.stopped or self.engine.loop.forked:
+            return
+        result: Result[None] = Result()
+        self.engine.loop.call_soon(self._stop, result)
+        result.wait(deadline, f"stopping the consumer of {self.settings.topic}")
+
+    # -- the I/O thread -----------------------------------------------------------------------------------------------
+
+    def _stop(self, result: Result[None]) -> None:
+        self.engine.remove_listener(self._plan)
+        if self._timer is not None:
+            self._timer.cancel()
+        for number in range(LANES_PER_BROKER):
+            self.engine.drop_lanes(f"{self._lane_prefix}.{number}")
+        result.succeed(None)
+
+    def _seek(self, positions: dict[int, tuple[Optional[int], int]]) -> None:
+        for partition_id, (position, generation) in positions.items():
+            self._fetches[partition_id].seek(position, generation)
+        self._plan()
+
+    def _jump(self, partition_id: int, position: int, generation: int) -> None:
+        fetch = self._fetches[partition_id]
+        if fetch.generation != generation:
+            return  # a seek came in between: the user knows better
+        fetch.position = position
+        self.parcels[partition_id].append(Parcel(generation, [], position, 0, 0))
+        with self.arrived:
+            self.arrived.notify_all()
+        self._plan()
+
+    def _pause(self, partition_ids: list[int], paused: bool) -> None:
+        for partition_id in partition_ids:
+            self._fetches[partition_id].paused = paused
+        self._plan()
+
+    def _plan(self) -> None:
+        """Send every fetch that can be sent now."""
+        if self._stopped:
+            return
+        view = self.engine.view
+        topic = view.topics.get(self.settings.topic)
+        now = self.engine.loop.now()
+        plan = plan_fetches(self._fetches.values(), topic.partitions if topic else {}, self.settings.limits, now)
+        if plan.starved:
+            self.starved = True
+            # the consumer may have taken something between our look and this note
+            again = plan_fetches(self._fetches.values(), topic.partitions if topic else {}, self.settings.limits, now)
+            plan = again
+        leaderless = plan.leaderless
+        for leader, fetches in plan.by_leader.items():
+            if leader not in view.brokers:
+                leaderless = True
+                continue
+            self._fetch_from(leader, fetches)
+        if leaderless:
+            self.engine.refresh_soon()
+        self._wake_at(now + 0.1 if leaderless else plan.wake_at)
+
+    def _wake_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if when != float("inf"):
+            self._timer = self.engine.loop.call_at(when, self._plan)
+
+    def _fetch_from(self, leader: int, fetches: list[PartitionFetch]) -> None:
+        busy = self._busy.setdefault(leader, set())
+        free = [number for number in range(LANES_PER_BROKER) if number not in busy]
+        if not free:
+            return  # the next answer plans again
+        number = free[0]
+        busy.add(number)
+        broker = self.engine.view.brokers[leader]
+        lane = self.engine.lane(broker.host, broker.port, f"{self._lane_prefix}.{number}")
+        asked = {fetch.id: (fetch, fetch.generation, fetch.position or 0) for fetch in fetches}
+        for fetch in fetches:
+            fetch.in_flight = True
+            # whoever was first in line goes to the end, so that a large answer to one starves no other
+            self._fetches[fetch.id] = self._fetches.pop(fetch.id)
+
+        def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
+            return self._request(fetches)
+
+        def on_done(reply: Any, error: Optional[Exception], call: Call) -> None:
+            busy.discard(number)
+            for fetch, generation, _position in asked.values():
+                if fetch.generation == generation:
+                    fetch.in_flight = False
+            self._on_done(asked, reply, error, lane.peer)
+
+        wait_s = self.settings.max_wait_ms / 1000.0
+        lane.request(Call(build, on_done, self.engine.loop.now() + wait_s + self.engine.request_timeout_s))
+
+    def _request(self, fetches: list[PartitionFetch]) -> tuple[Request, Optional[int]]:
+        settings = self.settings
+        info = self.engine.view.topics.get(settings.topic)
+        topic_id = info.topic_id if info else ZERO_UUID
+        partitions = info.partitions if info else {}
+        rows = [
+            FetchRequest.FetchPartition(
+                partition=fetch.id,
+                current_leader_epoch=partitions[fetch.id].leader_epoch if fetch.id in partitions else -1,
+                fetch_offset=fetch.position or 0,
+                partition_max_bytes=settings.partition_max_bytes,
+            )
+            for fetch in fetches
+        ]
+        request = FetchRequest(
+            max_wait_ms=settings.max_wait_ms,
+            min_bytes=settings.min_bytes,
+            max_bytes=settings.max_bytes,
+            isolation_level=1 if settings.read_committed else 0,
+            session_id=0,
+            session_epoch=-1,
+            topics=[FetchRequest.FetchTopic(topic=settings.topic, topic_id=topic_id, partitions=rows)],
+        )
+        return request, LAST_NAMED_VERSION if topic_id == ZERO_UUID else NEWEST_USEFUL_VERSION
+
+    def _on_done(
+        self, asked: dict[int, tuple[PartitionFetch, int, int]], reply: Any, error: Optional[Exception], peer: str
+    ) -> None:
+        if self._stopped:
+            return
+        if error is None and reply.error_code:
+            error = error_for(reply.error_code, broker=peer, api="Fetch", topic=self.settings.topic)
+        if error is not None:
+            log.debug("fetch of %s from %s failed: %s", self.settings.topic, peer, error)
+            self.engine.refresh_soon()
+            for fetch, _generation, _position in asked.values():
+                fetch.not_before = self.engine.loop.now() + self._backoff_s()
+        else:
+            self._on_reply(asked, reply, peer)
+        self._plan()
+
+    def _backoff_s(self) -> float:
+        # the pause grows nowhere: the connection's own backoff already keeps a dead broker from being hammered
+        return min(self.settings.error_backoff_s, 0.1)
+
+    def _on_reply(self, asked: dict[int, tuple[PartitionFetch, int, int]], reply: Any, peer: str) -> None:
+        arrived = False
+        for topic in reply.responses:
+            for part in topic.partitions:
+                known = asked.get(part.partition_index)
+                if known is None or known[1] != known[0].generation:
+                    continue  # not asked for, or asked for before a seek
+                fetch, _generation, position = known
+                if part.error_code:
+                    arrived |= self._on_error(fetch, position, part.error_code, peer)
+                elif part.records:
+                    arrived |= self._on_records(fetch, position, part)
+        if arrived:
+            with self.arrived:
+                self.arrived.notify_all()
+
+    def _on_records(self, fetch: PartitionFetch, position: int, part: Any) -> bool:
+        topic = self.settings.topic
+        corrupt: Optional[CorruptBatchError] = None
+        try:
+            batches = split_batches(part.records, topic, fetch.id)
+        except CorruptBatchError as error:
+            batches, corrupt = list(getattr(error, "good_batches", [])), error
+        batches = [batch for batch in batches if batch.next_offset > position]
+        if batches:
+            self._hand_over(fetch, batches, part)
+        if corrupt is not None:
+            self._fail(fetch, corrupt)
+        return bool(batches) or corrupt is not None
+
+    def _hand_over(self, fetch: PartitionFetch, batches: list[RawBatch], part: Any) -> None:
+        next_position = batches[-1].next_offset
+        if self.settings.read_committed:
+            aborted = [(row.producer_id, row.first_offset) for row in part.aborted_transactions or ()]
+            visible = list(visible_batches(batches, aborted))
+        else:
+            visible = [batch for batch in batches if not batch.is_control]
+        count = sum(batch.records_count for batch in visible)
+        size = sum(len(batch.data) for batch in visible)
+        fetch.received += count
+        fetch.received_bytes += size
+        fetch.position = next_position
+        self.parcels[fetch.id].append(Parcel(fetch.generation, visible, next_position, count, size))
+
+    def _on_error(self, fetch: PartitionFetch, position: int, code: int, peer: str) -> bool:
+        """Act on a partition's error; return whether the consumer must be told."""
+        error = error_for(code, broker=peer, api="Fetch", topic=self.settings.topic, partition=fetch.id)
+        if isinstance(error, OffsetOutOfRangeError):
+            fetch.position = None
+            self._on_out_of_range(fetch.id, position)
+            return False
+        if error.refresh:
+            self.engine.refresh_soon()
+        # CORRUPT_MESSAGE may be retried by producers; here the broker's own copy is bad and stays so
+        if error.retriable and error.code != CORRUPT_MESSAGE:
+            fetch.not_before = self.engine.loop.now() + self._backoff_s()
+            return False
+        self._fail(fetch, error)
+        return True
+
+    def _fail(self, fetch: PartitionFetch, error: KafkaException) -> None:
+        fetch.failed = True
+        self.parcels[fetch.id].append(Parcel(fetch.generation, [], fetch.position or 0, 0, 0, error))
+

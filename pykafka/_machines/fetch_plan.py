@@ -1,0 +1,102 @@
+"""Which partitions are fetched next and from which broker; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Optional
+
+from .metadata import PartitionInfo
+
+
+class FetchLimits(NamedTuple):
+    """How much fetched data may wait for the consumer."""
+
+    queued_max_messages: int
+    queued_max_bytes: int
+
+
+class PartitionFetch:
+    """One partition as the I/O thread sees it.
+
+    ``position`` is the next offset to fetch, None until the offset rules have said where to start. What was received but
+    not yet taken by the consumer is the difference of two counters, each written by one thread only.
+    """
+
+    __slots__ = (
+        "failed",
+        "generation",
+        "id",
+        "in_flight",
+        "not_before",
+        "paused",
+        "position",
+        "received",
+        "received_bytes",
+        "taken",
+        "taken_bytes",
+    )
+
+    def __init__(self, partition_id: int) -> None:
+        self.id = partition_id
+        self.position: Optional[int] = None
+        #: raised by every seek: an answer to a question asked before it is dropped
+        self.generation = 0
+        self.in_flight = False
+        self.paused = False
+        self.failed = False
+        self.not_before = 0.0
+        self.received = 0
+        self.received_bytes = 0
+        self.taken = 0
+        self.taken_bytes = 0
+
+    @property
+    def waiting_messages(self) -> int:
+        """Return how many fetched messages the consumer has not taken yet."""
+        return self.received - self.taken
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many fetched bytes the consumer has not taken yet."""
+        return self.received_bytes - self.taken_bytes
+
+    def seek(self, position: Optional[int], generation: int) -> None:
+        """Fetch from ``position`` from now on (None: not at all until the next seek)."""
+        self.position = position
+        self.generation = generation
+        self.in_flight = False  # what is under way answers the old question and is dropped when it comes
+        self.failed = False
+        self.not_before = 0.0
+
+
+class Plan(NamedTuple):
+    """What to fetch now: leader id -> partitions. ``starved`` is set when only missing room kept something from it."""
+
+    by_leader: dict[int, list[PartitionFetch]]
+    starved: bool
+    leaderless: bool
+    wake_at: float
+
+
+def plan_fetches(
+    fetches: Iterable[PartitionFetch], partitions: Mapping[int, PartitionInfo], limits: FetchLimits, now: float
+) -> Plan:
+    """Return what can be fetched now. Partitions come in the order given, so a rotating order is a fair one."""
+    ready = [fetch for fetch in fetches if not (fetch.in_flight or fetch.paused or fetch.failed or fetch.position is None)]
+    due = [fetch for fetch in ready if fetch.not_before <= now]
+    wake_at = min((fetch.not_before for fetch in ready if fetch.not_before > now), default=float("inf"))
+    waiting_bytes = sum(fetch.waiting_bytes for fetch in fetches)
+    by_leader: dict[int, list[PartitionFetch]] = {}
+    starved = leaderless = False
+    for fetch in due:
+        # a partition with nothing waiting may always be fetched: others that are full must not stop it for ever
+        full = waiting_bytes >= limits.queued_max_bytes and fetch.waiting_messages > 0
+        if full or fetch.waiting_messages >= limits.queued_max_messages:
+            starved = True
+            continue
+        info = partitions.get(fetch.id)
+        if info is None or info.leader < 0:
+            leaderless = True
+            continue
+        by_leader.setdefault(info.leader, []).append(fetch)
+    return Plan(by_leader, starved, leaderless, wake_at)

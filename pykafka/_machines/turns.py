@@ -1,0 +1,230 @@
+"""How fetched batches become messages in fair order, and how far the caller has got: pure, used under the consumer's lock.
+
+A *turn* is a list that deals one message of each partition in turn, built by slices. The caller takes messages from its
+iterator without a lock; how many it took is what the iterator has left, so no bookkeeping is paid for per message.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterator
+from itertools import repeat
+from operator import length_hint
+from typing import Any, NamedTuple, Optional, Protocol
+
+from ..exceptions import KafkaException
+from ..records.batch import RawBatch
+from ..records.decode import Columns, decode_batch
+from ..records.message import BareConsumedMessage, ConsumedMessage, KeyedConsumedMessage, Message, Origin
+
+#: A partition is refilled below this many decoded messages, so that many small batches make no tiny turns.
+MIN_READY = 500
+#: The most messages of one partition in a turn: bounds how long a newly arrived partition waits.
+MAX_PER_TURN = 2000
+
+
+class Parcel(Protocol):
+    """What one fetch brought of one partition."""
+
+    @property
+    def generation(self) -> int:
+        """Return the generation of the fetch."""
+
+    @property
+    def batches(self) -> list[RawBatch]:
+        """Return the batches to decode."""
+
+    @property
+    def next_position(self) -> int:
+        """Return where the partition goes on behind the parcel."""
+
+    @property
+    def error(self) -> Optional[KafkaException]:
+        """Return the error to show in place of messages."""
+
+
+class Taken(NamedTuple):
+    """How much a refill took out of the fetched data."""
+
+    count: int
+    size: int
+
+
+def to_messages(columns: Columns, origin: Origin, floor: int) -> list[Message]:
+    """Return the messages of a decoded batch from offset ``floor`` on: a fetch starts at the front of a batch."""
+    offsets, timestamps, keys, values, headers = columns
+    cut = bisect_left(offsets, floor) if offsets and offsets[0] < floor else 0
+    if cut:
+        offsets, timestamps, values = offsets[cut:], timestamps[cut:], values[cut:]
+        keys = keys[cut:] if keys is not None else None
+        headers = headers[cut:] if headers is not None else None
+    # hot: per record
+    if headers is not None:
+        all_keys = repeat(None) if keys is None else keys
+        return list(map(ConsumedMessage, offsets, timestamps, all_keys, values, headers, repeat(origin)))
+    if keys is not None:
+        return list(map(KeyedConsumedMessage, offsets, timestamps, keys, values, repeat(origin)))
+    return list(map(BareConsumedMessage, offsets, timestamps, values, repeat(origin)))
+
+
+class PartitionBuffer:
+    """One partition on the consumer's side. ``position`` is the next offset to deliver, None until it is known."""
+
+    __slots__ = (
+        "_index",
+        "_max_decompressed",
+        "_parcels",
+        "_start",
+        "_topic",
+        "after",
+        "error",
+        "generation",
+        "id",
+        "messages",
+        "partition",
+        "paused",
+        "position",
+    )
+
+    def __init__(self, topic: bytes, partition_id: int, partition: Any, parcels: deque[Any], max_decompressed: int) -> None:
+        self.id = partition_id
+        self.partition = partition
+        self.position: Optional[int] = None
+        #: where the partition goes on behind :attr:`messages`
+        self.after = 0
+        self.generation = 0
+        self.messages: list[Message] = []
+        self.error: Optional[KafkaException] = None
+        self.paused = False
+        self._topic = topic
+        self._parcels = parcels
+        self._index = 0
+        self._start = 0
+        self._max_decompressed = max_decompressed
+
+    @property
+    def available(self) -> int:
+        """Return how many decoded messages are not in a turn yet."""
+        return len(self.messages) - self._start
+
+    def seek(self, position: Optional[int]) -> None:
+        """Go on at ``position`` (None: unknown for now) and forget everything fetched for another one."""
+        self.position = position
+        self.after = position or 0
+        self.generation += 1
+        self.messages = []
+        self._start = 0
+        self.error = None
+
+    def refill(self) -> Taken:
+        """Decode until enough messages are ready or nothing more was fetched; errors are kept for the caller to raise."""
+        count = size = 0
+        while self._parcels and self.available < MIN_READY and self.error is None:
+            parcel = self._parcels[0]
+            if self._index < len(parcel.batches):
+                batch = parcel.batches[self._index]
+                self._index += 1
+                count += batch.records_count
+                size += len(batch.data)
+                if parcel.generation == self.generation:
+                    self._decode(batch)
+                continue
+            self._parcels.popleft()
+            self._index = 0
+            if parcel.generation == self.generation:
+                self._finish(parcel)
+        if not self.available and self.position is not None:
+            self.position = self.after  # nothing to deliver up to here: control records, aborted or compacted ones
+        return Taken(count, size)
+
+    def _decode(self, batch: RawBatch) -> None:
+        try:
+            columns = decode_batch(batch, self._topic.decode(), self.id, self._max_decompressed)
+        except KafkaException as error:
+            self.error = error
+            return
+        origin = Origin(self._topic, self.id, self.partition, batch.codec, batch.magic)
+        fresh = to_messages(columns, origin, self.after)
+        self.messages = self.messages[self._start :] + fresh if self.available else fresh
+        self._start = 0
+        self.after = batch.next_offset
+
+    def _finish(self, parcel: Parcel) -> None:
+        if parcel.error is not None:
+            self.error = parcel.error
+        else:
+            self.after = parcel.next_position
+
+    def put_back(self, messages: list[Message]) -> None:
+        """Have ``messages``, cut earlier but not delivered, come first again."""
+        self.messages = messages + self.messages[self._start :]
+        self._start = 0
+
+    def cut(self, most: int) -> Part:
+        """Return the next messages, at most ``most``, with the position behind them."""
+        messages = self.messages[self._start : self._start + most]
+        self._start += len(messages)
+        behind = self.after if self._start >= len(self.messages) else messages[-1].offset + 1
+        return Part(self, messages, behind)
+
+
+class Part(NamedTuple):
+    """One partition's share of a turn; ``behind`` is the position once all of it is delivered."""
+
+    buffer: PartitionBuffer
+    messages: list[Message]
+    behind: int
+
+
+class Turn:
+    """Messages of several partitions dealt out one by one; ``ready`` is what the caller takes them from."""
+
+    __slots__ = ("_parts", "_total", "ready")
+
+    def __init__(self, parts: list[Part]) -> None:
+        self._parts = parts
+        width = len(parts)
+        if width == 1:
+            dealt = parts[0].messages
+        else:
+            dealt = [message for part in parts for message in part.messages]  # the right length; put in order below
+            for k, part in enumerate(parts):
+                dealt[k::width] = part.messages
+        self._total = len(dealt)
+        self.ready: Iterator[Message] = iter(dealt)
+
+    def positions(self) -> dict[int, int]:
+        """Return the position of every partition of the turn of which something was delivered."""
+        return self._positions(self._total - length_hint(self.ready))
+
+    def _positions(self, delivered: int) -> dict[int, int]:
+        width = len(self._parts)
+        found: dict[int, int] = {}
+        for k, (buffer, messages, behind) in enumerate(self._parts):
+            count = (delivered - k + width - 1) // width
+            if count >= len(messages):
+                found[buffer.id] = behind
+            elif count > 0:
+                found[buffer.id] = messages[count - 1].offset + 1
+        return found
+
+    def end(self) -> dict[int, list[Message]]:
+        """Take back what was not delivered, write the positions reached into the buffers, return the rest by partition.
+
+        Emptying the iterator is one step to other threads: each message is either theirs or in what is returned.
+        """
+        rest = list(self.ready)
+        reached = self._positions(self._total - len(rest))
+        left: dict[int, list[Message]] = {}
+        for buffer, messages, _behind in self._parts:
+            if buffer.id in reached:
+                buffer.position = reached[buffer.id]
+            left[buffer.id] = [message for message in messages if message.offset >= (buffer.position or 0)] if rest else []
+        return left
+
+
+def deal(buffers: list[PartitionBuffer]) -> Turn:
+    """Return a turn with as many messages of each buffer as all of them have, at most MAX_PER_TURN; none may be empty."""
+    most = min([MAX_PER_TURN, *(buffer.available for buffer in buffers)])
+    return Turn([buffer.cut(most) for buffer in buffers])

@@ -1,0 +1,433 @@
+"""The Producer: messages in, acknowledgements out."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterable
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from ._engine import exiting
+from ._engine.clock import wall_ns
+from ._engine.producing import ROW_BYTES, ProducerCore
+from ._engine.waiting import Deadline
+from ._machines import dealing
+from ._machines.accumulator import SendSettings
+from .config import PRODUCER, check_options
+from .exceptions import (
+    KafkaException,
+    MessageSizeTooLarge,
+    OperationTimedOut,
+    ProduceFailureError,
+    ProducerQueueFullError,
+    ProducerStoppedException,
+)
+from .partitioners import HashingPartitioner, RandomPartitioner
+from .records.message import Headers, Message, OnDelivery, QueuedMessage, to_epoch_ms
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .topic import Topic
+
+log = logging.getLogger(__name__)
+
+Serializer = Callable[[Any, Any], tuple[Optional[bytes], Optional[bytes]]]
+#: produce_many() queues this many messages at a time, so that a bounded queue stays one.
+MANY_AT_ONCE = 2000
+#: How many delivery reports a thread may leave unread, as a multiple of max_queued_messages.
+UNREAD_FACTOR = 2
+
+
+class _Reports(threading.local):
+    """Every thread's own queue of delivery reports: a thread sees the reports of what it produced."""
+
+    def __init__(self, limit: int) -> None:
+        self.queue = ReportQueue(limit)
+
+
+class ReportQueue:
+    """Delivery reports of one thread, at most ``limit``; when nobody reads them the oldest go, with one warning."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: queue.SimpleQueue[tuple[Message, Optional[Exception]]] = queue.SimpleQueue()
+        self._warned = False
+
+    def put(self, report: tuple[Message, Optional[Exception]]) -> None:
+        """Add a report."""
+        self._items.put(report)
+        if self._items.qsize() > self._limit:
+            self._items.get_nowait()
+            if not self._warned:
+                self._warned = True
+                log.warning("more than %d delivery reports are unread: the oldest are dropped; read or disable them", self._limit)
+
+    def get(self, block: bool, timeout: Optional[float]) -> tuple[Message, Optional[Exception]]:
+        """Return the oldest report; raise queue.Empty when there is none (in time)."""
+        return self._items.get(block, timeout)
+
+
+class Producer:
+    """Produces to one topic. Threads may share it; make one per topic and keep it.
+
+    Messages are queued and sent in batches in the background, in order within each partition, and sent again until
+    acknowledged or ``delivery_timeout_ms`` has passed. With ``required_acks=-1`` (the default) a retry never writes twice.
+    Options and their defaults are listed in the documentation (``pykafka.config.PRODUCER``).
+
+    :raises KafkaConfigError: naming every option that is unknown, of the wrong type or out of range
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        topic: Topic,
+        partitioner: Optional[Callable[..., Any]] = None,
+        compression: int = 0,
+        max_retries: Optional[int] = None,
+        retry_backoff_ms: int = 100,
+        required_acks: int = -1,
+        ack_timeout_ms: int = 10000,
+        max_queued_messages: int = 100000,
+        min_queued_messages: int = 70000,
+        linger_ms: int = 5,
+        queue_empty_timeout_ms: int = 0,
+        block_on_queue_full: bool = True,
+        max_request_size: int = 1000012,
+        sync: bool = False,
+        delivery_reports: bool = False,
+        pending_timeout_ms: int = 5000,
+        auto_start: bool = True,
+        serializer: Optional[Serializer] = None,
+        *,
+        delivery_timeout_ms: int = 120000,
+        max_queued_bytes: int = 67108864,
+        **unknown: Any,
+    ) -> None:
+        given = dict(locals())
+        given = {name: value for name, value in given.items() if name in PRODUCER}
+        options = check_options("Producer", PRODUCER, {**given, **unknown})
+        self._cluster = cluster
+        self._topic = topic
+        self._options = options
+        self._partitioner = options["partitioner"] or RandomPartitioner()
+        self._serializer: Optional[Serializer] = options["serializer"]
+        self._sync: bool = options["sync"]
+        self._max_size: int = options["max_request_size"]
+        self._needs_key = isinstance(self._partitioner, HashingPartitioner)
+        self._reports = _Reports(options["max_queued_messages"] * UNREAD_FACTOR) if self._keeps_reports else None
+        self._running = False
+        self._lock = threading.Lock()
+        self._core: ProducerCore
+        self._chooser: Optional[Callable[[Optional[bytes]], int]] = None
+        if options["auto_start"]:
+            self.start()
+
+    @property
+    def _keeps_reports(self) -> bool:
+        return bool(self._options["delivery_reports"]) and not self._sync
+
+    def __repr__(self) -> str:
+        state = f"outstanding={self._core.outstanding}" if self._running else "stopped"
+        return f"<Producer {self._topic.name.decode()} {state}>"
+
+    def __enter__(self) -> Producer:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    # -- starting and stopping ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to accept messages; does nothing when running. A stopped producer can be started again."""
+        with self._lock:
+            if self._running:
+                return
+            self._core = self._make_core()
+            self._running = True
+        self._cluster.engine.use_topic(self._topic.name.decode())
+        self._cluster.engine.loop.call_soon(self._cluster.engine.sender.add, self._core)
+        exiting.flush_at_exit(self)
+
+    def _make_core(self) -> ProducerCore:
+        options = self._options
+        settings = SendSettings(
+            topic=self._topic.name.decode(),
+            codec=options["compression"],
+            acks=options["required_acks"],
+            max_batch_bytes=options["max_request_size"],
+            delivery_timeout_s=options["delivery_timeout_ms"] / 1000.0,
+            retry_backoff_s=options["retry_backoff_ms"] / 1000.0,
+            max_retries=options["max_retries"],
+        )
+        core = ProducerCore(
+            self._cluster.engine,
+            settings,
+            self._dealer(),
+            linger_s=options["linger_ms"] / 1000.0,
+            max_queued_messages=options["max_queued_messages"],
+            max_queued_bytes=options["max_queued_bytes"],
+            ack_timeout_ms=options["ack_timeout_ms"],
+        )
+        core.wants_reports = self._keeps_reports
+        return core
+
+    def _dealer(self) -> dealing.Deal:
+        """Return how rows get their partitions: by column on the I/O thread for our own partitioners, else in produce()."""
+        partitioner = self._partitioner
+        if type(partitioner) is RandomPartitioner:
+            return dealing.in_turn(partitioner)
+        if isinstance(partitioner, HashingPartitioner) and partitioner.is_builtin:
+            return dealing.by_hash(partitioner)
+        self._chooser = self._choose_partition
+        return dealing.as_chosen
+
+    def _choose_partition(self, partition_key: Optional[bytes]) -> int:
+        partitions = sorted(self._topic.partitions.values())
+        return int(self._partitioner(partitions, partition_key).id)
+
+    def stop(self) -> None:
+        """Send what is queued, wait for the outcome (at most ``pending_timeout_ms``), and stop. Twice is harmless.
+
+        :raises ProduceFailureError: when messages were still undecided; each has an error and says so in its report
+        """
+        with self._lock:
+            if not self._running:
+                return
+            self._running = False
+        self._finish(self._pending_deadline())
+
+    def _pending_deadline(self) -> Deadline:
+        pending_ms = self._options["pending_timeout_ms"]
+        return Deadline(None if pending_ms < 0 else pending_ms / 1000.0)
+
+    def _finish(self, deadline: Deadline) -> None:
+        engine = self._cluster.engine
+        try:
+            if not engine.loop.forked and not engine.loop.stopped:
+                self._core.flush(deadline)
+        except OperationTimedOut as error:
+            log.debug("stop() ran out of time: %s", error)
+        left = 0 if engine.loop.forked else self._core.close(Deadline(5.0))
+        if not engine.loop.stopped and not engine.loop.forked:
+            engine.release_topic(self._topic.name.decode())
+        if left:
+            raise ProduceFailureError(
+                f"{left} messages to {self._topic.name.decode()} were not acknowledged when the producer stopped;"
+                " some may have been written. Wait longer with pending_timeout_ms or flush()",
+                topic=self._topic.name,
+            )
+
+    def flush(self, timeout: Optional[float] = None) -> None:
+        """Return when every message queued before the call has an outcome, sending at once instead of lingering.
+
+        :param timeout: in seconds; None waits until all are decided, at most about ``delivery_timeout_ms``
+        :raises OperationTimedOut: saying how many were still undecided
+        """
+        self._check_running()
+        self._core.flush(Deadline(timeout))
+
+    def _check_running(self) -> None:
+        if not self._running:
+            raise ProducerStoppedException(f"the producer of {self._topic.name.decode()} is stopped: start() it first")
+
+    # -- producing ----------------------------------------------------------------------------------------------------
+
+    # hot: per message
+    def produce(
+        self,
+        message: Any,
+        partition_key: Any = None,
+        timestamp: Any = None,
+        *,
+        headers: Optional[Iterable[tuple[str, Optional[bytes]]]] = None,
+        on_delivery: Optional[OnDelivery] = None,
+    ) -> QueuedMessage:
+        """Queue one message and return it; a sync producer waits for the acknowledgement first.
+
+        :param message: bytes, or None for a tombstone (anything that the serializer takes, where there is one)
+        :param partition_key: bytes or None
+        :param timestamp: a datetime (naive means UTC) or epoch milliseconds; now when None
+        :param headers: pairs of a str and bytes or None
+        :param on_delivery: called with (message, error or None) on a thread of its own once the outcome is known
+        :raises TypeError: for a message or key of another type
+        :raises ProducerQueueFullError: when the queue is full and ``block_on_queue_full`` is off
+        :raises ProducerStoppedException: when the producer is not running
+        """
+        if not self._running:
+            self._check_running()
+        if self._serializer is not None:
+            message, partition_key = self._serializer(message, partition_key)
+        size = ROW_BYTES
+        if type(message) is bytes:
+            size += len(message)
+        elif message is not None:
+            raise TypeError(f"message must be bytes or None, not {type(message).__name__}; give a serializer for other types")
+        if partition_key is not None:
+            if type(partition_key) is not bytes:
+                raise TypeError(f"partition_key must be bytes or None, not {type(partition_key).__name__}")
+            size += len(partition_key)
+        elif self._needs_key:
+            raise ValueError("this partitioner needs a partition_key for every message")
+        timestamp = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
+        row = QueuedMessage(message, partition_key, timestamp, headers, on_delivery, self._core.queue_origin)
+        if headers is not None or on_delivery is not None or self._reports is not None or self._chooser is not None:
+            size += self._dress(row)
+        core = self._core
+        if size > self._max_size:
+            return self._refuse_size(row, size)
+        rows = core.rows
+        if len(rows) >= core.row_limit or core.room < size:
+            self._wait_for_room(size)
+        core.room -= size
+        rows.append(row)
+        if self._sync:
+            return self._wait_sync(row)
+        if core.idle:
+            core.wake()
+        elif len(rows) >= core.full_at:
+            core.hurry()
+        return row
+
+    def _dress(self, row: QueuedMessage) -> int:
+        """Give a row what only some rows have; return what that costs in bytes."""
+        size = 0
+        if row.headers is not None:
+            row.headers = _checked_headers(row.headers)
+            size = sum(len(name) + len(value or b"") + 20 for name, value in row.headers)
+        if row.on_delivery is not None:
+            if not callable(row.on_delivery):
+                raise TypeError(f"on_delivery must be callable, not {type(row.on_delivery).__name__}")
+            self._core.wants_callbacks = True
+        if self._reports is not None:
+            row.delivery_report_q = self._reports.queue
+        if self._chooser is not None:
+            row._origin = self._core.origin(self._chooser(row.partition_key))
+        return size
+
+    def produce_many(
+        self, values: Iterable[Optional[bytes]], partition_key: Optional[bytes] = None, timestamp: Any = None
+    ) -> list[QueuedMessage]:
+        """Queue many messages at once, all with the same key and timestamp, and return them: the cheapest way to produce.
+
+        :raises TypeError: naming the type of the first value that is neither bytes nor None; nothing is queued then
+        """
+        self._check_running()
+        values = values if isinstance(values, list) else list(values)
+        plain = self._serializer is None and self._chooser is None and self._reports is None and not self._sync
+        if not plain:
+            return [self.produce(value, partition_key, timestamp) for value in values]
+        wrong = set(map(type, values)) - {bytes, type(None)}
+        if wrong:
+            raise TypeError(f"every message must be bytes or None, not {wrong.pop().__name__}")
+        if partition_key is not None and type(partition_key) is not bytes:
+            raise TypeError(f"partition_key must be bytes or None, not {type(partition_key).__name__}")
+        if partition_key is None and self._needs_key:
+            raise ValueError("this partitioner needs a partition_key for every message")
+        if max(map(len, filter(None, values)), default=0) + ROW_BYTES + len(partition_key or b"") > self._max_size:
+            return [self.produce(value, partition_key, timestamp) for value in values]
+        made: list[QueuedMessage] = []
+        for start in range(0, len(values), MANY_AT_ONCE):
+            made += self._queue_some(values[start : start + MANY_AT_ONCE], partition_key, timestamp)
+        return made
+
+    def _queue_some(self, values: list[Optional[bytes]], partition_key: Optional[bytes], timestamp: Any) -> list[QueuedMessage]:
+        core = self._core
+        moment = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
+        size = sum(map(len, filter(None, values))) + (ROW_BYTES + len(partition_key or b"")) * len(values)
+        # hot: per message
+        some = list(
+            map(
+                QueuedMessage,
+                values,
+                repeat(partition_key),
+                repeat(moment),
+                repeat(None),
+                repeat(None),
+                repeat(core.queue_origin),
+            )
+        )
+        if len(core.rows) + len(some) > core.row_limit or core.room < size:
+            self._wait_for_room(size)
+        core.room -= size
+        core.rows += some
+        if core.idle:
+            core.wake()
+        elif len(core.rows) >= core.full_at:
+            core.hurry()
+        return some
+
+    def _wait_for_room(self, size: int) -> None:
+        core = self._core
+        if core.failed is not None:
+            raise core.failed
+        if not self._options["block_on_queue_full"]:
+            core.hurry()
+            raise ProducerQueueFullError(
+                f"{core.outstanding} messages of {self._topic.name.decode()} are waiting"
+                f" (max_queued_messages={self._options['max_queued_messages']},"
+                f" max_queued_bytes={self._options['max_queued_bytes']}): slow down, or let produce() block",
+                topic=self._topic.name,
+            )
+        # every queued message has an outcome by the delivery timeout, so there is room by then at the latest
+        if not core.wait_for_room(size, Deadline(self._options["delivery_timeout_ms"] / 1000.0 + 30.0)):
+            raise ProducerQueueFullError(f"no room in the queue of {self._topic.name.decode()} in time", topic=self._topic.name)
+        self._check_running()
+
+    def _refuse_size(self, row: QueuedMessage, size: int) -> QueuedMessage:
+        error = MessageSizeTooLarge(
+            f"a message of {size - ROW_BYTES} bytes is more than max_request_size={self._max_size} (with {ROW_BYTES} bytes to spare)",
+            topic=self._topic.name,
+        )
+        row._outcome = error
+        if self._sync:
+            raise error
+        if row.delivery_report_q is not None:
+            row.delivery_report_q.put((row, error))
+        if row.on_delivery is not None:
+            self._cluster.engine.callbacks.submit(row.on_delivery, row, error)
+        if row.delivery_report_q is None and row.on_delivery is None:
+            raise error  # nobody would ever hear of it
+        return row
+
+    def _wait_sync(self, row: QueuedMessage) -> QueuedMessage:
+        pending_ms = self._options["pending_timeout_ms"]
+        try:
+            return row.result(None if pending_ms < 0 else pending_ms / 1000.0)
+        except OperationTimedOut as error:
+            raise ProduceFailureError(
+                f"not acknowledged within pending_timeout_ms={pending_ms}; the message is still being sent",
+                topic=self._topic.name,
+            ) from error
+
+    def get_delivery_report(
+        self, block: bool = True, timeout: Optional[float] = None
+    ) -> tuple[Message, Optional[Exception]]:
+        """Return (message, None or the error) of a message that this thread produced, oldest outcome first.
+
+        :raises queue.Empty: when there is none (within ``timeout`` seconds)
+        :raises KafkaException: when the producer keeps no reports: give ``delivery_reports=True``
+        """
+        if self._reports is None:
+            raise KafkaException("this producer keeps no delivery reports: make it with delivery_reports=True")
+        return self._reports.queue.get(block, timeout)
+
+    def _raise_worker_exceptions(self) -> None:
+        """Raise what made sending impossible, if anything did (a name that PyKafka code is known to call)."""
+        if self._running and self._core.failed is not None:
+            raise self._core.failed
+
+
+def _checked_headers(headers: Any) -> Headers:
+    pairs: Headers = []
+    for item in headers.items() if isinstance(headers, dict) else headers:
+        name, value = item
+        if not isinstance(name, str) or not (value is None or isinstance(value, bytes)):
+            raise TypeError(f"a header is a str and bytes or None, not {type(name).__name__} and {type(value).__name__}")
+        pairs.append((name, value))
+    return pairs
+
+

@@ -1,0 +1,117 @@
+"""Declarations for CreateTopics (19) and DeleteTopics (20)."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..schema import Request, Response, Struct, array, boolean, int8, int16, int32, string, uuid
+
+
+class CreateTopicsRequest(Request, key=19, versions=(0, 7), flexible=5):
+    """Create topics; for the controller, to which newer brokers forward it.
+
+    Either ``num_partitions`` and ``replication_factor``, or ``assignments`` with both of them -1. From v4 on, -1 in
+    either without assignments takes the broker's default (KIP-464).
+
+    * v1 ``validate_only``: check, but create nothing.
+    """
+
+    class CreatableTopic(Struct):
+        """A topic to create."""
+
+        class CreatableReplicaAssignment(Struct):
+            """The brokers for one partition; the first one becomes its leader."""
+
+            partition_index: int = int32()
+            broker_ids: list[int] = array(int32())
+
+        class CreatableTopicConfig(Struct):
+            """A setting of the topic, ``retention.ms`` for one."""
+
+            name: str = string()
+            value: Optional[str] = string(nullable=0)
+
+        name: str = string()
+        num_partitions: int = int32()
+        replication_factor: int = int16()
+        assignments: list[CreatableReplicaAssignment] = array(CreatableReplicaAssignment)
+        configs: list[CreatableTopicConfig] = array(CreatableTopicConfig)
+
+    CreatableReplicaAssignment = CreatableTopic.CreatableReplicaAssignment
+    CreatableTopicConfig = CreatableTopic.CreatableTopicConfig
+
+    topics: list[CreatableTopic] = array(CreatableTopic)
+    timeout_ms: int = int32(default=60000)
+    validate_only: bool = boolean(since=1)
+
+
+class CreateTopicsResponse(Response, key=19, versions=(0, 7), flexible=5):
+    """What became of each topic. Other brokers may hear of a new one only after this reply.
+
+    TOPIC_ALREADY_EXISTS (36), INVALID_TOPIC_EXCEPTION (17), INVALID_PARTITIONS (37), INVALID_REPLICATION_FACTOR (38),
+    INVALID_CONFIG (40), POLICY_VIOLATION (44) are final. NOT_CONTROLLER (41) wants fresh metadata, REQUEST_TIMED_OUT (7)
+    leaves the outcome open. THROTTLING_QUOTA_EXCEEDED (89, from v6) wants a pause.
+
+    * v1 error message. v2 throttle time. v5 the settings that took effect (KIP-525). v7 the topic's id (KIP-516).
+    """
+
+    class CreatableTopicResult(Struct):
+        """What became of one topic."""
+
+        class CreatableTopicConfigs(Struct):
+            """A setting of the new topic; the value is ``None`` where it is sensitive."""
+
+            name: str = string(since=5)
+            value: Optional[str] = string(since=5, nullable=5)
+            read_only: bool = boolean(since=5)
+            config_source: int = int8(since=5, default=-1)
+            is_sensitive: bool = boolean(since=5)
+
+        name: str = string()
+        topic_id: bytes = uuid(since=7)
+        error_code: int = int16()
+        error_message: Optional[str] = string(since=1, nullable=1)
+        topic_config_error_code: int = int16(since=5, tag=0)
+        num_partitions: int = int32(since=5, default=-1)
+        replication_factor: int = int16(since=5, default=-1)
+        configs: Optional[list[CreatableTopicConfigs]] = array(CreatableTopicConfigs, since=5, nullable=5)
+
+    CreatableTopicConfigs = CreatableTopicResult.CreatableTopicConfigs
+
+    throttle_time_ms: int = int32(since=2)
+    topics: list[CreatableTopicResult] = array(CreatableTopicResult)
+
+
+class DeleteTopicsRequest(Request, key=20, versions=(0, 6), flexible=4):
+    """Delete topics, by name in ``topic_names`` up to v5, by name or id in ``topics`` from v6 on (KIP-516)."""
+
+    class DeleteTopicState(Struct):
+        """A topic to delete: its name, or ``None`` and its id."""
+
+        name: Optional[str] = string(since=6, nullable=6, default=None)
+        topic_id: bytes = uuid(since=6)
+
+    topics: list[DeleteTopicState] = array(DeleteTopicState, since=6)
+    topic_names: list[str] = array(string(), until=5)
+    timeout_ms: int = int32()
+
+
+class DeleteTopicsResponse(Response, key=20, versions=(0, 6), flexible=4):
+    """What became of each topic. Deletion goes on in the background after this reply.
+
+    UNKNOWN_TOPIC_OR_PARTITION (3) and UNKNOWN_TOPIC_ID (100): no such topic. TOPIC_DELETION_DISABLED (73, from v3)
+    is the broker's choice. NOT_CONTROLLER (41) wants fresh metadata, THROTTLING_QUOTA_EXCEEDED (89, from v5) a pause.
+
+    * v1 throttle time. v5 error message. v6 ids; the name is ``None`` for an id that is not known or not to be seen.
+    """
+
+    class DeletableTopicResult(Struct):
+        """What became of one topic."""
+
+        name: Optional[str] = string(nullable=6)
+        topic_id: bytes = uuid(since=6)
+        error_code: int = int16()
+        error_message: Optional[str] = string(since=5, nullable=5, default=None)
+
+    throttle_time_ms: int = int32(since=1)
+    responses: list[DeletableTopicResult] = array(DeletableTopicResult)

@@ -1,0 +1,3 @@
+"""The wire protocol: declared messages, their codecs, and what turns bytes into replies."""
+
+from __future__ import annotations

@@ -1,0 +1,126 @@
+"""Messages with their headers, to bytes and back, and which version to use with which broker."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
+
+from ..exceptions import ProtocolError, UnsupportedVersion
+from .compiler import compile_codec
+from .primitives import Buffer
+from .schema import REQUESTS, RESPONSES, Message, Request, Response
+
+#: Kafka's key of ApiVersions, whose reply header never has tags: it is read before anything is known of the broker.
+API_VERSIONS = 18
+
+#: Versions below these are never used, whatever a broker says: before Produce v3 and Fetch v4 there are no v2 batches.
+#: Brokers from 4.0 on even advertise Produce 0 to 2 and refuse them (KAFKA-18659).
+LOWEST_USED = {0: 3, 1: 4}
+
+_HEADER = struct.Struct(">hhi")
+_INT32 = struct.Struct(">i")
+
+
+def choose_version(request: type[Request], ranges: Mapping[int, tuple[int, int]], cap: Optional[int] = None) -> int:
+    """Return the newest version that we and the broker speak, at most ``cap``.
+
+    :param ranges: API key -> (oldest, newest) as the broker's ApiVersions said
+    :raises UnsupportedVersion: when there is none, saying what each side speaks
+    """
+    name = request.NAME
+    if request.KEY not in ranges:
+        raise UnsupportedVersion(f"the broker does not know {name} at all: it is too old, or not a broker", api=name)
+    oldest, newest = ranges[request.KEY]
+    ours_oldest = max(request.MIN_VERSION, LOWEST_USED.get(request.KEY, 0))
+    ours_newest = request.MAX_VERSION if cap is None else min(cap, request.MAX_VERSION)
+    chosen = min(newest, ours_newest)
+    if chosen < max(oldest, ours_oldest):
+        raise UnsupportedVersion(
+            f"no common version of {name}: we speak {ours_oldest} to {ours_newest}, the broker {oldest} to {newest}", api=name
+        )
+    return chosen
+
+
+def encode_request(request: Request, version: int, correlation_id: int, client_id: Optional[str]) -> list[Buffer]:
+    """Return the request with its header as buffers to send in order, without the frame size.
+
+    :raises ProtocolError: for a version that is not declared, or a field that does not fit its type
+    """
+    flexible = version >= request.FLEXIBLE
+    # the client id keeps its two-byte length in the flexible header (KIP-482)
+    name = b"\xff\xff" if client_id is None else struct.pack(">h", len(client_id.encode())) + client_id.encode()
+    chunks: list[Buffer] = [_HEADER.pack(request.KEY, version, correlation_id) + name + (b"\0" if flexible else b"")]
+    compile_codec(type(request), version).encode(request, chunks.append)
+    return chunks
+
+
+def encode_response(response: Response, version: int, correlation_id: int) -> list[Buffer]:
+    """Return the response with its header as buffers, without the frame size: what a broker sends."""
+    chunks: list[Buffer] = [_INT32.pack(correlation_id) + (b"\0" if _has_tags(response, version) else b"")]
+    compile_codec(type(response), version).encode(response, chunks.append)
+    return chunks
+
+
+def _has_tags(response: Any, version: int) -> bool:
+    return version >= response.FLEXIBLE and response.KEY != API_VERSIONS
+
+
+def decode_response(cls: type[Response], version: int, frame: memoryview) -> tuple[int, Response]:
+    """Return (correlation id, response) of a frame without its size.
+
+    :raises ProtocolError: for anything but exactly one well-formed response
+    """
+    if len(frame) < 4:
+        raise ProtocolError(f"a response of {len(frame)} bytes has no room for a correlation id")
+    at = 4
+    if _has_tags(cls, version):
+        at = _skip_tags(frame, at)
+    return _INT32.unpack_from(frame)[0], _decode_body(cls, version, frame, at)
+
+
+def decode_request(frame: memoryview) -> tuple[Request, int, int, Optional[str]]:
+    """Return (request, version, correlation id, client id) of a frame without its size: what a broker reads.
+
+    :raises ProtocolError: for an unknown API or version, and for anything malformed
+    """
+    try:
+        key, version, correlation_id = _HEADER.unpack_from(frame)
+        (length,) = struct.unpack_from(">h", frame, 8)
+        at = 10 + max(length, 0)
+        client_id = None if length < 0 else str(frame[10:at], "utf-8")
+    except (struct.error, UnicodeDecodeError) as error:
+        raise ProtocolError(f"the header of a request is malformed: {error}") from error
+    cls = REQUESTS.get(key)
+    if cls is None:
+        raise ProtocolError(f"a request has the unknown API key {key}")
+    if version >= cls.FLEXIBLE:
+        at = _skip_tags(frame, at)
+    return _decode_body(cls, version, frame, at), version, correlation_id, client_id
+
+
+def _skip_tags(frame: memoryview, at: int) -> int:
+    from .primitives import decode_uvarint
+
+    try:
+        count, at = decode_uvarint(frame, at)
+        for _ in range(count):
+            _tag, at = decode_uvarint(frame, at)
+            size, at = decode_uvarint(frame, at)
+            at += size
+    except IndexError as error:
+        raise ProtocolError("the tags of a header run beyond the end of the frame") from error
+    return at
+
+
+def _decode_body(cls: Any, version: int, frame: memoryview, at: int) -> Any:
+    decode: Callable[..., tuple[Any, int]] = compile_codec(cls, version).decode
+    message, end = decode(frame, at, len(frame))
+    if end != len(frame):
+        raise ProtocolError(f"{cls.__name__} v{version} ends at byte {end}, but {len(frame)} bytes arrived")
+    return message
+
+
+def response_of(request: type[Request]) -> type[Response]:
+    """Return the class of the answer to ``request``."""
+    return RESPONSES[request.KEY]

@@ -268,7 +268,7 @@ class FetchCore:
         try:
             batches = split_batches(part.records, topic, fetch.id)
         except CorruptBatchError as error:
-            batches, corrupt = list(getattr(error, "good_batches", [])), error
+            batches, corrupt = error.good_batches, error
         batches = [batch for batch in batches if batch.next_offset > position]
         if batches:
             self._hand_over(fetch, batches, part)
@@ -309,4 +309,3 @@ class FetchCore:
     def _fail(self, fetch: PartitionFetch, error: KafkaException) -> None:
         fetch.failed = True
         self.parcels[fetch.id].append(Parcel(fetch.generation, [], fetch.position or 0, 0, 0, error))
-

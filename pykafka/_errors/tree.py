@@ -147,6 +147,8 @@ class CorruptBatchError(MessageSetDecodeFailure):
     def __init__(self, message: str = "", *, offset: Optional[int] = None, **context: Any) -> None:
         super().__init__(message, **context)
         self.offset = offset
+        #: the readable batches that came before it in the same answer
+        self.good_batches: list[Any] = []
 
 
 class DecompressedSizeError(CorruptBatchError):

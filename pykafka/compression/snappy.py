@@ -1,0 +1,78 @@
+"""snappy, in the framing of the xerial Java library (what Kafka writes) and as one raw block (what some others write)."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Callable
+
+from ..exceptions import ProtocolError
+from ..protocol.primitives import Buffer, decode_uvarint
+from .limits import too_large
+
+MAGIC = b"\x82SNAPPY\0"
+#: Magic, version 1, oldest compatible version 1.
+_HEADER = MAGIC + struct.pack(">ii", 1, 1)
+#: The Java library cuts its input into blocks of this size.
+_BLOCK = 32 * 1024
+_SIZE = struct.Struct(">i")
+
+Raw = Callable[[Any], Any]
+
+
+def _load() -> tuple[Raw, Raw]:
+    """Return (compress, decompress) of one raw block, from whichever package is there."""
+    try:
+        from cramjam import snappy as cramjam
+    except ImportError:
+        import snappy  # python-snappy
+
+        return snappy.compress, snappy.uncompress
+    return cramjam.compress_raw, cramjam.decompress_raw
+
+
+_compress_raw, _decompress_raw = _load()
+
+
+def compress(data: Buffer) -> bytes:
+    """Return ``data`` in xerial framing."""
+    view = memoryview(data)
+    parts = [_HEADER]
+    for start in range(0, len(view), _BLOCK):
+        block = bytes(_compress_raw(bytes(view[start : start + _BLOCK])))
+        parts += (_SIZE.pack(len(block)), block)
+    return b"".join(parts)
+
+
+def decompress(data: Buffer, max_size: int) -> bytes:
+    """Return what is in ``data``, in either form."""
+    view = memoryview(data)
+    if bytes(view[: len(MAGIC)]) != MAGIC:
+        return _block(view, max_size, max_size)
+    parts: list[bytes] = []
+    left = max_size
+    at = len(_HEADER)
+    while at < len(view):
+        if at + 4 > len(view):
+            raise ValueError("snappy data ends inside a block size")
+        (size,) = _SIZE.unpack_from(view, at)
+        at += 4
+        if size < 0 or at + size > len(view):
+            raise ValueError(f"snappy data has an impossible block size {size}")
+        parts.append(_block(view[at : at + size], left, max_size))
+        left -= len(parts[-1])
+        at += size
+    return b"".join(parts)
+
+
+def _block(block: memoryview, left: int, max_size: int) -> bytes:
+    """Return one raw block decompressed; it begins with its size, so nothing is inflated to find out."""
+    try:
+        announced, _start = decode_uvarint(block, 0)
+    except (IndexError, ProtocolError) as error:
+        raise ValueError("snappy data without a size") from error
+    if announced > left:
+        raise too_large(max_size)
+    try:
+        return bytes(_decompress_raw(bytes(block)))
+    except Exception as error:  # every package has errors of its own, some of them plain Exception
+        raise ValueError(f"not snappy data: {error}") from error

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import warnings
 from collections.abc import Iterable
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from . import compression as codecs
 from ._engine import exiting
 from ._engine.clock import wall_ns
 from ._engine.producing import ROW_BYTES, ProducerCore
@@ -108,6 +110,7 @@ class Producer:
         given = dict(locals())
         given = {name: value for name, value in given.items() if name in PRODUCER}
         options = check_options("Producer", PRODUCER, {**given, **unknown})
+        codecs.require(options["compression"])
         self._cluster = cluster
         self._topic = topic
         self._options = options
@@ -132,6 +135,10 @@ class Producer:
         state = f"outstanding={self._core.outstanding}" if self._running else "stopped"
         return f"<Producer {self._topic.name.decode()} {state}>"
 
+    def __del__(self) -> None:
+        if getattr(self, "_running", False):
+            warnings.warn(f"{self!r} was never stopped: use it in a with block, or call stop()", ResourceWarning, source=self, stacklevel=2)
+
     def __enter__(self) -> Producer:
         self.start()
         return self
@@ -150,7 +157,8 @@ class Producer:
             self._running = True
         self._cluster.engine.use_topic(self._topic.name.decode())
         self._cluster.engine.loop.call_soon(self._cluster.engine.sender.add, self._core)
-        exiting.flush_at_exit(self)
+        exiting.flush_at_exit(self._core)
+        self._cluster.track(self)
 
     def _make_core(self) -> ProducerCore:
         options = self._options

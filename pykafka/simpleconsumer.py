@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 import threading
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -118,6 +119,11 @@ class SimpleConsumer:
         state = "running" if self._running else "stopped"
         return f"<SimpleConsumer {self._topic.name.decode()} group={self._group!r} {state}>"
 
+    def __del__(self) -> None:
+        if getattr(self, "_running", False) and self._core is not None:
+            warnings.warn(f"{self!r} was never stopped: use it in a with block, or call stop()", ResourceWarning, source=self, stacklevel=2)
+            self._core.abandon()
+
     def __enter__(self) -> SimpleConsumer:
         self.start()
         return self
@@ -167,7 +173,7 @@ class SimpleConsumer:
             error_backoff_s=options["fetch_error_backoff_ms"] / 1000.0,
             limits=FetchLimits(options["queued_max_messages"], options["queued_max_bytes"]),
         )
-        return FetchCore(self._cluster.engine, settings, self._on_out_of_range)
+        return FetchCore(self._cluster.engine, settings, _weakly(weakref.WeakMethod(self._on_out_of_range)))
 
     def _make_buffer(self, core: FetchCore, partition_id: int, partition: Partition) -> PartitionBuffer:
         most = self._options["max_decompressed_bytes"]
@@ -502,6 +508,17 @@ class SimpleConsumer:
         error, self._worker_error = self._worker_error, None
         if error is not None:
             raise error
+
+
+def _weakly(method: weakref.WeakMethod[Callable[[int, int], None]]) -> Callable[[int, int], None]:
+    """Return a function that calls ``method`` as long as its object lives: the engine must not keep a consumer alive."""
+
+    def call(partition_id: int, position: int) -> None:
+        alive = method()
+        if alive is not None:
+            alive(partition_id, position)
+
+    return call
 
 
 def _is_last_consumed(where: Any) -> bool:

@@ -143,6 +143,20 @@ class Engine:
         if not self.loop.stopped:
             self.loop.call_soon(self._refresh.release, topic)
 
+    def is_connected(self, host: str, port: int) -> bool:
+        """Return whether there is a ready connection to ``host:port``."""
+        return any(key[:2] == (host, port) and lane.state == "ready" for key, lane in list(self._lanes.items()))
+
+    def abandon(self) -> None:
+        """Close everything without waiting: nobody is there to wait."""
+        if not self.closed:
+            self.closed = True
+            if not self.loop.forked:
+                self.loop.call_soon(self._close_lanes)
+                self.loop.stop(0.0)
+                self.offsets_worker.stop(0.0)
+                self.callbacks.stop(0.0)
+
     def close(self, timeout_s: float) -> None:
         """Close every connection and end the threads."""
         if self.closed:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import atexit
 import logging
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..exceptions import KafkaException
 from .waiting import Deadline
+
+if TYPE_CHECKING:
+    from .producing import ProducerCore
 
 log = logging.getLogger(__name__)
 
 #: Seconds that all producers together may take at exit.
 EXIT_TIMEOUT_S = 5.0
 
-_producers: weakref.WeakSet[Any] = weakref.WeakSet()
+_producers: weakref.WeakSet[ProducerCore] = weakref.WeakSet()
 
 
-def flush_at_exit(producer: Any) -> None:
-    """Have ``producer`` flushed at interpreter exit if it is still running then."""
+def flush_at_exit(producer: ProducerCore) -> None:
+    """Have ``producer`` flushed at interpreter exit if it is not closed by then."""
     _producers.add(producer)
 
 

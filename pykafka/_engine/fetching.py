@@ -113,6 +113,12 @@ class FetchCore:
         self.engine.loop.call_soon(self._stop, result)
         result.wait(deadline, f"stopping the consumer of {self.settings.topic}")
 
+    def abandon(self) -> None:
+        """Fetch no more and close the connections, without waiting: nobody is there to wait."""
+        self._stopped = True
+        if not self.engine.loop.stopped and not self.engine.loop.forked:
+            self.engine.loop.call_soon(self._stop, Result[None]())
+
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 
     def _stop(self, result: Result[None]) -> None:

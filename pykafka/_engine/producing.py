@@ -186,6 +186,18 @@ class ProducerCore:
         """Return how many messages have no outcome yet."""
         return len(self.rows) + self._held_rows
 
+    def finish_at_exit(self, deadline: Deadline) -> int:
+        """Send what is queued; return how many messages had no outcome by ``deadline``."""
+        loop = self.engine.loop
+        if self._closed or loop.forked:
+            return 0
+        if not loop.stopped:
+            try:
+                self.flush(deadline)
+            except OperationTimedOut as error:
+                log.debug("the flush at exit ran out of time: %s", error)
+        return self.outstanding
+
     def settle_partitions(self) -> None:
         """Return when everything queued so far has its partition."""
         if self.engine.loop.in_loop():

@@ -37,6 +37,11 @@ class Sender:
         self._dispatching = False
         self._again = False
 
+    @property
+    def busy(self) -> bool:
+        """Return whether any producer has messages without an outcome."""
+        return any(core.outstanding for core in self._cores)
+
     def add(self, core: ProducerCore) -> None:
         """Send for ``core`` from now on."""
         self._cores.append(core)

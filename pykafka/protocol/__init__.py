@@ -1,3 +1,7 @@
 """The wire protocol: declared messages, their codecs, and what turns bytes into replies."""
 
 from __future__ import annotations
+
+from ..records.message import Message
+
+__all__ = ["Message"]

@@ -98,28 +98,30 @@ def _record_pieces(
     timestamps: Sequence[int],
 ) -> list[bytes]:
     """Return pieces that, joined, are 61 bytes of room for the header and then the records."""
-    if headers is None and None not in values:
-        if keys is None:
+    if headers is None:
+        try:
+            if keys is not None:
+                return _keyed(values, keys, timestamps)  # type: ignore[arg-type]  # None raises TypeError
             runs = _millisecond_runs(timestamps)
             if runs is not None:
-                return _columns(values, runs)  # type: ignore[arg-type]  # there is no None in it
-        elif None not in keys:
-            return _keyed(values, keys, timestamps)  # type: ignore[arg-type]  # nor in them
+                return _columns(values, runs)  # type: ignore[arg-type]  # likewise
+        except TypeError:
+            pass  # a tombstone, or keys on some messages only: not for the fast ways
     return [bytes(HEADER_SIZE), *plain_records(values, keys, headers, timestamps)]
 
 
 def _millisecond_runs(timestamps: Sequence[int]) -> Optional[list[tuple[int, int, int]]]:
-    """Return (from, to, delta) for stretches of one timestamp; None where they are short or go backwards."""
+    """Return (from, to, delta) for stretches of one timestamp; None where they are short or not in order."""
     first, count = timestamps[0], len(timestamps)
-    if timestamps[-1] == first and timestamps.count(first) == count:
-        return [(0, count, 0)]
-    if len(set(timestamps)) * _LEAST_RUN > count or any(map(int.__gt__, timestamps, timestamps[1:])):
-        return None
-    runs = []
+    runs: list[tuple[int, int, int]] = []
     start = 0
     while start < count:
-        stop = bisect_right(timestamps, timestamps[start], start)
-        runs.append((start, stop, timestamps[start] - first))
+        stamp = timestamps[start]
+        stop = bisect_right(timestamps, stamp, start)
+        # bisect trusts that they are in order; whether they are is seen here
+        if timestamps[start:stop].count(stamp) != stop - start or len(runs) > count // _LEAST_RUN:
+            return None
+        runs.append((start, stop, stamp - first))
         start = stop
     return runs
 

@@ -1,0 +1,110 @@
+"""The KafkaClient: where everything begins."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any, Optional
+
+from .broker import Broker
+from .cluster import Cluster, TopicDict
+from .exceptions import KafkaConfigError
+from .handlers import ThreadingHandler
+
+DEFAULT_HOSTS = "127.0.0.1:9092"
+
+
+class KafkaClient:
+    """A connection to a Kafka cluster. Threads may share it; close it, or use it as a context manager.
+
+    >>> client = KafkaClient(hosts="127.0.0.1:9092")    # doctest: +SKIP
+    >>> topic = client.topics["my.topic"]               # doctest: +SKIP
+
+    Making it reaches out to the hosts. Further options, keyword-only, are listed in the documentation
+    (``pykafka.config.CLIENT``): ``client_id``, ``metadata_max_age_ms``, ``reconnect_backoff_ms``,
+    ``reconnect_backoff_max_ms``, ``max_response_bytes``, ``sasl_config``.
+
+    :param hosts: ``host:port`` of some brokers, comma-separated; the others are found through them
+    :param socket_timeout_ms: how long connecting, or one request, may take
+    :param source_address: ``host[:port]`` that outgoing connections are made from
+    :param ssl_config: an :class:`~pykafka.connection.SslConfig` or ``ssl.SSLContext``
+    :raises NoBrokersAvailableError: when no host can be reached, listing each with its own reason
+    :raises KafkaConfigError: naming every option that is unknown, of the wrong type or out of range
+    """
+
+    def __init__(
+        self,
+        hosts: str = DEFAULT_HOSTS,
+        zookeeper_hosts: Optional[str] = None,
+        socket_timeout_ms: int = 30000,
+        offsets_channel_socket_timeout_ms: int = 10000,
+        use_greenlets: bool = False,
+        exclude_internal_topics: bool = True,
+        source_address: str = "",
+        ssl_config: Optional[Any] = None,
+        broker_version: str = "0.9.0",
+        **more: Any,
+    ) -> None:
+        if zookeeper_hosts is not None:
+            _retire_zookeeper(hosts)
+        if use_greenlets is True:
+            _require_gevent()
+        self._hosts = hosts
+        self.cluster = Cluster(
+            hosts,
+            ThreadingHandler(),
+            socket_timeout_ms=socket_timeout_ms,
+            offsets_channel_socket_timeout_ms=offsets_channel_socket_timeout_ms,
+            exclude_internal_topics=exclude_internal_topics,
+            source_address=source_address,
+            ssl_config=ssl_config,
+            broker_version=broker_version,
+            use_greenlets=use_greenlets,
+            **more,
+        )
+
+    def __repr__(self) -> str:
+        return f"<KafkaClient hosts={self._hosts!r} brokers={len(self.cluster.engine.view.brokers)}>"
+
+    def __enter__(self) -> KafkaClient:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @property
+    def brokers(self) -> dict[int, Broker]:
+        """Return the brokers by id."""
+        return self.cluster.brokers
+
+    @property
+    def topics(self) -> TopicDict:
+        """Return the topics by name; asking for one that does not exist creates it if the brokers allow that."""
+        return self.cluster.topics
+
+    def update_cluster(self) -> None:
+        """Ask for the present state of all brokers and topics."""
+        self.cluster.update()
+
+    def close(self) -> None:
+        """Stop every producer (sending what is queued) and consumer, and close all connections. Twice is harmless."""
+        self.cluster.close()
+
+
+def _retire_zookeeper(hosts: str) -> None:
+    # the default object itself, not an equal string that the caller wrote
+    if hosts is DEFAULT_HOSTS:
+        raise KafkaConfigError(
+            "zookeeper_hosts: Kafka has no ZooKeeper any more; write KafkaClient(hosts='kafka-1:9092,kafka-2:9092') instead"
+        )
+    warnings.warn("zookeeper_hosts is ignored: brokers are found through hosts", DeprecationWarning, stacklevel=3)
+
+
+def _require_gevent() -> None:
+    """Return if gevent has patched the standard library."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("socket") or not monkey.is_module_patched("threading"):
+        raise ImportError(
+            "use_greenlets=True needs gevent to have patched the standard library; put these two lines first in your program:"
+            "\n    from gevent import monkey\n    monkey.patch_all()"
+        )

@@ -1,0 +1,265 @@
+"""The Cluster: brokers, topics and the I/O engine behind them."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from ._engine.engine import Engine
+from ._engine.lane import ConnectionSettings
+from ._engine.waiting import Deadline
+from ._machines.metadata import BrokerInfo
+from ._version import __version__
+from .broker import Broker
+from .config import CLIENT, check_options, parse_hosts, to_name
+from .exceptions import KafkaConfigError, KafkaException, UnicodeException, error_for
+from .handlers import ThreadingHandler
+from .topic import Topic
+
+if TYPE_CHECKING:
+    from .producer import Producer
+    from .simpleconsumer import SimpleConsumer
+
+log = logging.getLogger(__name__)
+
+#: A topic being created is waited for at most this long (seconds): by then it is there, or nobody creates it.
+CREATION_TIMEOUT_S = 5.0
+CREATION_PAUSE_S = 0.1
+#: Seconds that close() waits for the threads to end.
+CLOSE_TIMEOUT_S = 5.0
+UNKNOWN_TOPIC = 3
+
+
+class TopicDict(Mapping[bytes, Topic]):
+    """The topics of the cluster by name: a read-only mapping with bytes as keys that also takes str at every door.
+
+    ``topics[name]`` asks the brokers for a topic that is not known, which creates it where they are set up to do so.
+    Nothing else here ever creates a topic. A Topic that nobody holds is forgotten and made anew when asked for.
+    """
+
+    def __init__(self, cluster: Cluster, exclude_internal_topics: bool) -> None:
+        self._cluster = cluster
+        self._exclude_internal = exclude_internal_topics
+        self._made: weakref.WeakValueDictionary[bytes, Topic] = weakref.WeakValueDictionary()
+
+    def __repr__(self) -> str:
+        return f"<TopicDict {', '.join(name.decode() for name in self)}>"
+
+    def _hidden(self, name: bytes) -> bool:
+        return self._exclude_internal and name.startswith(b"__")
+
+    def __getitem__(self, key: Union[str, bytes]) -> Topic:
+        """Return the topic, having it created if need be.
+
+        :raises KeyError: for an internal topic while those are hidden
+        :raises UnicodeException: for a name that is not ASCII
+        :raises UnknownTopicOrPartition: when there is no such topic and nobody creates it
+        """
+        name = to_name(key, "topic")
+        if self._hidden(name):
+            raise KeyError(f"{name.decode()} is an internal topic: make the client with exclude_internal_topics=False")
+        topic = self._made.get(name)
+        if topic is not None:
+            return topic
+        self._cluster.require_topic(name.decode())
+        return self._made.setdefault(name, Topic(self._cluster, name))
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether the topic exists (and is not hidden), asking the brokers when it is not known."""
+        if not isinstance(key, (str, bytes)):
+            raise TypeError(f"a topic's name must be str or bytes, not {type(key).__name__}")
+        try:
+            name = to_name(key, "topic")
+        except UnicodeException:
+            return False
+        return not self._hidden(name) and self._cluster.topic_exists(name.decode())
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return the topic if it exists, else ``default``; never creates one."""
+        return self[key] if key in self else default
+
+    def __iter__(self) -> Iterator[bytes]:
+        infos = self._cluster.engine.view.topics.values()
+        names = [info.name.encode() for info in infos if info.partitions]
+        return iter([name for name in names if not self._hidden(name)])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Cluster:
+    """What a client knows of the cluster, and its connections to it. Made by KafkaClient.
+
+    :raises NoBrokersAvailableError: when no host can be reached, listing each with its own reason
+    """
+
+    def __init__(
+        self,
+        hosts: str,
+        handler: Optional[Any] = None,
+        socket_timeout_ms: int = 30000,
+        offsets_channel_socket_timeout_ms: int = 10000,
+        exclude_internal_topics: bool = True,
+        source_address: str = "",
+        zookeeper_hosts: Optional[str] = None,
+        ssl_config: Optional[Any] = None,
+        broker_version: str = "0.9.0",
+        **more: Any,
+    ) -> None:
+        given = {name: value for name, value in dict(locals()).items() if name in CLIENT}
+        options = check_options("KafkaClient", CLIENT, {**given, **more})
+        self._seeds = parse_hosts(options["hosts"])
+        self._handler = handler or ThreadingHandler()
+        self.socket_timeout_s = options["socket_timeout_ms"] / 1000.0
+        self.offsets_timeout_s = options["offsets_channel_socket_timeout_ms"] / 1000.0
+        self.engine = Engine(_connection_settings(options), self._seeds, options["metadata_max_age_ms"] / 1000.0)
+        self._brokers: dict[BrokerInfo, Broker] = {}
+        self._topics = TopicDict(self, options["exclude_internal_topics"])
+        self._users: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._finalizer = weakref.finalize(self, _drop, self.engine)
+        # at exit the producers are flushed first, and the threads are daemons
+        self._finalizer.atexit = False
+        try:
+            self.engine.bootstrap(Deadline(self.socket_timeout_s), None)
+        except BaseException:
+            self.engine.close(CLOSE_TIMEOUT_S)
+            raise
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self.engine.view.cluster_id} brokers={len(self.engine.view.brokers)}>"
+
+    # -- what there is ------------------------------------------------------------------------------------------------
+
+    @property
+    def brokers(self) -> dict[int, Broker]:
+        """Return the brokers by id, as last seen."""
+        infos = self.engine.view.brokers
+        made = {info: self._brokers.get(info) or Broker(self, info) for info in infos.values()}
+        self._brokers = made
+        return {info.id: broker for info, broker in made.items()}
+
+    @property
+    def topics(self) -> TopicDict:
+        """Return the topics by name."""
+        return self._topics
+
+    @property
+    def handler(self) -> Any:
+        """Return PyKafka's concurrency handler: ``Event``, ``Lock``, ``sleep`` and ``spawn``."""
+        return self._handler
+
+    @property
+    def controller_broker(self) -> Optional[Broker]:
+        """Return the broker to put changes of the cluster to; None when it is not known."""
+        return self.brokers.get(self.engine.view.controller_id)
+
+    def update(self) -> None:
+        """Ask for the present state of all brokers and topics.
+
+        :raises KafkaException: when no broker answers within ``socket_timeout_ms``
+        """
+        self.engine.update(None, Deadline(self.socket_timeout_s))
+
+    def fetch_api_versions(self) -> dict[int, tuple[int, int]]:
+        """Return API key -> (oldest, newest version) as one of the brokers offers them."""
+        return next(iter(self.brokers.values())).fetch_api_versions()
+
+    def get_group_coordinator(self, consumer_group: Union[str, bytes]) -> Broker:
+        """Return the broker that coordinates a group, asking afresh.
+
+        :raises KafkaException: when there is none within ``socket_timeout_ms``
+        """
+        group = to_name(consumer_group, "consumer_group").decode()
+        self.engine.forget_coordinator(group)
+        info = self.engine.coordinator(group, Deadline(self.socket_timeout_s))
+        return self.brokers.get(info.id) or Broker(self, info)
+
+    def get_managed_group_descriptions(self) -> Any:
+        """Return descriptions of all groups: not there yet."""
+        raise NotImplementedError("group descriptions are not in this version yet")
+
+    # -- topics -------------------------------------------------------------------------------------------------------
+
+    def _known(self, name: str) -> bool:
+        info = self.engine.view.topics.get(name)
+        return info is not None and bool(info.partitions)
+
+    def topic_exists(self, name: str) -> bool:
+        """Return whether there is such a topic, asking the brokers when it is not known; creates none."""
+        if not self._known(name):
+            self.engine.update([name], Deadline(self.socket_timeout_s))
+        return self._known(name)
+
+    def require_topic(self, name: str) -> None:
+        """Return once the topic is known; asking for it creates it where the brokers are set up to do so.
+
+        :raises UnknownTopicOrPartition: when it does not appear within five seconds
+        """
+        deadline = Deadline(min(CREATION_TIMEOUT_S, self.socket_timeout_s))
+        while not self._known(name):
+            view = self.engine.update([name], Deadline(self.socket_timeout_s), auto_create=True)
+            if self._known(name):
+                return
+            info = view.topics.get(name)
+            code = info.error_code if info is not None and info.error_code else UNKNOWN_TOPIC
+            error = error_for(code, api="Metadata", topic=name, detail="it does not exist and was not created by asking for it")
+            if not error.retriable or deadline.passed:
+                raise error
+            self.engine.pause(CREATION_PAUSE_S)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def track(self, user: Union[Producer, SimpleConsumer]) -> None:
+        """Have ``user`` stopped when the client is closed."""
+        self._users.add(user)
+
+    def close(self) -> None:
+        """Stop every producer (sending what is queued) and consumer, and close all connections. Twice is harmless.
+
+        :raises KafkaException: the first error of a producer or consumer that could not finish; all the others are
+            stopped nevertheless
+        """
+        first: Optional[KafkaException] = None
+        for user in list(self._users):
+            try:
+                user.stop()
+            except KafkaException as error:
+                log.warning("%r could not be stopped properly: %s", user, error)
+                first = first or error
+        self.engine.close(CLOSE_TIMEOUT_S)
+        if first is not None:
+            raise first
+
+
+def _drop(engine: Engine) -> None:
+    """Close the engine of a client that nobody holds any more, unless a producer still has something to send."""
+    if not engine.sender.busy:
+        engine.abandon()
+
+
+def _connection_settings(options: Mapping[str, Any]) -> ConnectionSettings:
+    timeout_s = options["socket_timeout_ms"] / 1000.0
+    return ConnectionSettings(
+        client_id=options["client_id"],
+        software_version=__version__,
+        request_timeout_s=timeout_s,
+        setup_timeout_s=timeout_s,
+        backoff_s=options["reconnect_backoff_ms"] / 1000.0,
+        backoff_max_s=options["reconnect_backoff_max_ms"] / 1000.0,
+        max_response_bytes=options["max_response_bytes"],
+        source=_source(options["source_address"]),
+        tls=options["ssl_config"],
+    )
+
+
+def _source(address: str) -> Optional[tuple[str, int]]:
+    if not address:
+        return None
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return address, 0
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise KafkaConfigError(f"source_address={address!r}: write 'host' or 'host:port', with a port from 0 to 65535")
+    return host, int(port)

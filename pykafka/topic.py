@@ -1,0 +1,132 @@
+"""A Topic hands out producers and consumers, and knows its partitions and their offsets."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+
+from ._machines.metadata import TopicInfo
+from .common import OffsetType
+from .config import to_name
+from .offsets import OffsetManager, OffsetSettings
+from .partition import Partition
+from .producer import Producer
+from .records.message import to_epoch_ms
+from .simpleconsumer import SimpleConsumer
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+
+class OffsetPartitionResponse(NamedTuple):
+    """Offsets of one partition, in a list for PyKafka's sake, and an error code that is always 0: errors are raised."""
+
+    offset: list[int]
+    err: int
+
+
+class Topic:
+    """One topic of the cluster. Get it from ``client.topics`` and keep it."""
+
+    def __init__(self, cluster: Cluster, name: Union[str, bytes]) -> None:
+        self._cluster = cluster
+        self._name = to_name(name, "topic")
+        self._text = self._name.decode()
+        self._lock = threading.Lock()
+        self._known: Optional[TopicInfo] = None
+        self._partitions: dict[int, Partition] = {}
+
+    def __repr__(self) -> str:
+        return f"<Topic {self._text} partitions={len(self.partitions)}>"
+
+    @property
+    def name(self) -> bytes:
+        """Return the name."""
+        return self._name
+
+    @property
+    def partitions(self) -> dict[int, Partition]:
+        """Return the partitions by number, as last seen; the same objects for as long as they exist."""
+        info = self._cluster.engine.view.topics.get(self._text)
+        if info is not None and info is not self._known:
+            self.update(info)
+        return self._partitions
+
+    def update(self, metadata: TopicInfo) -> None:
+        """Take over newer metadata: partitions are added, changed or dropped."""
+        brokers = self._cluster.brokers
+        with self._lock:
+            fresh: dict[int, Partition] = {}
+            for partition_id, info in metadata.partitions.items():
+                partition = self._partitions.get(partition_id) or Partition(self, partition_id, None, [], [])
+                partition.update(brokers, info)
+                fresh[partition_id] = partition
+            self._partitions = fresh
+            self._known = metadata
+
+    # -- handing out --------------------------------------------------------------------------------------------------
+
+    def get_producer(self, use_rdkafka: bool = False, **kwargs: Any) -> Producer:
+        """Return a new, running Producer; the options are those of :class:`~pykafka.producer.Producer`."""
+        _refuse_rdkafka(use_rdkafka)
+        return Producer(self._cluster, self, **kwargs)
+
+    def get_sync_producer(self, **kwargs: Any) -> Producer:
+        """Return a new, running Producer whose ``produce()`` waits for the acknowledgement.
+
+        :raises TypeError: when ``sync`` is among the options
+        """
+        if "sync" in kwargs:
+            raise TypeError("get_sync_producer() sets sync itself: use get_producer(sync=...) to choose")
+        return Producer(self._cluster, self, sync=True, **kwargs)
+
+    def get_simple_consumer(
+        self, consumer_group: Union[str, bytes, None] = None, use_rdkafka: bool = False, **kwargs: Any
+    ) -> SimpleConsumer:
+        """Return a new, running SimpleConsumer; the options are those of :class:`~pykafka.simpleconsumer.SimpleConsumer`."""
+        _refuse_rdkafka(use_rdkafka)
+        return SimpleConsumer(self, self._cluster, consumer_group=consumer_group, **kwargs)
+
+    def get_balanced_consumer(self, consumer_group: Union[str, bytes], managed: bool = False, **kwargs: Any) -> Any:
+        """Return a consumer that shares the partitions with the other members of its group: not there yet."""
+        raise NotImplementedError("balanced consumers are not in this version yet: use get_simple_consumer()")
+
+    # -- offsets ------------------------------------------------------------------------------------------------------
+
+    def fetch_offset_limits(
+        self, offsets_before: Union[int, datetime.datetime], max_offsets: int = 1
+    ) -> dict[int, OffsetPartitionResponse]:
+        """Return per partition the first offset at or after a time, or the end of the log when every message is older.
+
+        :param offsets_before: a datetime (naive means UTC), epoch milliseconds, or an OffsetType
+        :param max_offsets: without effect: Kafka gives one offset since 0.10
+        """
+        time = to_epoch_ms(offsets_before)
+        found = self._offsets().look_up({partition_id: time for partition_id in self.partitions})
+        return {partition_id: OffsetPartitionResponse([offset], 0) for partition_id, offset in sorted(found.items())}
+
+    def earliest_available_offsets(self) -> dict[int, OffsetPartitionResponse]:
+        """Return per partition the first offset still in the log."""
+        return self.fetch_offset_limits(OffsetType.EARLIEST)
+
+    def latest_available_offsets(self) -> dict[int, OffsetPartitionResponse]:
+        """Return per partition the offset that the next message written will have."""
+        return self.fetch_offset_limits(OffsetType.LATEST)
+
+    def _offsets(self) -> OffsetManager:
+        settings = OffsetSettings(
+            consumer_group=None,
+            auto_offset_reset=OffsetType.EARLIEST,
+            reset_offset_on_start=False,
+            read_committed=False,
+            max_retries=0,
+            backoff_s=1.0,
+            timeout_s=self._cluster.socket_timeout_s,
+        )
+        return OffsetManager(self._cluster, self._name, settings)
+
+
+def _refuse_rdkafka(use_rdkafka: Any) -> None:
+    if use_rdkafka:
+        raise ImportError("use_rdkafka=True: this client needs no C library and has none; leave the option out")

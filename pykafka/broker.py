@@ -105,7 +105,8 @@ class Broker:
 
     def _raise_for(self, code: int, api: str, topic: Optional[str] = None, detail: Optional[str] = None) -> None:
         if code:
-            raise error_for(code, broker=f"{self._info.id} ({self._info.host}:{self._info.port})", api=api, topic=topic, detail=detail)
+            who = f"{self._info.id} ({self._info.host}:{self._info.port})"
+            raise error_for(code, broker=who, api=api, topic=topic, detail=detail)
 
     def _not_yet(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise NotImplementedError: this raw request of PyKafka's is not in this version yet."""
@@ -122,7 +123,8 @@ def _creatable(one: CreateTopicRequest) -> CreateTopicsRequest.CreatableTopic:
         CreateTopicsRequest.CreatableReplicaAssignment(partition_index=partition, broker_ids=list(brokers))
         for partition, brokers in assignment.items()
     ]
-    configs = [CreateTopicsRequest.CreatableTopicConfig(name=name, value=value) for name, value in dict(one.config_entries).items()]
+    entries = dict(one.config_entries).items()
+    configs = [CreateTopicsRequest.CreatableTopicConfig(name=name, value=value) for name, value in entries]
     return CreateTopicsRequest.CreatableTopic(
         name=to_name(one.topic_name, "topic").decode(),
         num_partitions=-1 if assignment else one.num_partitions,

@@ -78,7 +78,7 @@ class TopicDict(Mapping[bytes, Topic]):
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the topic if it exists, else ``default``; never creates one."""
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401  # this is what the suggestion would call
 
     def __iter__(self) -> Iterator[bytes]:
         infos = self._cluster.engine.view.topics.values()

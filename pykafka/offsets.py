@@ -86,7 +86,7 @@ class OffsetManager:
         rules = {pid: start_rule(has_group, settings.reset_offset_on_start, committed.get(pid)) for pid in ids}
         positions = {pid: offset for pid, offset in committed.items() if offset is not None and rules[pid].source == COMMITTED}
         to_look_up = [pid for pid in ids if pid not in positions]
-        positions.update(self.look_up({pid: settings.auto_offset_reset for pid in to_look_up}))
+        positions.update(self.look_up(dict.fromkeys(to_look_up, settings.auto_offset_reset)))
         return Start(positions, {pid: positions[pid] for pid in ids if rules[pid].commit_now})
 
     # -- the group's offsets ------------------------------------------------------------------------------------------
@@ -212,7 +212,9 @@ class OffsetManager:
                         found[part.partition_index] = part.offset
                         remaining.pop(part.partition_index, None)
             if remaining:
-                raise OffsetRequestFailedError(f"no answer about partitions {sorted(remaining)} of {self._topic}", topic=self._topic)
+                raise OffsetRequestFailedError(
+                    f"no answer about partitions {sorted(remaining)} of {self._topic}", topic=self._topic
+                )
 
         self._patiently("looking up offsets", deadline, attempt)
         return found

@@ -137,7 +137,7 @@ class Producer:
 
     def __del__(self) -> None:
         if getattr(self, "_running", False):
-            warnings.warn(f"{self!r} was never stopped: use it in a with block, or call stop()", ResourceWarning, source=self, stacklevel=2)
+            warnings.warn(f"{self!r} was never stopped: use a with block, or stop()", ResourceWarning, source=self, stacklevel=2)
 
     def __enter__(self) -> Producer:
         self.start()
@@ -387,7 +387,8 @@ class Producer:
 
     def _refuse_size(self, row: QueuedMessage, size: int) -> QueuedMessage:
         error = MessageSizeTooLarge(
-            f"a message of {size - ROW_BYTES} bytes is more than max_request_size={self._max_size} (with {ROW_BYTES} bytes to spare)",
+            f"a message of {size - ROW_BYTES} bytes is too large for max_request_size={self._max_size}, which has to hold"
+            f" {ROW_BYTES} bytes more",
             topic=self._topic.name,
         )
         row._outcome = error

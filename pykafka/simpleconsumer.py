@@ -121,7 +121,7 @@ class SimpleConsumer:
 
     def __del__(self) -> None:
         if getattr(self, "_running", False) and self._core is not None:
-            warnings.warn(f"{self!r} was never stopped: use it in a with block, or call stop()", ResourceWarning, source=self, stacklevel=2)
+            warnings.warn(f"{self!r} was never stopped: use a with block, or stop()", ResourceWarning, source=self, stacklevel=2)
             self._core.abandon()
 
     def __enter__(self) -> SimpleConsumer:
@@ -278,8 +278,8 @@ class SimpleConsumer:
             if buffer.paused:
                 continue
             taken = buffer.refill()
-            if taken.count or taken.size:
-                core.took(buffer.id, taken.count, taken.size)
+            if taken.messages or taken.size:
+                core.took(buffer.id, taken.messages, taken.size)
             if buffer.available:
                 ready.append(buffer)
             elif buffer.error is not None:

@@ -103,7 +103,7 @@ class Topic:
         :param max_offsets: without effect: Kafka gives one offset since 0.10
         """
         time = to_epoch_ms(offsets_before)
-        found = self._offsets().look_up({partition_id: time for partition_id in self.partitions})
+        found = self._offsets().look_up(dict.fromkeys(self.partitions, time))
         return {partition_id: OffsetPartitionResponse([offset], 0) for partition_id, offset in sorted(found.items())}
 
     def earliest_available_offsets(self) -> dict[int, OffsetPartitionResponse]:

@@ -90,7 +90,8 @@ class Channel:
         if self._state != "resolving":
             return
         if error is not None or not addresses:
-            self.close(SocketDisconnectedError(f"could not resolve {self._host!r}: {error or 'no address'}; check the name and DNS"))
+            reason = error or "no address"
+            self.close(SocketDisconnectedError(f"could not resolve {self._host!r}: {reason}; check the name and DNS"))
             return
         self._addresses.extend(addresses)
         self._try_next_address()
@@ -144,8 +145,8 @@ class Channel:
         self._unwatch()
         # a trailing dot is DNS notation, not part of the name in a certificate
         name = self._host.rstrip(".")
+        assert self._tls is not None
         context = self._tls.context() if hasattr(self._tls, "context") else self._tls
-        assert context is not None
         try:
             self._sock = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:

@@ -58,12 +58,14 @@ class Engine:
         self.loop.call_soon(lambda: Bootstrap(self, self._seeds, deadline.at, topics, result).start())
         # a second more than the seeds have, so that the list of reasons is what the caller sees
         reply = result.wait(Deadline(deadline.left() + 1.0), "reaching the cluster")
-        return self._submit(self._apply, reply, topics)
+        view: ClusterView = self._submit(self._apply, reply, topics)
+        return view
 
     def update(self, topics: Optional[list[str]], deadline: Deadline, auto_create: bool = False) -> ClusterView:
         """Return a fresh picture of ``topics`` (None: of all), asking one broker after the other until ``deadline``."""
         reply = self.call_any(metadata_request(topics, auto_create), deadline)
-        return self._submit(self._apply, reply, topics)
+        view: ClusterView = self._submit(self._apply, reply, topics)
+        return view
 
     def _submit(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Return what ``fn(*args)`` returns on the I/O thread."""

@@ -53,7 +53,7 @@ class Parcel(NamedTuple):
     generation: int
     batches: list[RawBatch]
     next_position: int
-    count: int
+    messages: int
     size: int
     error: Optional[KafkaException] = None
 

@@ -135,7 +135,7 @@ class Sender:
         core = items[0][0]
         newest = abilities.versions.get(ProduceRequest.KEY, (0, 0))[1]
         if newest < ZSTD_VERSION and any(one.settings.codec == ZSTD for one, _batch in items):
-            raise UnsupportedVersion(f"this broker is too old for zstd (Produce v{newest}, not v{ZSTD_VERSION}): use another codec")
+            raise UnsupportedVersion(f"zstd needs Produce v{ZSTD_VERSION}, and this broker has v{newest}: use another codec")
         topics: dict[str, ProduceRequest.TopicProduceData] = {}
         has_ids = True
         for one, batch in items:

@@ -47,7 +47,7 @@ class Parcel(Protocol):
 class Taken(NamedTuple):
     """How much a refill took out of the fetched data."""
 
-    count: int
+    messages: int
     size: int
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from ..exceptions import ProtocolError, UnsupportedVersion
 from .compiler import compile_codec
 from .primitives import Buffer
-from .schema import REQUESTS, RESPONSES, Message, Request, Response
+from .schema import REQUESTS, RESPONSES, Request, Response
 
 #: Kafka's key of ApiVersions, whose reply header never has tags: it is read before anything is known of the broker.
 API_VERSIONS = 18
@@ -62,7 +62,7 @@ def encode_response(response: Response, version: int, correlation_id: int) -> li
     return chunks
 
 
-def _has_tags(response: Any, version: int) -> bool:
+def _has_tags(response: Union[Response, type[Response]], version: int) -> bool:
     return version >= response.FLEXIBLE and response.KEY != API_VERSIONS
 
 

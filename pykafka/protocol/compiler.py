@@ -378,7 +378,8 @@ class _Decoder(_Writer):
                 with self.block(f"{word} {tag} == {field.tag}:"):
                     self.value(field, f"{m}.{field.name}")
                     with self.block(f"if p != {stop}:"):
-                        self.line(f"raise _ProtocolError('tag {field.tag} ({field.name}) has a wrong size before byte ' + str(p))")
+                        text = f"tag {field.tag} ({field.name}) has a wrong size before byte "
+                        self.line(f"raise _ProtocolError({text!r} + str(p))")
                 word = "elif"
             with self.block("else:"):
                 self.line(f"p = {stop}")
@@ -443,7 +444,8 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m pykafka.protocol.compiler Fetch 12")
         return 2
     for suffix in ("Request", "Response"):
-        print(f"# {arguments[0]}{suffix} v{arguments[1]}\n" + source_of(getattr(messages, arguments[0] + suffix), int(arguments[1]))[0])
+        print(f"# {arguments[0]}{suffix} v{arguments[1]}")
+        print(source_of(getattr(messages, arguments[0] + suffix), int(arguments[1]))[0])
     return 0
 
 

@@ -48,7 +48,7 @@ class _Frames(dict[int, Optional[_Frame]]):
             value = length - 1 - stamp_width - offset_width - 1 - key - size_width - 1
             if value >= 0 and len(encode_varint(value)) == size_width:
                 fmt = f"<x{stamp_width}s{offset_width}sx{key}s{size_width}s{value}sB"
-                return _Frame(struct.Struct(fmt).unpack_from, encode_varint(value), key_byte != 1)  # type: ignore[arg-type]
+                return _Frame(struct.Struct(fmt).unpack_from, encode_varint(value), key_byte != 1)
         return None
 
 

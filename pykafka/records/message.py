@@ -176,7 +176,7 @@ def to_epoch_ms(timestamp: Any) -> int:
     if isinstance(timestamp, datetime.datetime):
         if timestamp.tzinfo is not None:
             timestamp = timestamp.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-        return (timestamp - _EPOCH) // datetime.timedelta(milliseconds=1)
+        return int((timestamp - _EPOCH) // datetime.timedelta(milliseconds=1))
     if isinstance(timestamp, (int, float)) and not isinstance(timestamp, bool):
         return int(timestamp)
     raise TypeError(f"timestamp must be a datetime or milliseconds since 1970, not {type(timestamp).__name__}")

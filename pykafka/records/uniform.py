@@ -45,7 +45,7 @@ def uniform_columns(body: bytes, count: int) -> Optional[Found]:
     values: list[Optional[bytes]] = []
     keys: list[Optional[bytes]] = []
     at = index = runs = 0
-    for low, high, width in width_segments(count):
+    for _low, high, width in width_segments(count):
         while index < high:
             shape = _shape_at(body, at, width)
             runs += 1
@@ -53,7 +53,7 @@ def uniform_columns(body: bytes, count: int) -> Optional[Found]:
                 return None
             length, at = _read_run(body, at, shape, low=index, high=high, found=(stamps, keys, values))
             # the width of the offset delta cuts runs short as well: at the first ones there is nothing to conclude
-            if length == 0 or (length < _LEAST_RUN and index + length < min(high, count)):
+            if length == 0 or (length < _LEAST_RUN and index + length < high):
                 return None
             index += length
     if at != len(body):

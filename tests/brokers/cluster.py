@@ -19,10 +19,16 @@ from typing import Optional
 from .jars import DEFAULT_VERSION, broker_jars
 from .probe import brokers_seen_by
 
-JAVA_FLAGS = (
-    "-Xms64m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:-UsePerfData"
-    " -Djava.awt.headless=true -Djava.net.preferIPv4Stack=true"
-).split()
+JAVA_FLAGS = [
+    "-Xms64m",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xshare:auto",
+    "-XX:-UsePerfData",
+    "-Djava.awt.headless=true",
+    "-Djava.net.preferIPv4Stack=true",
+]
 CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAQ"
 START_TIMEOUT_S = 90
 #: Outside the ephemeral range: a client that redials a dead broker could otherwise be given its port.

@@ -1,0 +1,160 @@
+"""Compares this client with the others against one real broker, in turn, in fresh processes, and prints ratios.
+
+``make bench`` runs it. Machines are noisy, so only ratios between runs of the same round count; the median is shown with
+the lowest and the highest. ``--quick`` takes fewer messages and rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.workloads import CLIENTS, MODULES  # noqa: E402  # found through the path above
+from pykafka import KafkaClient  # noqa: E402  # likewise
+from pykafka.broker import CreateTopicRequest  # noqa: E402  # likewise
+from tests.brokers import KafkaCluster  # noqa: E402  # likewise
+
+PARTITIONS = 4
+#: workload -> (messages, unit, whether more is better)
+WORKLOADS = {
+    "produce": (300000, "rate", True),
+    "produce_callback": (200000, "rate", True),
+    "produce_keyed": (200000, "rate", True),
+    "produce_1kb": (60000, "rate", True),
+    "consume_batches": (300000, "rate", True),
+    "consume_one": (300000, "rate", True),
+    "latency": (0, "p50_us", False),
+    "memory": (100000, "bytes", False),
+    "import": (0, "ms", False),
+}
+#: The slow ones get fewer messages: rates are compared, not times.
+SHARE = {"kafka-python": 0.2, "aiokafka": 0.4}
+#: (workload, rival) -> the least ratio we promise ourselves
+GOALS = {
+    ("produce", "kafka-python"): 8.0,
+    ("produce", "aiokafka"): 3.0,
+    ("consume_one", "kafka-python"): 4.0,
+    ("consume_batches", "kafka-python"): 4.0,
+    ("latency", "kafka-python"): 2.0,
+}
+
+
+def run_one(client: str, workload: str, hosts: str, topic: str, count: int) -> dict[str, float]:
+    """Return what one fresh process measured."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if workload == "import":
+        return {"ms": import_ms(MODULES[client], environment)}
+    command = [sys.executable, str(ROOT / "benchmarks" / "workloads.py"), client, workload, hosts, topic, str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+    if done.returncode or not done.stdout.strip():
+        raise RuntimeError(f"{client} {workload} failed:\n{done.stderr[-3000:]}")
+    result: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def import_ms(module: str, environment: dict[str, str]) -> float:
+    """Return how much longer a bare interpreter takes when it imports ``module``, in milliseconds."""
+
+    def timed(code: str) -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+        return (time.perf_counter() - began) * 1000
+
+    timed(f"import {module}")
+    return min(timed(f"import {module}") for _ in range(5)) - min(timed("pass") for _ in range(5))
+
+
+def make_topic(client: KafkaClient, name: str, filled: int = 0) -> None:
+    """Create a topic, with ``filled`` messages in it."""
+    broker = client.cluster.controller_broker
+    assert broker is not None
+    broker.create_topics([CreateTopicRequest(name, PARTITIONS, 1)])
+    while name not in client.topics:
+        time.sleep(0.1)
+    if filled:
+        with client.topics[name].get_producer() as producer:
+            producer.produce_many([os.urandom(100) for _ in range(filled)])
+
+
+def measure(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """Return workload -> client -> one figure a round."""
+    found: dict[str, dict[str, list[float]]] = {}
+    with KafkaCluster() as cluster, KafkaClient(cluster.hosts) as client:
+        make_topic(client, "filled", WORKLOADS["consume_one"][0])
+        for workload in options.workloads:
+            count, unit, _more_is_better = WORKLOADS[workload]
+            count = count // 4 if options.quick and workload != "memory" else count
+            rows = found[workload] = {name: [] for name in options.clients}
+            for number in range(options.rounds):
+                for name in options.clients:
+                    topic = "filled" if workload.startswith("consume") else f"{workload}-{name}-{number}"
+                    if topic != "filled":
+                        make_topic(client, topic)
+                    share = 1.0 if workload == "memory" else SHARE.get(name, 1.0)
+                    result = run_one(name, workload, cluster.hosts, topic, max(int(count * share), 1))
+                    rows[name].append(result[unit])
+                    if topic != "filled":
+                        broker = client.cluster.controller_broker
+                        assert broker is not None
+                        broker.delete_topics([topic])
+            print(f"{workload}: done", file=sys.stderr, flush=True)
+    return found
+
+
+def ratios(workload: str, ours: list[float], theirs: list[float]) -> list[float]:
+    """Return how many times better ours is, round by round."""
+    better_is_more = WORKLOADS[workload][2]
+    return [our / their if better_is_more else their / our for our, their in zip(ours, theirs)]
+
+
+def table(found: dict[str, dict[str, list[float]]]) -> list[list[Any]]:
+    """Return the rows to show."""
+    rows = []
+    for workload, clients in found.items():
+        row: list[Any] = [workload, f"{statistics.median(clients['pykafka']):,.0f} {WORKLOADS[workload][1]}"]
+        for name in CLIENTS:
+            if name == "pykafka" or name not in clients:
+                continue
+            some = ratios(workload, clients["pykafka"], clients[name])
+            goal = GOALS.get((workload, name))
+            middle = statistics.median(some)
+            verdict = "" if goal is None else f" (goal {goal:g}: {'met' if middle >= goal else 'MISSED'})"
+            row.append(f"{middle:.2f}x [{min(some):.2f}-{max(some):.2f}]{verdict}")
+        rows.append(row)
+    return rows
+
+
+def main() -> int:
+    """Run the comparison and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workloads", nargs="*", metavar="workload", help=f"some of {', '.join(WORKLOADS)}; all by default")
+    parser.add_argument("--clients", nargs="+", default=list(CLIENTS), choices=list(CLIENTS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    options.workloads = options.workloads or list(WORKLOADS)
+    unknown = set(options.workloads) - set(WORKLOADS)
+    if unknown:
+        parser.error(f"unknown workloads: {', '.join(sorted(unknown))}")
+    found = measure(options)
+    rivals = [name for name in options.clients if name != "pykafka"]
+    print(f"\nTimes better than the others, median [lowest-highest] of {options.rounds} interleaved rounds, same broker:\n")
+    print(tabulate(table(found), headers=["100 B unless said", "pykafka", *(f"vs {name}" for name in rivals)]))
+    missed = any("MISSED" in str(cell) for row in table(found) for cell in row)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

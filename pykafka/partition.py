@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 import weakref
 from collections.abc import Mapping
 from functools import total_ordering
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 if TYPE_CHECKING:
+    import datetime
+
     from ._machines.metadata import PartitionInfo
     from .broker import Broker
     from .topic import Topic

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import threading
 import warnings
@@ -22,6 +21,8 @@ from .offsets import CommittedOffset, OffsetManager, OffsetSettings
 from .records.message import Message, to_epoch_ms
 
 if TYPE_CHECKING:
+    import datetime
+
     from ._engine.loop import Timer
     from .cluster import Cluster
     from .partition import Partition
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Deserializer = Callable[[Optional[bytes], Optional[bytes]], tuple[Any, Any]]
-PartitionOffsets = Iterable[tuple["Partition", Union[int, datetime.datetime]]]
+PartitionOffsets = Iterable[tuple["Partition", Union[int, "datetime.datetime"]]]
 
 #: How often a waiting consume() looks at its unblock_event (seconds); an event cannot wake us.
 UNBLOCK_POLL_S = 0.05
@@ -451,7 +452,7 @@ class SimpleConsumer:
         :param partition_offsets: pairs of a partition and where to: an integer is the offset *last consumed*, so the next
             message is the one after it; OffsetType.EARLIEST or LATEST; a datetime, for the first message at or after it
         :raises KafkaException: for a partition that is not read here
-        :raises ValueError: for another type
+        :raises TypeError: for another type
         """
         self._check_running()
         if partition_offsets is None:
@@ -527,11 +528,9 @@ def _is_last_consumed(where: Any) -> bool:
 
 def _to_time(where: Any) -> int:
     """Return what ListOffsets takes: -1, -2, or epoch milliseconds."""
-    if isinstance(where, datetime.datetime):
-        return to_epoch_ms(where)
-    if isinstance(where, int) and not isinstance(where, bool):
-        return where
-    raise ValueError(f"an offset is an int, an OffsetType or a datetime, not {type(where).__name__}")
+    if isinstance(where, float):
+        raise TypeError("an offset is an int, an OffsetType or a datetime, not float")
+    return to_epoch_ms(where)
 
 
 def _arm_auto_commit(reference: weakref.ref[SimpleConsumer], interval_s: float) -> None:

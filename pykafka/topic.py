@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
@@ -16,6 +15,8 @@ from .records.message import to_epoch_ms
 from .simpleconsumer import SimpleConsumer
 
 if TYPE_CHECKING:
+    import datetime
+
     from .cluster import Cluster
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
 
 from ..common import Message as MessageBase
 
+if TYPE_CHECKING:
+    import datetime
+
 Headers = list[tuple[str, Optional[bytes]]]
 OnDelivery = Callable[["Message", Optional[Exception]], object]
 
-_EPOCH = datetime.datetime(1970, 1, 1)
 #: What PyKafka's messages cost on the old wire format, which ``len(message)`` still counts.
 _FRAMING_BYTES = 14
 
@@ -157,7 +158,9 @@ class Message(MessageBase):
         """Return the timestamp as a naive UTC datetime, or None; may be assigned."""
         if self.timestamp is None or self.timestamp < 0:
             return None
-        return _EPOCH + datetime.timedelta(milliseconds=self.timestamp)
+        import datetime  # a millisecond or two that only users of datetimes pay
+
+        return datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=self.timestamp)
 
     @timestamp_dt.setter
     def timestamp_dt(self, moment: datetime.datetime) -> None:
@@ -173,12 +176,14 @@ def to_epoch_ms(timestamp: Any) -> int:
 
     :raises TypeError: for anything else
     """
+    if isinstance(timestamp, (int, float)) and not isinstance(timestamp, bool):
+        return int(timestamp)
+    import datetime  # a millisecond or two that only users of datetimes pay
+
     if isinstance(timestamp, datetime.datetime):
         if timestamp.tzinfo is not None:
             timestamp = timestamp.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-        return int((timestamp - _EPOCH) // datetime.timedelta(milliseconds=1))
-    if isinstance(timestamp, (int, float)) and not isinstance(timestamp, bool):
-        return int(timestamp)
+        return int((timestamp - datetime.datetime(1970, 1, 1)) // datetime.timedelta(milliseconds=1))
     raise TypeError(f"timestamp must be a datetime or milliseconds since 1970, not {type(timestamp).__name__}")
 
 

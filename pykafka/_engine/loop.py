@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -182,11 +183,9 @@ class Loop:
         return min(longest_s, max(0.0, self._timers[0][0] - monotonic()))
 
     def _drain_wakeups(self) -> None:
-        try:
-            while self._wake_recv.recv(4096):
-                pass
-        except BlockingIOError:
-            return
+        # once is enough: what is left makes the selector report it again
+        with contextlib.suppress(BlockingIOError):
+            self._wake_recv.recv(4096)
 
     @staticmethod
     def _dispatch(handler: SocketHandler, mask: int) -> None:

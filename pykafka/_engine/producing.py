@@ -236,7 +236,7 @@ class ProducerCore:
             self.idle = False
             self._on_rows()
         self.update_room()
-        self.engine.sender.dispatch()
+        self.engine.sender.dispatch_for(self)
 
     def _take_rows(self) -> None:
         """Move queued rows into the accumulator, by partition."""
@@ -298,6 +298,8 @@ class ProducerCore:
 
     def apply(self, outcomes: list[Outcome]) -> None:
         """Write outcomes into their rows and tell everybody who asked."""
+        if not outcomes:
+            return
         for outcome in outcomes:
             rows = outcome.rows
             if outcome.error is not None:
@@ -320,9 +322,8 @@ class ProducerCore:
                 self.engine.callbacks.submit(_call_back, rows, outcome.error)
             if self._waiting:
                 self._release(rows)
-        if outcomes:
-            self._end_flushes()
-            self.update_room()
+        self._end_flushes()
+        self.update_room()
 
     @staticmethod
     def _report(rows: list[QueuedMessage], error: Optional[Exception]) -> None:
@@ -389,7 +390,7 @@ class ProducerCore:
             timer.cancel()
         self._wake_timer = None
         if wake_at != float("inf"):
-            self._wake_timer = self.engine.loop.call_at(wake_at, self.engine.sender.dispatch)
+            self._wake_timer = self.engine.loop.call_at(wake_at, self.engine.sender.dispatch_for, self)
 
     def _ask_producer_id(self) -> None:
         self._asking_id = True
@@ -402,7 +403,7 @@ class ProducerCore:
         if error is None:
             self._asking_id = False
             self.accumulator.set_producer_id(reply.producer_id, reply.producer_epoch)
-            self.engine.sender.dispatch()
+            self.engine.sender.dispatch_for(self)
         elif getattr(error, "retriable", True):
             log.info("no producer id for %s yet, asking again: %s", self.settings.topic, error)
             self.engine.loop.call_at(self.engine.loop.now() + self.settings.retry_backoff_s, self._ask_id_again)
@@ -413,7 +414,7 @@ class ProducerCore:
     def _ask_id_again(self) -> None:
         self._asking_id = False
         if not self._closed:
-            self.engine.sender.dispatch()
+            self.engine.sender.dispatch_for(self)
 
     def _fail(self, error: Exception) -> None:
         """Fail everything now and later: the producer can never send."""

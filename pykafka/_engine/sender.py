@@ -34,6 +34,8 @@ class Sender:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._cores: list[ProducerCore] = []
+        #: those with anything to send or to wait for: idle producers cost nothing, however many there are
+        self._active: dict[ProducerCore, None] = {}
         self._dispatching = False
         self._again = False
 
@@ -50,6 +52,12 @@ class Sender:
         """Send nothing more for ``core``."""
         if core in self._cores:
             self._cores.remove(core)
+        self._active.pop(core, None)
+
+    def dispatch_for(self, core: ProducerCore) -> None:
+        """Send everything that can be sent now; ``core`` has something new."""
+        self._active[core] = None
+        self.dispatch()
 
     def dispatch(self) -> None:
         """Send everything that can be sent now."""
@@ -65,7 +73,7 @@ class Sender:
             self._dispatching = False
 
     def _dispatch(self) -> None:
-        for core in list(self._cores):
+        for core in list(self._active):
             core.before_dispatch()
         for lane, wanted in self._by_lane().items():
             while wanted and lane.outstanding < MAX_IN_FLIGHT and not lane.congested:
@@ -73,16 +81,18 @@ class Sender:
                 if not items:
                     break
                 self._send(lane, items)
-        # whose turn was first is last next time
-        self._cores = self._cores[1:] + self._cores[:1]
-        for core in list(self._cores):
+        for core in list(self._active):
             core.after_dispatch()
+            # whose turn was first is last next time, if there is a next time
+            self._active.pop(core, None)
+            if core.accumulator.active:
+                self._active[core] = None
 
     def _by_lane(self) -> dict[Lane, list[tuple[ProducerCore, int]]]:
         """Return, per broker connection, the (producer, partition) pairs that have something to send."""
         now = self._engine.loop.now()
         lanes: dict[Lane, list[tuple[ProducerCore, int]]] = {}
-        for core in self._cores:
+        for core in self._active:
             for partition_id in core.accumulator.sendable(now):
                 broker = self._engine.view.leader(core.settings.topic, partition_id)
                 if broker is None:

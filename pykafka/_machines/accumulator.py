@@ -202,6 +202,9 @@ class Accumulator:
     def on_answer(self, batch: Batch, answer: Answer, now: float) -> list[Outcome]:
         """Return what is decided by the broker's answer to ``batch``; the rest is sent again."""
         queue = self._queues[batch.partition_id]
+        if answer.code == 0:
+            queue.in_flight.remove(batch)
+            return self._carry_out(queue, batch, Verdict.DELIVERED, answer.base_offset, None, now)
         topic = self.settings.topic
         error = error_for(answer.code, topic=topic, partition=batch.partition_id, api="Produce", detail=answer.detail)
         oldest = queue.is_oldest(batch)

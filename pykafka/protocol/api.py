@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional, Union
 
 from ..exceptions import ProtocolError, UnsupportedVersion
 from .compiler import compile_codec
-from .primitives import Buffer
+from .primitives import Buffer, decode_uvarint
 from .schema import REQUESTS, RESPONSES, Request, Response
 
 #: Kafka's key of ApiVersions, whose reply header never has tags: it is read before anything is known of the broker.
@@ -75,7 +75,7 @@ def decode_response(cls: type[Response], version: int, frame: memoryview) -> tup
         raise ProtocolError(f"a response of {len(frame)} bytes has no room for a correlation id")
     at = 4
     if _has_tags(cls, version):
-        at = _skip_tags(frame, at)
+        at = 5 if frame[4:5] == b"\0" else _skip_tags(frame, at)
     return _INT32.unpack_from(frame)[0], _decode_body(cls, version, frame, at)
 
 
@@ -100,8 +100,6 @@ def decode_request(frame: memoryview) -> tuple[Request, int, int, Optional[str]]
 
 
 def _skip_tags(frame: memoryview, at: int) -> int:
-    from .primitives import decode_uvarint
-
     try:
         count, at = decode_uvarint(frame, at)
         for _ in range(count):

@@ -140,13 +140,13 @@ class Struct(metaclass=_StructType):
 
     def __init__(self, **fields: Any) -> None:
         declared = type(self).FIELDS
-        for name, value in fields.items():
-            if name not in declared:
-                raise TypeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(declared)}")
-            setattr(self, name, value)
         for name, field in declared.items():
-            if name not in fields:
-                setattr(self, name, field.make_default())
+            if name in fields:
+                setattr(self, name, fields.pop(name))
+            else:
+                setattr(self, name, field.make_default() if field.struct or field.item else field.default)
+        if fields:
+            raise TypeError(f"{type(self).__name__} has no field {fields.popitem()[0]!r}; it has {', '.join(declared)}")
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

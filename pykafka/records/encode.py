@@ -22,6 +22,8 @@ Headers = Sequence[tuple[str, Optional[bytes]]]
 RECORD_OVERHEAD = 27
 #: With fewer records than this per millisecond, pieces made for a whole millisecond are not worth making.
 _LEAST_RUN = 8
+#: For fewer records than this, slices cost more than they save.
+_LEAST_COLUMNS = 4
 #: So many (timestamp delta, offset width) pairs have their tables of heads kept.
 _MAX_HEADS = 256
 
@@ -98,7 +100,7 @@ def _record_pieces(
     timestamps: Sequence[int],
 ) -> list[bytes]:
     """Return pieces that, joined, are 61 bytes of room for the header and then the records."""
-    if headers is None:
+    if headers is None and len(values) >= _LEAST_COLUMNS:
         try:
             if keys is not None:
                 return _keyed(values, keys, timestamps)  # type: ignore[arg-type]  # None raises TypeError

@@ -1,0 +1,41 @@
+# Everything works with Python 3.9+, make, Java 17 and Maven alone: each target makes the virtual environment it needs.
+#
+#   make demo    starts a real broker and runs the usage guide against it
+#   make test    the whole test suite, with real brokers     (make test ARGS="tests/unit -k crc32c")
+#   make lint    ruff and mypy --strict
+#   make bench   compares with kafka-python, aiokafka and confluent-kafka   (make bench ARGS=--quick)
+#   make clean   removes the virtual environments and what was built
+
+PYTHON ?= python3
+VENVS ?= .venv
+ARGS ?=
+PIP = -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENVS)/demo/.ready
+	$(VENVS)/demo/bin/python examples/usage_guide.py $(ARGS)
+
+test: $(VENVS)/test/.ready
+	$(VENVS)/test/bin/python -m pytest $(ARGS)
+
+lint: $(VENVS)/lint/.ready
+	$(VENVS)/lint/bin/ruff check
+	$(VENVS)/lint/bin/mypy
+
+bench: $(VENVS)/bench/.ready
+	$(VENVS)/bench/bin/python benchmarks/compare.py $(ARGS)
+
+# editable: what runs is what is in the checkout
+$(VENVS)/demo/.ready: WHAT = --editable ".[all]"
+$(VENVS)/test/.ready: WHAT = --editable ".[test,all,interop]"
+$(VENVS)/lint/.ready: WHAT = ".[lint,all]"
+$(VENVS)/bench/.ready: WHAT = --editable ".[bench,all]"
+
+$(VENVS)/%/.ready: setup.py pyproject.toml
+	$(PYTHON) -m venv --clear $(VENVS)/$*
+	$(VENVS)/$*/bin/python $(PIP) $(WHAT)
+	touch $@
+
+clean:
+	rm -rf $(VENVS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,53 @@
+"""How pykafka is installed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "pykafka" / "_version.py").read_text(encoding="utf-8"))
+assert VERSION is not None
+
+FAST = ["crc32c>=2.3"]
+LZ4 = ["lz4>=4"]
+SNAPPY = ["cramjam>=2.7"]
+# from Python 3.14 on zstd is in the standard library
+ZSTD = ['zstandard>=0.19; python_version < "3.14"']
+
+setup(
+    name="pykafka",
+    version=VERSION.group(1),
+    description="A Kafka client in pure Python: the friendly API of PyKafka, for Kafka 0.11 to 4.4",
+    long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    license="Apache-2.0",
+    packages=find_packages(include=["pykafka", "pykafka.*"]),
+    package_data={"pykafka": ["py.typed"]},
+    python_requires=">=3.9",
+    install_requires=["six", "tabulate"],
+    extras_require={
+        "fast": FAST,
+        "lz4": LZ4,
+        "snappy": SNAPPY,
+        "zstd": ZSTD,
+        "all": [*FAST, *LZ4, *SNAPPY, *ZSTD],
+        "test": ["pytest>=7", "mock", "hypothesis"],
+        "docs": ["sphinx"],
+        # other clients, to exchange messages with in tests and to be compared with
+        "interop": ["confluent-kafka>=2.6"],
+        "bench": ["kafka-python>=2.2", "aiokafka>=0.12", "confluent-kafka>=2.6"],
+        "lint": ["ruff", "mypy", "types-tabulate", "types-six"],
+    },
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(9, 15)),
+        "Programming Language :: Python :: Implementation :: CPython",
+        "Topic :: System :: Distributed Computing",
+        "Typing :: Typed",
+    ],
+)

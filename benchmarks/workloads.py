@@ -150,7 +150,9 @@ def kafka_python(workload: str, hosts: str, topic: str, count: int) -> dict[str,
         consumer.close()
         return meter.rate(count)
     if workload == "memory":
-        producer = KafkaProducer(bootstrap_servers=hosts, acks="all", linger_ms=600000, batch_size=2**24, delivery_timeout_ms=700000)
+        producer = KafkaProducer(
+            bootstrap_servers=hosts, acks="all", linger_ms=600000, batch_size=2**24, delivery_timeout_ms=700000
+        )
         return memory_per_message(count, lambda: producer.send(topic, VALUE))
     producer = KafkaProducer(bootstrap_servers=hosts, acks="all", linger_ms=0 if workload == "latency" else 5)
     if workload == "latency":
@@ -275,7 +277,9 @@ def confluent(workload: str, hosts: str, topic: str, count: int) -> dict[str, fl
 
         return latencies(send_and_wait)
     if workload == "memory":
-        producer = Producer({**config, "linger.ms": 600000, "message.timeout.ms": 700000, "queue.buffering.max.kbytes": 2**21 - 1})
+        producer = Producer(
+            {**config, "linger.ms": 600000, "message.timeout.ms": 700000, "queue.buffering.max.kbytes": 2**21 - 1}
+        )
         result = memory_per_message(count, lambda: producer.produce(topic, VALUE))
         # the value is copied into the queue, which ours and the others' is not
         return {"bytes": result["bytes"] - len(VALUE)}

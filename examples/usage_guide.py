@@ -91,7 +91,14 @@ def offset_rules(topic: Topic) -> list[list[object]]:
     plan: list[tuple[str, str, dict[str, object], int, bool, int]] = [
         # (rule, group, options, how many to take, commit?, how many should come)
         ("new group: starts at auto_offset_reset", "new", {"auto_offset_reset": earliest}, COUNT, False, COUNT),
-        ("new group at LATEST, even with a reset", "new-2", {"auto_offset_reset": latest, "reset_offset_on_start": True}, COUNT, False, 0),
+        (
+            "new group at LATEST, even with a reset",
+            "new-2",
+            {"auto_offset_reset": latest, "reset_offset_on_start": True},
+            COUNT,
+            False,
+            0,
+        ),
         ("a group takes 400 and commits", "old", {"auto_offset_reset": earliest}, 400, True, 400),
         ("existing group: goes on after its commit", "old", {"auto_offset_reset": earliest}, COUNT, False, COUNT - 400),
         ("existing group with a reset: starts over", "old", {"reset_offset_on_start": True}, COUNT, False, COUNT),

@@ -74,6 +74,7 @@ class Loop:
         self._selector.register(self._wake_recv, READ, None)
         self._sleeping = False
         self._stopping = False
+        self._ended = False
         self._stopped = threading.Event()
         self._thread: Optional[threading.Thread] = None
         self._start_lock = threading.Lock()
@@ -93,9 +94,12 @@ class Loop:
         """Have ``fn(*args)`` run on the loop's thread soon; the only door for other threads.
 
         :raises ForkedError: in a process forked after the loop was made: its thread and sockets belong to the parent
+        :raises KafkaException: after the loop has ended
         """
         if self.forked:
             raise ForkedError("this client was made before a fork and belongs to the parent: make a new KafkaClient here")
+        if self._ended:
+            raise KafkaException("this client was closed: make a new KafkaClient")
         self._mailbox.append((fn, args))
         if self._sleeping:
             self._wake()
@@ -230,6 +234,7 @@ class Loop:
             self._stopped.set()
 
     def _close(self) -> None:
+        self._ended = True
         self._selector.close()
         self._wake_recv.close()
         self._wake_send.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from typing import Any, Callable, Optional
+
+from ..exceptions import KafkaException
 
 Address = tuple[int, tuple[Any, ...]]  # (address family, socket address)
 OnResolved = Callable[[list[Address], Optional[OSError]], None]
@@ -29,9 +32,14 @@ def resolve(host: str, port: int, post: Callable[..., None], on_resolved: OnReso
 
 
 def _resolve(host: str, port: int, post: Callable[..., None], on_resolved: OnResolved) -> None:
+    found: list[Address] = []
+    failure: Optional[OSError] = None
     try:
-        post(on_resolved, _lookup(host, port), None)
+        found = _lookup(host, port)
     except OSError as error:
-        post(on_resolved, [], error)
+        failure = error
     except UnicodeError as error:
-        post(on_resolved, [], OSError(f"{host!r} is not a host name: {error}"))
+        failure = OSError(f"{host!r} is not a host name: {error}")
+    # the client may have been closed while the name server was silent: then nobody wants to know
+    with contextlib.suppress(KafkaException):
+        post(on_resolved, found, failure)

@@ -121,10 +121,6 @@ def framed_columns(body: bytes, count: int) -> Optional[FoundWithHeaders]:
                 headers[index] = pairs
     if at != len(body) or offsets != offset_varints(count)[:count]:
         return None
-    deltas = list(map(_stamps.__getitem__, stamps))
-    return (
-        deltas,
-        keys if keys.count(None) != count else None,
-        values,
-        [headers.get(index) or [] for index in range(count)] if headers else None,
-    )
+    found_keys = keys if keys.count(None) != count else None
+    found_headers = [headers.get(index) or [] for index in range(count)] if headers else None
+    return list(map(_stamps.__getitem__, stamps)), found_keys, values, found_headers

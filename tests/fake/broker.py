@@ -1,0 +1,191 @@
+"""A broker made of a script: answers what a test tells it to, over real sockets, with our schemas and nothing else of ours.
+
+For what a real broker never does on demand: errors at every level, corrupt batches, lost answers, garbage.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Callable, Optional, Union
+
+from pykafka.exceptions import ProtocolError
+from pykafka.protocol.api import decode_request, encode_response, response_of
+from pykafka.protocol.schema import REQUESTS, Request
+
+#: What a script returns: an answer, raw bytes to send in its place, DROP to close the connection, or None for silence.
+DROP = object()
+Answer = Union[Any, bytes, None]
+Script = Callable[[Any, int], Answer]
+
+NODE = 1
+
+
+class FakeBroker:
+    """Speaks for one broker with one topic; ``scripts`` maps an API's name to what answers it."""
+
+    def __init__(self, topic: str = "t", partitions: int = 1, caps: Optional[dict[str, int]] = None) -> None:
+        self.topic = topic
+        self.partitions = partitions
+        self.caps = caps or {}
+        self.requests: list[tuple[str, int, Any]] = []
+        self.scripts: dict[str, Script] = {
+            "ApiVersions": self.versions,
+            "Metadata": self.metadata,
+            "FindCoordinator": self.coordinator,
+            "InitProducerId": lambda request, version: response_of(type(request))(producer_id=7, producer_epoch=0),
+            "ListOffsets": self.list_offsets,
+        }
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._connections: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def hosts(self) -> str:
+        """Return where it listens."""
+        return f"127.0.0.1:{self.port}"
+
+    def seen(self, api: str) -> list[Any]:
+        """Return the requests of one kind, in the order they came."""
+        return [request for name, _version, request in self.requests if name == api]
+
+    # -- the usual answers --------------------------------------------------------------------------------------------
+
+    def versions(self, request: Any, version: int) -> Any:
+        """Offer everything we have declared, up to ``caps``."""
+        cls = response_of(type(request))
+        rows = [
+            cls.ApiVersion(
+                api_key=key, min_version=kind.MIN_VERSION, max_version=min(kind.MAX_VERSION, self.caps.get(kind.NAME, 99))
+            )  # type: ignore[attr-defined]
+            for key, kind in REQUESTS.items()
+            if key >= 0
+        ]
+        return cls(api_keys=rows)
+
+    def metadata(self, request: Any, version: int) -> Any:
+        """List this one broker, which leads every partition."""
+        cls: Any = response_of(type(request))
+        rows = [
+            cls.MetadataResponsePartition(
+                partition_index=number, leader_id=NODE, leader_epoch=0, replica_nodes=[NODE], isr_nodes=[NODE]
+            )
+            for number in range(self.partitions)
+        ]
+        return cls(
+            brokers=[cls.MetadataResponseBroker(node_id=NODE, host="127.0.0.1", port=self.port)],
+            cluster_id="fake",
+            controller_id=NODE,
+            topics=[cls.MetadataResponseTopic(name=self.topic, topic_id=b"T" * 16, partitions=rows)],
+        )
+
+    def coordinator(self, request: Any, version: int) -> Any:
+        """Coordinate every group."""
+        cls: Any = response_of(type(request))
+        if version < 4:
+            return cls(node_id=NODE, host="127.0.0.1", port=self.port)
+        rows = [cls.Coordinator(key=key, node_id=NODE, host="127.0.0.1", port=self.port) for key in request.coordinator_keys]
+        return cls(coordinators=rows)
+
+    def list_offsets(self, request: Any, version: int) -> Any:
+        """Say that every log begins and ends at 0."""
+        cls: Any = response_of(type(request))
+        topics = [
+            cls.ListOffsetsTopicResponse(
+                name=topic.name,
+                partitions=[
+                    cls.ListOffsetsPartitionResponse(partition_index=part.partition_index, offset=0) for part in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+        return cls(topics=topics)
+
+    # -- the wire -----------------------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                conn, _address = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(conn)
+            threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
+
+    def _serve(self, conn: socket.socket) -> None:
+        with conn, suppress(OSError, ProtocolError):
+            while True:
+                size = struct.unpack(">i", _exactly(conn, 4))[0]
+                request, version, correlation_id, _client = decode_request(memoryview(_exactly(conn, size)))
+                self.requests.append((request.NAME, version, request))
+                answer = self._answer(request, version)
+                if answer is DROP:
+                    return
+                if answer is None:
+                    continue
+                frame = answer if isinstance(answer, bytes) else b"".join(encode_response(answer, version, correlation_id))
+                conn.sendall(frame if isinstance(answer, bytes) else struct.pack(">i", len(frame)) + frame)
+
+    def _answer(self, request: Request, version: int) -> Answer:
+        script = self.scripts.get(request.NAME)
+        return DROP if script is None else script(request, version)
+
+    def close(self) -> None:
+        """Stop listening and close every connection."""
+        # a blocked accept() does not end when its socket is merely closed
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for conn in self._connections:
+            with suppress(OSError):
+                conn.shutdown(socket.SHUT_RDWR)
+
+
+def _exactly(conn: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = conn.recv(count - len(data))
+        if not piece:
+            raise OSError("closed")
+        data += piece
+    return data
+
+
+@contextmanager
+def fake_broker(**options: Any) -> Iterator[FakeBroker]:
+    """Yield a running FakeBroker."""
+    broker = FakeBroker(**options)
+    try:
+        yield broker
+    finally:
+        broker.close()
+
+
+@contextmanager
+def rude_peer(reply: bytes) -> Iterator[str]:
+    """Yield the address of a server that answers anything with ``reply`` and is no broker at all."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    held: list[socket.socket] = []
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                conn, _address = listener.accept()
+                held.append(conn)
+                if reply:
+                    conn.recv(1)
+                    conn.sendall(reply)
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for conn in held:
+            conn.close()

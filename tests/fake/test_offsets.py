@@ -1,0 +1,144 @@
+"""Committed offsets at every level of failure: an error is never taken for "nothing committed"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pykafka import KafkaClient
+from pykafka.exceptions import (
+    GroupAuthorizationFailed,
+    GroupLoadInProgress,
+    KafkaException,
+    NotCoordinatorForGroup,
+    OffsetMetadataTooLarge,
+    OffsetRequestFailedError,
+    TopicAuthorizationFailed,
+    UnknownTopicOrPartition,
+)
+from pykafka.protocol.messages import OffsetCommitResponse, OffsetFetchResponse
+
+from .broker import DROP, FakeBroker, fake_broker
+
+OFFSETS = {"offsets_channel_backoff_ms": 1, "offsets_commit_max_retries": 2}
+SHORT = {"offsets_channel_socket_timeout_ms": 400}
+
+
+def fetched(
+    offset: int = 5, partition_error: int = 0, group_error: int = 0, partitions: tuple[int, ...] = (0,)
+) -> OffsetFetchResponse:
+    """Return an answer to OffsetFetch, in the layout of v8 and later."""
+    rows = [
+        OffsetFetchResponse.OffsetFetchResponsePartitions(
+            partition_index=number, committed_offset=offset, error_code=partition_error
+        )
+        for number in partitions
+    ]
+    topics = [OffsetFetchResponse.OffsetFetchResponseTopics(name="t", partitions=rows)]
+    return OffsetFetchResponse(
+        groups=[OffsetFetchResponse.OffsetFetchResponseGroup(group_id="g", topics=topics, error_code=group_error)]
+    )
+
+
+def committed(error: int = 0) -> OffsetCommitResponse:
+    """Return an answer to OffsetCommit."""
+    rows = [OffsetCommitResponse.OffsetCommitResponsePartition(partition_index=0, error_code=error)]
+    return OffsetCommitResponse(topics=[OffsetCommitResponse.OffsetCommitResponseTopic(name="t", partitions=rows)])
+
+
+def start(broker: FakeBroker, answers: list[Any], **options: Any) -> int:
+    """Return where a consumer of a group starts when OffsetFetch is answered with ``answers``, the last one again and again."""
+    broker.scripts["OffsetFetch"] = lambda request, version: answers.pop(0) if len(answers) > 1 else answers[0]
+    broker.scripts["OffsetCommit"] = lambda request, version: committed()
+    broker.scripts["Fetch"] = lambda request, version: None
+    with KafkaClient(broker.hosts, **SHORT) as client:
+        topic = client.topics["t"]
+        with topic.get_simple_consumer("g", **{**OFFSETS, **options}) as consumer:
+            position = consumer.position(topic.partitions[0])
+            assert position is not None
+            return position
+
+
+def test_a_committed_offset_is_where_it_starts_and_nothing_is_committed_again() -> None:
+    with fake_broker() as broker:
+        assert start(broker, [fetched(5)]) == 5
+        assert broker.seen("OffsetCommit") == []
+
+
+def test_no_committed_offset_means_auto_offset_reset_and_that_is_committed_at_once() -> None:
+    with fake_broker() as broker:
+        assert start(broker, [fetched(-1)]) == 0
+        (commit,) = broker.seen("OffsetCommit")
+        assert commit.topics[0].partitions[0].committed_offset == 0
+
+
+@pytest.mark.parametrize("level", ["group", "partition", "connection", "coordinator moved"])
+def test_a_passing_error_at_any_level_is_tried_again_and_then_the_committed_offset_counts(level: str) -> None:
+    trouble: dict[str, Any] = {
+        "group": fetched(group_error=14),
+        "partition": fetched(offset=-1, partition_error=14),
+        "connection": DROP,
+        "coordinator moved": fetched(group_error=16),
+    }
+    with fake_broker() as broker:
+        assert start(broker, [trouble[level], trouble[level], fetched(5)]) == 5
+        assert len(broker.seen("OffsetFetch")) == 3
+        if level == "coordinator moved":
+            assert len(broker.seen("FindCoordinator")) > 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (fetched(group_error=30), GroupAuthorizationFailed),
+        (fetched(offset=-1, partition_error=29), TopicAuthorizationFailed),
+        (fetched(group_error=14), GroupLoadInProgress),
+        (fetched(group_error=16), NotCoordinatorForGroup),
+        (fetched(offset=-1, partition_error=3), UnknownTopicOrPartition),
+        (fetched(partitions=()), OffsetRequestFailedError),
+        (DROP, KafkaException),
+    ],
+    ids=["group refused", "topic refused", "loads for ever", "moves for ever", "partition unknown", "left out", "dropped"],
+)
+def test_an_error_that_stays_is_raised_and_never_taken_for_nothing_committed(answer: Any, error: type[Exception]) -> None:
+    with fake_broker() as broker:
+        with pytest.raises(error):
+            start(broker, [answer])
+        assert broker.seen("Fetch") == []
+        assert broker.seen("OffsetCommit") == []
+
+
+def test_a_group_that_the_coordinator_has_never_heard_of_has_nothing_committed() -> None:
+    with fake_broker() as broker:
+        assert start(broker, [fetched(group_error=69)]) == 0
+
+
+def test_a_broker_from_before_several_groups_in_one_request_is_understood() -> None:
+    row = OffsetFetchResponse.OffsetFetchResponsePartition(partition_index=0, committed_offset=9)
+    old = OffsetFetchResponse(topics=[OffsetFetchResponse.OffsetFetchResponseTopic(name="t", partitions=[row])])
+    with fake_broker(caps={"OffsetFetch": 5, "FindCoordinator": 2, "Metadata": 5, "ListOffsets": 2}) as broker:
+        assert start(broker, [old]) == 9
+
+
+def test_a_commit_that_fails_for_good_is_raised_with_group_topic_partition_and_code() -> None:
+    with fake_broker() as broker:
+        broker.scripts["OffsetFetch"] = lambda request, version: fetched(5)
+        broker.scripts["OffsetCommit"] = lambda request, version: committed(12)
+        broker.scripts["Fetch"] = lambda request, version: None
+        with KafkaClient(broker.hosts, **SHORT) as client, client.topics["t"].get_simple_consumer("g", **OFFSETS) as consumer:
+            with pytest.raises(OffsetMetadataTooLarge) as caught:
+                consumer.commit_offsets()
+            assert (caught.value.code, caught.value.api, caught.value.partition) == (12, "OffsetCommit", 0)
+            assert "group g" in str(caught.value)
+
+
+def test_a_commit_is_tried_again_after_a_passing_error() -> None:
+    answers: list[Any] = [committed(14), DROP, committed(16), committed()]
+    with fake_broker() as broker:
+        broker.scripts["OffsetFetch"] = lambda request, version: fetched(5)
+        broker.scripts["OffsetCommit"] = lambda request, version: answers.pop(0)
+        broker.scripts["Fetch"] = lambda request, version: None
+        with KafkaClient(broker.hosts, **SHORT) as client, client.topics["t"].get_simple_consumer("g", **OFFSETS) as consumer:
+            consumer.commit_offsets()
+        assert answers == []

@@ -1,0 +1,58 @@
+"""What several test files need: creating topics, waiting with a deadline, reading everything."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable
+
+from pykafka import KafkaClient, Topic
+from pykafka.broker import CreateTopicRequest
+from pykafka.records.message import Message
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "the condition") -> Any:
+    """Return what ``condition`` returns as soon as it is true; fail when it is not within ``timeout_s``."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {timeout_s} s")
+        time.sleep(0.02)
+
+
+def create_topic(client: KafkaClient, name: str, partitions: int = 1, replicas: int = 1, **settings: str) -> Topic:
+    """Return a new topic, once every partition has a leader; ``max_message_bytes`` stands for max.message.bytes."""
+    entries = {key.replace("_", "."): value for key, value in settings.items()}
+    controller = client.cluster.controller_broker or next(iter(client.brokers.values()))
+    controller.create_topics([CreateTopicRequest(name, partitions, replicas, config_entries=entries)])
+
+    def led() -> bool:
+        client.update_cluster()
+        info = client.cluster.engine.view.topics.get(name)
+        return (
+            info is not None
+            and len(info.partitions) == partitions
+            and all(part.leader in client.brokers for part in info.partitions.values())
+        )
+
+    until(led, what=f"a leader for every partition of {name}")
+    return client.topics[name]
+
+
+def read_all(topic: Topic, count: int, timeout_ms: int = 15000, **options: Any) -> list[Message]:
+    """Return the first ``count`` messages of a topic, without a group."""
+    got: list[Message] = []
+    with topic.get_simple_consumer(consumer_timeout_ms=timeout_ms, **options) as consumer:
+        while len(got) < count:
+            batch = consumer.consume_batch(count - len(got))
+            if not batch:
+                break
+            got += batch
+    return got
+
+
+def values(messages: list[Message]) -> list[Any]:
+    """Return the values of ``messages``."""
+    return [message.value for message in messages]

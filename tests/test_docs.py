@@ -1,0 +1,77 @@
+"""Every code block of the README and the documentation runs, against a real broker."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from .brokers import KafkaCluster
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([ROOT / "README.rst", *(ROOT / "docs").rglob("*.rst"), *(ROOT / "docs").rglob("*.md")])
+#: What a console block may hold, and what shows that it works.
+COMMANDS = {
+    "make demo": "tests/test_docs.py::test_the_demo_checks_itself",
+    "make test": "this run",
+    "pip install .": "tests/test_packaging.py::test_pip_install_from_a_clean_checkout_works_and_brings_exactly_six_and_tabulate",
+    "pip install '.[all]'": "the virtual environment that make test makes",
+}
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Return the code blocks of one language in a document, in order."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(rf"^\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)", text, re.MULTILINE)
+    return [textwrap.dedent(block) for block in found]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_python_in_a_document_runs(path: Path, kafka: KafkaCluster) -> None:
+    names: dict[str, object] = {}
+    for number, block in enumerate(blocks(path, "python"), 1):
+        source = block.replace("127.0.0.1:9092", kafka.hosts)
+        exec(compile(source, f"<{path.name}, block {number}>", "exec"), names)  # noqa: S102  # our own documentation
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_in_a_document_are_tested_and_exist(path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for block in blocks(path, "console"):
+        for line in block.strip().splitlines():
+            command = line.removeprefix("$ ")
+            assert command in COMMANDS, f"{command!r} is in {path.name}, and nothing shows that it works"
+            if command.startswith("make "):
+                assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE)
+
+
+def test_no_code_block_escapes() -> None:
+    for path in DOCUMENTS:
+        marks = path.read_text(encoding="utf-8").count("```" if path.suffix == ".md" else "code-block::")
+        tested = sum(len(blocks(path, language)) for language in ("python", "console", "text"))
+        assert marks == (2 * tested if path.suffix == ".md" else tested), path.name
+    assert len(blocks(ROOT / "README.rst", "python")) >= 5
+
+
+def test_the_demo_checks_itself(kafka: KafkaCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import runpy
+
+    monkeypatch.setattr("sys.argv", ["usage_guide.py", kafka.hosts])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "examples" / "usage_guide.py"), run_name="__main__")
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0, shown
+    assert shown.count(" ok") == 8 and "WRONG" not in shown
+
+
+def test_the_options_in_the_documentation_exist() -> None:
+    from pykafka import config
+
+    known = {*config.CLIENT, *config.PRODUCER, *config.CONSUMER}
+    text = (ROOT / "docs" / "usage.rst").read_text() + (ROOT / "README.rst").read_text()
+    for name in re.findall(r"``(\w+_(?:ms|bytes|messages|acks|reset|start|full))\b", text):
+        assert name in known, name

@@ -75,7 +75,8 @@ def decode_response(cls: type[Response], version: int, frame: memoryview) -> tup
         raise ProtocolError(f"a response of {len(frame)} bytes has no room for a correlation id")
     at = 4
     if _has_tags(cls, version):
-        at = 5 if frame[4:5] == b"\0" else _skip_tags(frame, at)
+        # no tags, which is what there nearly always is
+        at = 5 if len(frame) > 4 and frame[4] == 0 else _skip_tags(frame, at)
     return _INT32.unpack_from(frame)[0], _decode_body(cls, version, frame, at)
 
 

@@ -289,7 +289,7 @@ class Producer:
             return self._refuse_size(row, size)
         rows = core.rows
         if len(rows) >= core.row_limit or core.room < size:
-            self._wait_for_room(size)
+            self._wait_for_room(1, size)
         core.room -= size
         rows.append(row)
         if self._sync:
@@ -321,7 +321,8 @@ class Producer:
     ) -> list[QueuedMessage]:
         """Queue many messages at once, all with the same key and timestamp, and return them: the cheapest way to produce.
 
-        :raises TypeError: naming the type of the first value that is neither bytes nor None; nothing is queued then
+        :raises TypeError: naming the type of a value that is neither bytes nor None; nothing is queued then
+        :raises ProducerQueueFullError: when there is no room for all and ``block_on_queue_full`` is off; nothing is queued
         """
         self._check_running()
         values = values if isinstance(values, list) else list(values)
@@ -337,9 +338,12 @@ class Producer:
             raise ValueError("this partitioner needs a partition_key for every message")
         if max(map(len, filter(None, values)), default=0) + ROW_BYTES + len(partition_key or b"") > self._max_size:
             return [self.produce(value, partition_key, timestamp) for value in values]
+        step = min(MANY_AT_ONCE, self._options["max_queued_messages"])
+        if not self._options["block_on_queue_full"]:
+            step = max(1, len(values))  # all of them or none
         made: list[QueuedMessage] = []
-        for start in range(0, len(values), MANY_AT_ONCE):
-            made += self._queue_some(values[start : start + MANY_AT_ONCE], partition_key, timestamp)
+        for start in range(0, len(values), step):
+            made += self._queue_some(values[start : start + step], partition_key, timestamp)
         return made
 
     def _queue_some(self, values: list[Optional[bytes]], partition_key: Optional[bytes], timestamp: Any) -> list[QueuedMessage]:
@@ -358,8 +362,8 @@ class Producer:
                 repeat(core.queue_origin),
             )
         )
-        if len(core.rows) + len(some) > core.row_limit or core.room < size:
-            self._wait_for_room(size)
+        if not core.has_room(len(some), size):
+            self._wait_for_room(len(some), size)
         core.room -= size
         core.rows += some
         if core.idle:
@@ -368,10 +372,12 @@ class Producer:
             core.hurry()
         return some
 
-    def _wait_for_room(self, size: int) -> None:
+    def _wait_for_room(self, count: int, size: int) -> None:
         core = self._core
         if core.failed is not None:
             raise core.failed
+        if core.has_room(count, size):
+            return
         if not self._options["block_on_queue_full"]:
             core.hurry()
             raise ProducerQueueFullError(
@@ -381,7 +387,7 @@ class Producer:
                 topic=self._topic.name,
             )
         # every queued message has an outcome by the delivery timeout, so there is room by then at the latest
-        if not core.wait_for_room(size, Deadline(self._options["delivery_timeout_ms"] / 1000.0 + 30.0)):
+        if not core.wait_for_room(count, size, Deadline(self._options["delivery_timeout_ms"] / 1000.0 + 30.0)):
             raise ProducerQueueFullError(f"no room in the queue of {self._topic.name.decode()} in time", topic=self._topic.name)
         self._check_running()
 

@@ -244,7 +244,7 @@ class SimpleConsumer:
         core = self._core
         assert core is not None
         with core.arrived:
-            if self._running and not any(core.parcels.values()):
+            if self._running and not any(core.parcels[pid] for pid, buffer in self._buffers.items() if not buffer.paused):
                 core.arrived.wait(min(slice_s, deadline.left()))
 
     def _next_turn(self) -> Optional[Message]:
@@ -539,10 +539,12 @@ def _arm_auto_commit(reference: weakref.ref[SimpleConsumer], interval_s: float) 
     if consumer is None or not consumer._running:
         return
     engine = consumer._cluster.engine
+    core = consumer._core
 
     def due() -> None:
         alive = reference()
-        if alive is not None and alive._running:
+        # another core means that it was stopped and started again, which has armed a timer of its own
+        if alive is not None and alive._running and alive._core is core:
             engine.offsets_worker.submit(alive._auto_commit)
             _arm_auto_commit(reference, interval_s)
 

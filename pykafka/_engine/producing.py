@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from .._machines.batches import Batch, total_size
 from ..exceptions import KafkaException, OperationTimedOut, ProduceFailureError, ProducerStoppedException, error_for
 from ..protocol.messages import InitProducerIdRequest
 from ..records.message import DELIVERED, Origin, QueuedMessage
+from . import forking
 from .loop import Timer
 from .waiting import Deadline, Result, Signal
 
@@ -98,6 +100,9 @@ class ProducerCore:
         self._max_bytes = max_queued_bytes
         self._held_rows = 0
         self._held_bytes = 0
+        #: rows whose outcome is known but whose callbacks have not run yet: they count until then
+        self._called_rows = 0
+        self._called_bytes = 0
         self._partition_ids: list[int] = []
         self._origins: dict[int, AssignedOrigin] = {}
         self._waiting: dict[QueuedMessage, Signal] = {}
@@ -110,6 +115,7 @@ class ProducerCore:
         self._closed = False
         self._space = threading.Condition()
         self._space_waiters = 0
+        forking.watch(self)
 
     def origin(self, partition_id: int) -> AssignedOrigin:
         """Return the origin that all rows of one partition share; any thread may ask."""
@@ -123,14 +129,26 @@ class ProducerCore:
 
     def wake(self) -> None:
         """Tell the I/O thread that there are rows; called by produce() when the queue was idle."""
-        self.idle = False
-        self.engine.loop.call_soon(self._on_rows)
+        self._post(self._on_rows)
 
     def hurry(self) -> None:
         """Have what is queued sent at once: somebody waits for it, or there is enough for full batches."""
-        self.idle = False
         self.full_at = self._max_rows + 1  # asked for once; the collection sets it again
-        self.engine.loop.call_soon(self.collect)
+        self._post(self.collect)
+
+    def _post(self, step: Callable[[], None]) -> None:
+        self.idle = False
+        try:
+            self.engine.loop.call_soon(step)
+        except KafkaException:
+            # closed, or forked: the next produce() is to hear of it as well
+            self.idle = True
+            raise
+
+    def abandon(self) -> None:
+        """Let go, in a forked child, of what belongs to the parent; every produce() there raises."""
+        self.rows.clear()
+        self.idle = True
 
     def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
         """Return when ``message`` has an outcome; raise OperationTimedOut after ``timeout`` seconds."""
@@ -145,13 +163,15 @@ class ProducerCore:
                 topic=self.settings.topic,
             )
 
-    def wait_for_room(self, size: int, deadline: Deadline) -> bool:
-        """Return True as soon as a row of ``size`` bytes may be queued, False when ``deadline`` passed first."""
+    def wait_for_room(self, count: int, size: int, deadline: Deadline) -> bool:
+        """Return True as soon as ``count`` rows of ``size`` bytes may be queued, False when ``deadline`` passed first."""
+        if self.engine.callbacks.in_worker():
+            return True  # room may only come when this very callback returns
         self.hurry()
         with self._space:
             self._space_waiters += 1
             try:
-                while not self._has_room(size) and not self._closed and self.failed is None:
+                while not self.has_room(count, size) and not self._closed and self.failed is None:
                     left = deadline.left()
                     if left <= 0:
                         return False
@@ -160,10 +180,11 @@ class ProducerCore:
                 self._space_waiters -= 1
         return True
 
-    def _has_room(self, size: int) -> bool:
-        if not self.rows and not self._held_rows:
+    def has_room(self, count: int, size: int) -> bool:
+        """Return whether ``count`` rows of ``size`` bytes may be queued now."""
+        if not self.rows and not self._held_rows and not self._called_rows:
             return True  # a message larger than the whole bound goes alone
-        return len(self.rows) < self.row_limit and self.room >= size
+        return len(self.rows) + count <= self.row_limit and self.room >= size
 
     def flush(self, deadline: Deadline) -> None:
         """Return when everything queued before the call has an outcome.
@@ -174,8 +195,11 @@ class ProducerCore:
         self.engine.loop.call_soon(self._begin_flush, result)
         try:
             result.wait(deadline, f"flush of {self.settings.topic}")
+            self.wait_for_callbacks(deadline)
         except OperationTimedOut as error:
             left = self.outstanding
+            if not left:
+                raise
             raise OperationTimedOut(
                 f"flush of {self.settings.topic}: {left} messages were not acknowledged in time; they are still being sent",
                 topic=self.settings.topic,
@@ -218,21 +242,24 @@ class ProducerCore:
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 
     def _on_rows(self) -> None:
-        if self._linger_s <= 0 or self._flushes:
+        if self._linger_s <= 0 or self._flushes or self._closed:
             self.collect()
         elif self._linger_timer is None:
             self._linger_timer = self.engine.loop.call_at(self.engine.loop.now() + self._linger_s, self.collect)
 
     def collect(self) -> None:
         """Take the queued rows, choose their partitions and send what can be sent."""
+        if self._closed:
+            self._refuse_late()
+            return
         if self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
-        if self.rows and not self._closed:
+        if self.rows:
             self._take_rows()
         # produce() looks at idle after its append, and we look at rows after setting it: one of the two sees the other
         self.idle = True
-        if self.rows and not self._closed:
+        if self.rows:
             self.idle = False
             self._on_rows()
         self.update_room()
@@ -270,8 +297,8 @@ class ProducerCore:
 
     def update_room(self) -> None:
         """Tell produce() exactly how much more may be queued, and wake who waits for that."""
-        self.row_limit = self._max_rows - self._held_rows
-        self.room = self._max_bytes - self._held_bytes
+        self.row_limit = self._max_rows - self._held_rows - self._called_rows
+        self.room = self._max_bytes - self._held_bytes - self._called_bytes
         if self._space_waiters and (self.row_limit * 2 >= self._max_rows or not self._held_rows) and self.room > 0:
             with self._space:
                 self._space.notify_all()
@@ -313,13 +340,16 @@ class ProducerCore:
             else:
                 for row in rows:
                     row._outcome = DELIVERED
+            size = total_size(rows) + ROW_BYTES * len(rows)
             self._held_rows -= len(rows)
-            self._held_bytes -= total_size(rows) + ROW_BYTES * len(rows)
+            self._held_bytes -= size
             self._unresolved[outcome.flush_mark] -= len(rows)
             if self.wants_reports:
                 self._report(rows, outcome.error)
             if self.wants_callbacks:
-                self.engine.callbacks.submit(_call_back, rows, outcome.error)
+                self._called_rows += len(rows)
+                self._called_bytes += size
+                self.engine.callbacks.submit(self._call_back, rows, size, outcome.error)
             if self._waiting:
                 self._release(rows)
         self._end_flushes()
@@ -330,6 +360,33 @@ class ProducerCore:
         for row in rows:
             if row.delivery_report_q is not None:
                 row.delivery_report_q.put((row, error))
+
+    def _call_back(self, rows: list[QueuedMessage], size: int, error: Optional[Exception]) -> None:
+        """Run the users' callbacks of one batch, in order; one that raises is logged and the next one runs.
+
+        On the callbacks' own thread. Only now may as much be queued again: slow callbacks slow the producer down.
+        """
+        for row in rows:
+            if row.on_delivery is not None:
+                try:
+                    row.on_delivery(row, error)
+                except Exception:
+                    log.exception("an on_delivery callback raised; the others go on")
+        with contextlib.suppress(KafkaException):  # closed meanwhile: nobody queues anything any more
+            self.engine.loop.call_soon(self._on_called, len(rows), size)
+
+    def _on_called(self, count: int, size: int) -> None:
+        self._called_rows -= count
+        self._called_bytes -= size
+        self.update_room()
+
+    def wait_for_callbacks(self, deadline: Deadline) -> None:
+        """Return when the callbacks of everything decided so far have run; at once when called from one of them."""
+        callbacks = self.engine.callbacks
+        if self.wants_callbacks and not callbacks.in_worker():
+            ran: Result[None] = Result()
+            callbacks.submit(ran.succeed, None)
+            ran.wait(deadline, f"callbacks of {self.settings.topic}")
 
     def _release(self, rows: list[QueuedMessage]) -> None:
         waiting = self._waiting
@@ -359,18 +416,29 @@ class ProducerCore:
             result.succeed(None)
 
     def _close(self, result: Result[int]) -> None:
+        # in this order: a produce() that comes too late for _take_rows sees that we are idle, and posts _refuse_late
+        self._closed = True
+        self.idle = True
         if self.rows:
             self._take_rows()
-        self._closed = True
         self.engine.sender.remove(self)
-        topic = self.settings.topic
-        stopped = ProducerStoppedException(f"the producer of {topic} was stopped before the message was acknowledged")
         left = self._held_rows
-        self.apply(self.accumulator.abandon(stopped))
+        self.apply(self.accumulator.abandon(self._stopped()))
         for timer in (self._linger_timer, self._wake_timer):
             if timer is not None:
                 timer.cancel()
         result.succeed(left)
+
+    def _stopped(self) -> ProducerStoppedException:
+        topic = self.settings.topic
+        return ProducerStoppedException(f"the producer of {topic} was stopped before the message was acknowledged", topic=topic)
+
+    def _refuse_late(self) -> None:
+        """Give rows that another thread queued while the producer was being stopped their outcome: not written."""
+        self.idle = True
+        if self.rows:
+            self._take_rows()
+            self.apply(self.accumulator.abandon(self._stopped()))
 
     # -- producer id and time -----------------------------------------------------------------------------------------
 
@@ -421,13 +489,3 @@ class ProducerCore:
         self.failed = error
         failure = error if isinstance(error, KafkaException) else ProduceFailureError(str(error))
         self.apply(self.accumulator.fail_all(failure))
-
-
-def _call_back(rows: list[QueuedMessage], error: Optional[Exception]) -> None:
-    """Run the users' on_delivery callbacks of one batch, in order; one that raises is logged and the next one runs."""
-    for row in rows:
-        if row.on_delivery is not None:
-            try:
-                row.on_delivery(row, error)
-            except Exception:
-                log.exception("an on_delivery callback raised; the others go on")

@@ -16,6 +16,7 @@ from pykafka.exceptions import (
     OperationTimedOut,
     ProduceFailureError,
     ProducerQueueFullError,
+    ProducerStoppedException,
     TopicAuthorizationFailed,
 )
 from pykafka.protocol.messages import FetchResponse, ListOffsetsResponse, ProduceResponse
@@ -286,3 +287,78 @@ def test_a_fetch_error_that_passes_is_not_shown_and_one_that_stays_is() -> None:
             assert consumer.consume().value == b"a"  # type: ignore[union-attr]
             with pytest.raises(TopicAuthorizationFailed):
                 consumer.consume()
+
+
+def test_slow_callbacks_slow_the_producer_down_and_flush_waits_for_them() -> None:
+    gate = threading.Event()
+    called: list[Any] = []
+
+    def on_delivery(message: Any, error: Any) -> None:
+        gate.wait(20)
+        called.append(message)
+
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        broker.scripts["Produce"] = lambda request, version: produced(0)
+        with client.topics["t"].get_producer(max_queued_messages=5, block_on_queue_full=False) as producer:
+            messages = [producer.produce(b"x", on_delivery=on_delivery) for _ in range(5)]
+            until(lambda: all(message.done for message in messages), what="the acknowledgements")
+            # acknowledged, but their callbacks have not run: they still count, or a slow callback would eat all memory
+            with pytest.raises(ProducerQueueFullError):
+                producer.produce(b"x")
+            gate.set()
+            producer.flush(20)
+            assert called == messages
+
+
+def test_a_callback_may_produce_even_when_the_queue_is_full() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        broker.scripts["Produce"] = lambda request, version: produced(0)
+        with client.topics["t"].get_producer(max_queued_messages=2) as producer:
+            again: list[Any] = []
+            for _ in range(10):
+                producer.produce(b"x", on_delivery=lambda message, error: again.append(producer.produce(b"again")))
+            until(lambda: len(again) == 10 and all(message.done for message in again), what="ten more messages")
+
+
+def test_produce_many_queues_all_or_nothing_when_it_is_not_to_block() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        broker.scripts["Produce"] = lambda request, version: produced(0)
+        with client.topics["t"].get_producer(max_queued_messages=100, block_on_queue_full=False, linger_ms=60000) as producer:
+            producer.produce(b"x")
+            with pytest.raises(ProducerQueueFullError):
+                producer.produce_many([b"x"] * 100)
+            assert producer._core.outstanding == 1
+            assert len(producer.produce_many([b"x"] * 99)) == 99
+
+
+def test_a_message_that_arrives_while_the_producer_stops_still_has_an_outcome() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        broker.scripts["Produce"] = lambda request, version: produced(0)
+        producer = client.topics["t"].get_producer()
+        core = producer._core
+        producer.stop()
+        # what a produce() in another thread does that looked whether the producer runs just before it stopped
+        producer._running = True
+        late = producer.produce(b"late")
+        producer._running = False
+        with pytest.raises(ProducerStoppedException):
+            late.result(10)
+        assert core.outstanding == 0
+
+
+def test_a_paused_partition_with_messages_waiting_does_not_keep_the_processor_busy() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        serve(broker, {0: stored(0, [b"a"])})
+        topic = client.topics["t"]
+        with topic.get_simple_consumer(consumer_timeout_ms=400) as consumer:
+            consumer.pause(topic.partitions.values())
+            until(lambda: any(consumer._core.parcels.values()), what="a fetched batch")  # type: ignore[union-attr]
+            before = consumer._turn
+            assert consumer.consume() is None
+            turns = []
+            original = consumer._next_turn
+            consumer._next_turn = lambda: turns.append(1) or original()  # type: ignore[method-assign,func-returns-value]
+            assert consumer.consume() is None
+            assert before is not None and len(turns) <= 5
+            consumer.resume(topic.partitions.values())
+            assert consumer.consume().value == b"a"  # type: ignore[union-attr]

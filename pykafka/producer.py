@@ -278,6 +278,7 @@ class Producer:
             if type(partition_key) is not bytes:
                 raise TypeError(f"partition_key must be bytes or None, not {type(partition_key).__name__}")
             size += len(partition_key)
+            self._core.has_keys = True
         elif self._needs_key:
             raise ValueError("this partitioner needs a partition_key for every message")
         timestamp = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
@@ -305,6 +306,7 @@ class Producer:
         size = 0
         if row.headers is not None:
             row.headers = _checked_headers(row.headers)
+            self._core.has_headers = True
             size = sum(len(name) + len(value or b"") + 20 for name, value in row.headers)
         if row.on_delivery is not None:
             if not callable(row.on_delivery):
@@ -348,6 +350,7 @@ class Producer:
 
     def _queue_some(self, values: list[Optional[bytes]], partition_key: Optional[bytes], timestamp: Any) -> list[QueuedMessage]:
         core = self._core
+        core.has_keys = core.has_keys or partition_key is not None
         moment = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
         size = sum(map(len, filter(None, values))) + (ROW_BYTES + len(partition_key or b"")) * len(values)
         # hot: per message

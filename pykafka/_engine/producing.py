@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._machines.accumulator import Accumulator, Answer, Outcome, SendSettings
-from .._machines.batches import Batch, total_size
+from .._machines.batches import Batch, columns_of
 from ..exceptions import KafkaException, OperationTimedOut, ProduceFailureError, ProducerStoppedException, error_for
 from ..protocol.messages import InitProducerIdRequest
 from ..records.message import DELIVERED, Origin, QueuedMessage
@@ -91,6 +91,9 @@ class ProducerCore:
         #: with this many rows queued there is enough for full batches, and produce() need not wait for the linger timer
         self.full_at = FIRST_FULL_AT
         self.idle = True
+        #: set by produce() before it queues the first such row; what no row has is not looked for
+        self.has_keys = False
+        self.has_headers = False
         self.wants_callbacks = False
         self.wants_reports = False
         self.failed: Optional[Exception] = None
@@ -281,18 +284,19 @@ class ProducerCore:
             groups = self._assign(rows, self._partition_ids)
         except Exception as error:  # a partitioner of the user's that was given to the I/O thread by mistake, or ours
             log.exception("choosing partitions for %s failed", self.settings.topic)
-            self._held_bytes += total_size(rows) + ROW_BYTES * count
-            self.apply([Outcome(rows, -1, ProduceFailureError(f"no partition could be chosen: {error}"), mark)])
+            size = columns_of(rows).size
+            self._held_bytes += size + ROW_BYTES * count
+            self.apply([Outcome(rows, -1, ProduceFailureError(f"no partition could be chosen: {error}"), mark, size)])
             return
         taken = 0
         for partition_id, group in groups:
-            size = total_size(group)
-            taken += size
-            self._held_bytes += size + ROW_BYTES * len(group)
+            columns = columns_of(group, with_keys=self.has_keys, with_headers=self.has_headers)
+            taken += columns.size
+            self._held_bytes += columns.size + ROW_BYTES * len(group)
             origin = self.origin(partition_id)
             for row in group:  # hot: per message
                 row._origin = origin
-            self.accumulator.append(partition_id, group, size, now, mark)
+            self.accumulator.append(partition_id, columns, now, mark)
         self.full_at = max(1, BATCHES_AT_ONCE * self.settings.max_batch_bytes * count // max(1, taken))
 
     def update_room(self) -> None:
@@ -340,7 +344,7 @@ class ProducerCore:
             else:
                 for row in rows:
                     row._outcome = DELIVERED
-            size = total_size(rows) + ROW_BYTES * len(rows)
+            size = outcome.size + ROW_BYTES * len(rows)
             self._held_rows -= len(rows)
             self._held_bytes -= size
             self._unresolved[outcome.flush_mark] -= len(rows)

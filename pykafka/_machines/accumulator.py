@@ -14,7 +14,7 @@ from typing import NamedTuple, Optional
 from ..exceptions import DeliveryTimeout, KafkaException, error_for
 from ..records.encode import restamp
 from ..records.message import QueuedMessage
-from .batches import BATCH_OVERHEAD, Batch, Chunk, take_rows
+from .batches import BATCH_OVERHEAD, Batch, Chunk, Columns, columns_of, take_rows
 from .idempotence import PartitionSequence, Verdict, judge
 
 #: A broker remembers this many batches per producer and partition; with more in flight it could not tell a duplicate.
@@ -25,12 +25,24 @@ MAYBE_WRITTEN = frozenset({7, 20})
 
 
 class Outcome(NamedTuple):
-    """What became of some rows: ``error`` is None when they are in the log, from ``base_offset`` on (-1: not told)."""
+    """What became of some rows: ``error`` is None when they are in the log, from ``base_offset`` on (-1: not told).
+
+    ``size`` is the one they were appended with: sizes of all outcomes add up to those of all that was appended.
+    """
 
     rows: list[QueuedMessage]
     base_offset: int
     error: Optional[Exception]
     flush_mark: int
+    size: int
+
+
+def _failed(batch: Batch, error: Exception) -> Outcome:
+    return Outcome(batch.rows, -1, error, batch.flush_mark, batch.size)
+
+
+def _unsent(chunk: Chunk, error: Exception) -> Outcome:
+    return Outcome(chunk.columns.rows, -1, error, chunk.flush_mark, chunk.columns.size)
 
 
 class SendSettings(NamedTuple):
@@ -121,10 +133,10 @@ class Accumulator:
             queue = self._queues[partition_id] = PartitionQueue(partition_id)
         return queue
 
-    def append(self, partition_id: int, rows: list[QueuedMessage], size: int, now: float, flush_mark: int) -> None:
-        """Add rows whose encoded size is at most ``size`` bytes."""
+    def append(self, partition_id: int, columns: Columns, now: float, flush_mark: int) -> None:
+        """Add rows."""
         queue = self._queue(partition_id)
-        queue.chunks.append(Chunk(rows, size, now, flush_mark))
+        queue.chunks.append(Chunk(columns, now, flush_mark))
         self._active[partition_id] = queue
 
     def set_producer_id(self, producer_id: int, epoch: int) -> None:
@@ -184,9 +196,9 @@ class Accumulator:
         chunk = take_rows(queue.chunks, limit)
         if chunk is None:
             return None
-        batch = Batch(queue.partition_id, chunk.rows, chunk.born_at, chunk.flush_mark)
+        batch = Batch(queue.partition_id, chunk.columns, chunk.born_at, chunk.flush_mark)
         self._number(queue, batch)
-        batch.encode(self.settings.codec, self.producer_id)
+        batch.encode(chunk.columns, self.settings.codec, self.producer_id)
         return batch
 
     def _number(self, queue: PartitionQueue, batch: Batch) -> None:
@@ -246,10 +258,10 @@ class Accumulator:
             verdict = Verdict.FAIL
         if verdict in (Verdict.DELIVERED, Verdict.DELIVERED_BEFORE):
             known = base_offset if verdict is Verdict.DELIVERED else -1
-            outcomes.append(Outcome(batch.rows, known, None, batch.flush_mark))
+            outcomes.append(Outcome(batch.rows, known, None, batch.flush_mark, batch.size))
         elif verdict in (Verdict.FAIL, Verdict.FAIL_AND_RENUMBER):
             queue.must_renumber |= verdict is Verdict.FAIL_AND_RENUMBER
-            outcomes.append(Outcome(batch.rows, -1, error, batch.flush_mark))
+            outcomes.append(Outcome(batch.rows, -1, error, batch.flush_mark, batch.size))
         elif verdict is Verdict.SPLIT:
             self._put_back(queue, *self._halves(batch))
         else:
@@ -273,13 +285,13 @@ class Accumulator:
     def _halves(self, batch: Batch) -> tuple[Batch, Batch]:
         middle = len(batch.rows) // 2
         halves = []
-        for rows, shift in ((batch.rows[:middle], 0), (batch.rows[middle:], middle)):
-            half = Batch(batch.partition_id, rows, batch.born_at, batch.flush_mark)
+        for columns, shift in zip(columns_of(batch.rows).cut(middle), (0, middle)):
+            half = Batch(batch.partition_id, columns, batch.born_at, batch.flush_mark)
             half.attempts = batch.attempts
             half.producer_epoch = batch.producer_epoch
             if batch.base_sequence >= 0:
                 half.base_sequence = (batch.base_sequence + shift) % 2**31
-            half.encode(self.settings.codec, self.producer_id)
+            half.encode(columns, self.settings.codec, self.producer_id)
             halves.append(half)
         return halves[0], halves[1]
 
@@ -314,10 +326,10 @@ class Accumulator:
                 batch = queue.resend.popleft()
                 if not batch.maybe_written:
                     queue.must_renumber |= self.settings.idempotent
-                outcomes.append(Outcome(batch.rows, -1, self._too_late(batch.maybe_written, queue), batch.flush_mark))
+                outcomes.append(_failed(batch, self._too_late(batch.maybe_written, queue)))
             while queue.chunks and queue.chunks[0].born_at <= born_before:
                 chunk = queue.chunks.popleft()
-                outcomes.append(Outcome(chunk.rows, -1, self._too_late(False, queue), chunk.flush_mark))
+                outcomes.append(_unsent(chunk, self._too_late(False, queue)))
             self._settle(queue)
         return outcomes
 
@@ -335,9 +347,8 @@ class Accumulator:
         """Return outcomes that fail everything not in flight: the producer cannot go on, or is being closed."""
         outcomes: list[Outcome] = []
         for queue in list(self._active.values()):
-            for batch in queue.resend:
-                outcomes.append(Outcome(batch.rows, -1, error, batch.flush_mark))
-            outcomes.extend(Outcome(chunk.rows, -1, error, chunk.flush_mark) for chunk in queue.chunks)
+            outcomes.extend(_failed(batch, error) for batch in queue.resend)
+            outcomes.extend(_unsent(chunk, error) for chunk in queue.chunks)
             queue.must_renumber |= bool(queue.resend) and self.settings.idempotent
             queue.resend.clear()
             queue.chunks.clear()
@@ -348,8 +359,7 @@ class Accumulator:
         """Return outcomes for everything, also what is in flight: nobody will wait for its answer any more."""
         outcomes = self.fail_all(error)
         for queue in list(self._active.values()):
-            for batch in queue.in_flight:
-                outcomes.append(Outcome(batch.rows, -1, self._unknown(batch, error), batch.flush_mark))
+            outcomes.extend(_failed(batch, self._unknown(batch, error)) for batch in queue.in_flight)
             queue.in_flight.clear()
             self._settle(queue)
         return outcomes

@@ -1,25 +1,101 @@
-"""Sealed batches and the rows waiting to be sealed, for one partition of one producer."""
+"""Sealed batches and the rows waiting to be sealed, for one partition of one producer.
+
+What is encoded is read out of the rows once, into columns; from there on whole columns are cut and joined.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import NamedTuple, Optional
 
 from ..records.encode import RECORD_OVERHEAD, encode_batch, headers_size
-from ..records.message import QueuedMessage
+from ..records.message import Headers, QueuedMessage
 
 #: An upper bound of what a batch costs above its records: the 61-byte header and some slack for a request's framing.
 BATCH_OVERHEAD = 128
 
 
-class Chunk(NamedTuple):
-    """Rows collected together: ``size`` bounds their encoded bytes, ``flush_mark`` tells which flush() waits for them."""
+class Columns(NamedTuple):
+    """Rows and what is encoded of them; ``keys`` or ``headers`` is None when no row has any. ``size`` bounds the encoding."""
 
     rows: list[QueuedMessage]
+    values: list[Optional[bytes]]
+    keys: Optional[list[Optional[bytes]]]
+    headers: Optional[list[Optional[Headers]]]
+    timestamps: list[int]
     size: int
+
+    def cut(self, count: int) -> tuple[Columns, Columns]:
+        """Return the first ``count`` rows and the rest; their sizes add up to ours."""
+        rows, values, keys, headers, timestamps, size = self
+        first_keys = keys and keys[:count]
+        first_headers = headers and headers[:count]
+        first_values = values[:count]
+        first_size = encoded_size(first_values, first_keys, first_headers)
+        first = Columns(rows[:count], first_values, first_keys, first_headers, timestamps[:count], first_size)
+        rest_keys = keys and keys[count:]
+        rest_headers = headers and headers[count:]
+        return first, Columns(rows[count:], values[count:], rest_keys, rest_headers, timestamps[count:], size - first_size)
+
+    def join(self, other: Columns) -> Columns:
+        """Return our rows and then those of ``other``."""
+        keys: Optional[list[Optional[bytes]]] = None
+        headers: Optional[list[Optional[Headers]]] = None
+        if self.keys is not None or other.keys is not None:
+            keys = (self.keys or [None] * len(self.rows)) + (other.keys or [None] * len(other.rows))
+        if self.headers is not None or other.headers is not None:
+            headers = (self.headers or [None] * len(self.rows)) + (other.headers or [None] * len(other.rows))
+        timestamps = self.timestamps + other.timestamps
+        return Columns(
+            self.rows + other.rows, self.values + other.values, keys, headers, timestamps, self.size + other.size
+        )
+
+
+def columns_of(rows: list[QueuedMessage], *, with_keys: bool = True, with_headers: bool = True) -> Columns:
+    """Return the columns of ``rows``; who knows that no row has a key or headers saves looking for them."""
+    # hot: per message
+    values = [row.value for row in rows]
+    timestamps: list[int] = [row.timestamp for row in rows]  # type: ignore[misc]  # a queued row always has one
+    keys: Optional[list[Optional[bytes]]] = None
+    headers: Optional[list[Optional[Headers]]] = None
+    if with_keys:
+        keys = [row.partition_key for row in rows]
+        if keys.count(None) == len(keys):
+            keys = None
+    if with_headers:
+        headers = [row.headers for row in rows]
+        if not any(headers):
+            headers = None
+    return Columns(rows, values, keys, headers, timestamps, encoded_size(values, keys, headers))
+
+
+def encoded_size(
+    values: Sequence[Optional[bytes]],
+    keys: Optional[Sequence[Optional[bytes]]],
+    headers: Optional[Sequence[Optional[Headers]]],
+) -> int:
+    """Return an upper bound of the encoded size of records, in bytes."""
+    size = RECORD_OVERHEAD * len(values) + _length(values)
+    if keys is not None:
+        size += _length(keys)
+    if headers is not None:
+        size += sum(headers_size(some) for some in headers if some)
+    return size
+
+
+def _length(column: Sequence[Optional[bytes]]) -> int:
+    try:
+        # hot: per message, in C. A None in the column raises TypeError and takes the slow way
+        return sum(map(len, column))  # type: ignore[arg-type]
+    except TypeError:
+        return sum(len(item) for item in column if item is not None)
+
+
+class Chunk(NamedTuple):
+    """Rows collected together; ``flush_mark`` tells which flush() waits for them."""
+
+    columns: Columns
     born_at: float
     flush_mark: int
 
@@ -37,11 +113,13 @@ class Batch:
         "partition_id",
         "producer_epoch",
         "rows",
+        "size",
     )
 
-    def __init__(self, partition_id: int, rows: list[QueuedMessage], born_at: float, flush_mark: int) -> None:
+    def __init__(self, partition_id: int, columns: Columns, born_at: float, flush_mark: int) -> None:
         self.partition_id = partition_id
-        self.rows = rows
+        self.rows = columns.rows
+        self.size = columns.size
         self.born_at = born_at
         self.flush_mark = flush_mark
         self.data = bytearray()
@@ -51,48 +129,18 @@ class Batch:
         #: an earlier attempt may have reached the log although nobody told us
         self.maybe_written = False
 
-    def encode(self, codec: int, producer_id: int) -> None:
-        """Encode the rows by columns into :attr:`data`, with the sequence and epoch set before."""
-        rows = self.rows
-        keys = [row.partition_key for row in rows]
-        headers = [row.headers for row in rows]
+    def encode(self, columns: Columns, codec: int, producer_id: int) -> None:
+        """Encode ``columns`` into :attr:`data`, with the sequence and epoch set before."""
         self.data = encode_batch(
-            [row.value for row in rows],
-            keys if keys.count(None) != len(rows) else None,
-            headers if any(headers) else None,
-            [row.timestamp for row in rows],  # type: ignore[misc]  # a queued row always has one
+            columns.values,
+            columns.keys,
+            columns.headers,
+            columns.timestamps,
             codec=codec,
             producer_id=producer_id,
             producer_epoch=self.producer_epoch,
             base_sequence=self.base_sequence,
         )
-
-
-def row_sizes(rows: Sequence[QueuedMessage]) -> list[int]:
-    """Return an upper bound of every row's encoded size in bytes."""
-    return [
-        RECORD_OVERHEAD
-        + len(row.value or b"")
-        + len(row.partition_key or b"")
-        + (headers_size(row.headers) if row.headers else 0)
-        for row in rows
-    ]
-
-
-def total_size(rows: Sequence[QueuedMessage]) -> int:
-    """Return an upper bound of the rows' encoded size in bytes, by columns where every row is of the plain kind."""
-    try:
-        # hot: per message. None in a column raises TypeError and takes the general way
-        size = sum(map(len, [row.value for row in rows])) + RECORD_OVERHEAD * len(rows)  # type: ignore[arg-type]
-    except TypeError:
-        return sum(row_sizes(rows))
-    keys = [row.partition_key for row in rows]
-    if keys.count(None) != len(rows):
-        size += sum(len(key) for key in keys if key)
-    headers = [row.headers for row in rows]
-    if any(headers):
-        size += sum(headers_size(some) for some in headers if some)
-    return size
 
 
 def take_rows(chunks: deque[Chunk], limit: int) -> Optional[Chunk]:
@@ -103,23 +151,34 @@ def take_rows(chunks: deque[Chunk], limit: int) -> Optional[Chunk]:
     if not chunks:
         return None
     first = chunks[0]
-    rows: list[QueuedMessage] = []
-    size = 0  # of the chunks taken whole
+    taken: Optional[Columns] = None
     while chunks and chunks[0].flush_mark == first.flush_mark:
-        chunk = chunks[0]
-        if size + chunk.size <= limit:
-            rows = rows + chunk.rows if rows else chunk.rows
-            size += chunk.size
+        columns = chunks[0].columns
+        room = limit - (taken.size if taken is not None else 0)
+        if columns.size <= room:
             chunks.popleft()
+            taken = columns if taken is None else taken.join(columns)
             continue
-        ends = list(accumulate(row_sizes(chunk.rows)))
-        fit = bisect_right(ends, limit - size)
-        if not rows:
-            fit = max(fit, 1)  # a row that is larger than any batch goes alone; the broker judges it
-        rows = rows + chunk.rows[:fit]
-        if fit == len(chunk.rows):
+        head, rest = _cut_to_fit(columns, room)
+        if head.size > room and taken is not None:
+            break
+        # a row that is larger than any batch goes alone; the broker judges it
+        taken = head if taken is None else taken.join(head)
+        if rest.rows:
+            chunks[0] = chunks[0]._replace(columns=rest)
+        else:
             chunks.popleft()
-        elif fit:
-            chunks[0] = chunk._replace(rows=chunk.rows[fit:], size=ends[-1] - ends[fit - 1])
         break
-    return Chunk(rows, size, first.born_at, first.flush_mark)
+    assert taken is not None  # the first chunk has rows
+    return Chunk(taken, first.born_at, first.flush_mark)
+
+
+def _cut_to_fit(columns: Columns, room: int) -> tuple[Columns, Columns]:
+    """Return about as many rows as fit into ``room`` bytes, never more but at least one, and the rest."""
+    count = max(1, len(columns.rows) * room // columns.size)
+    head, rest = columns.cut(count)
+    while head.size > room and count > 1:
+        # rows of uneven size: a guess by the average took too many
+        count = max(1, min(count - 1, count * room // head.size))
+        head, rest = columns.cut(count)
+    return head, rest

@@ -6,6 +6,7 @@ import itertools
 import logging
 import threading
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from .._machines.fetch_plan import FetchLimits, PartitionFetch, plan_fetches
@@ -276,19 +277,27 @@ class FetchCore:
         except CorruptBatchError as error:
             batches, corrupt = error.good_batches, error
         batches = [batch for batch in batches if batch.next_offset > position]
-        if batches:
-            self._hand_over(fetch, batches, part)
+        visible: list[RawBatch] = []
+        try:
+            for batch in self._visible(batches, part):
+                visible.append(batch)
+            next_position = batches[-1].next_offset if batches else position
+        except CorruptBatchError as error:
+            # a marker; it comes before whatever else is wrong
+            next_position, corrupt = error.offset or 0, error
+        if next_position > position:
+            self._hand_over(fetch, visible, next_position)
         if corrupt is not None:
             self._fail(fetch, corrupt)
         return bool(batches) or corrupt is not None
 
-    def _hand_over(self, fetch: PartitionFetch, batches: list[RawBatch], part: Any) -> None:
-        next_position = batches[-1].next_offset
-        if self.settings.read_committed:
-            aborted = [(row.producer_id, row.first_offset) for row in part.aborted_transactions or ()]
-            visible = list(visible_batches(batches, aborted))
-        else:
-            visible = [batch for batch in batches if not batch.is_control]
+    def _visible(self, batches: list[RawBatch], part: Any) -> Iterator[RawBatch]:
+        if not self.settings.read_committed:
+            return (batch for batch in batches if not batch.is_control)
+        aborted = [(row.producer_id, row.first_offset) for row in part.aborted_transactions or ()]
+        return visible_batches(batches, aborted)
+
+    def _hand_over(self, fetch: PartitionFetch, visible: list[RawBatch], next_position: int) -> None:
         count = sum(batch.records_count for batch in visible)
         size = sum(len(batch.data) for batch in visible)
         fetch.received += count

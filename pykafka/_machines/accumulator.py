@@ -2,11 +2,13 @@
 
 The engine collects rows into it, asks it for batches, tells it what became of them and applies the outcomes it returns.
 Order within a partition: a batch that must be sent again waits until everything of its partition that is in flight has
-come back, then all of it goes out again in sequence order; nothing new is sealed before that is done.
+come back, then all of it goes out again in order; nothing new is sealed before that is done. A batch that may be in
+the log keeps its numbers, by which the broker knows it, until it is certain that it is not.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple, Optional
@@ -15,7 +17,7 @@ from ..exceptions import DeliveryTimeout, KafkaException, error_for
 from ..records.encode import restamp
 from ..records.message import QueuedMessage
 from .batches import BATCH_OVERHEAD, Batch, Chunk, Columns, columns_of, take_rows
-from .idempotence import PartitionSequence, Verdict, judge
+from .idempotence import OUT_OF_ORDER_SEQUENCE_NUMBER, PartitionSequence, Verdict, judge
 
 #: A broker remembers this many batches per producer and partition; with more in flight it could not tell a duplicate.
 MAX_IN_FLIGHT = 5
@@ -35,10 +37,6 @@ class Outcome(NamedTuple):
     error: Optional[Exception]
     flush_mark: int
     size: int
-
-
-def _failed(batch: Batch, error: Exception) -> Outcome:
-    return Outcome(batch.rows, -1, error, batch.flush_mark, batch.size)
 
 
 def _unsent(chunk: Chunk, error: Exception) -> Outcome:
@@ -78,7 +76,7 @@ class Answer(NamedTuple):
 class PartitionQueue:
     """One partition: rows to seal, batches in flight and batches to send again, each oldest first."""
 
-    __slots__ = ("chunks", "in_flight", "must_renumber", "not_before", "partition_id", "resend", "sequence")
+    __slots__ = ("chunks", "in_flight", "must_renumber", "not_before", "orders", "partition_id", "resend", "sequence")
 
     def __init__(self, partition_id: int) -> None:
         self.partition_id = partition_id
@@ -87,7 +85,9 @@ class PartitionQueue:
         self.resend: deque[Batch] = deque()
         self.sequence: Optional[PartitionSequence] = None
         self.not_before = 0.0
+        #: there is a hole in the sequence: what is sent next needs a new epoch, or a new producer id
         self.must_renumber = False
+        self.orders = itertools.count()
 
     @property
     def empty(self) -> bool:
@@ -96,23 +96,40 @@ class PartitionQueue:
 
     def wants_to_send(self, now: float, max_in_flight: int) -> bool:
         """Return whether a batch may leave now."""
-        if now < self.not_before or len(self.in_flight) >= max_in_flight or self.must_renumber:
+        if now < self.not_before or len(self.in_flight) >= max_in_flight:
             return False
         if self.resend:
-            # in sequence order or not at all: what is in flight must come before what is sent again
-            return not self.in_flight or _before(self.in_flight[-1], self.resend[0])
-        return bool(self.chunks)
+            first = self.next_resend()
+            # in order or not at all: what is in flight must come before what is sent again
+            return first is not None and (not self.in_flight or self.in_flight[-1].order < first.order)
+        return bool(self.chunks) and not self.must_renumber
+
+    def next_resend(self) -> Optional[Batch]:
+        """Return the batch to send again first, None when all have to wait for new numbers.
+
+        Before numbers change, batches that may be in the log are sent once more under those the broker may know them by.
+        """
+        if not self.must_renumber:
+            return self.resend[0] if self.resend else None
+        return next((batch for batch in self.resend if batch.maybe_written), None)
+
+    @property
+    def can_renumber(self) -> bool:
+        """Return whether nothing may be in the log under the old numbers that we have not heard of."""
+        return not self.in_flight and not any(batch.maybe_written for batch in self.resend)
 
     def is_oldest(self, batch: Batch) -> bool:
         """Return whether no batch before ``batch`` is still without an outcome."""
-        if self.in_flight and self.in_flight[0] is not batch:
-            return False
-        return not self.resend or _before(batch, self.resend[0])
+        others = [*self.in_flight, *self.resend]
+        return all(other is batch or batch.order < other.order for other in others)
+
+    def put_back(self, batches: Iterable[Batch]) -> None:
+        """Have ``batches`` sent again, each in its place: answers may come in any order."""
+        self.resend = deque(sorted([*self.resend, *batches], key=_order))
 
 
-def _before(one: Batch, other: Batch) -> bool:
-    # sequences wrap after 2**31: the shorter way round decides, as in RFC 1982
-    return (other.base_sequence - one.base_sequence) % 2**31 < 2**30
+def _order(batch: Batch) -> tuple[int, ...]:
+    return batch.order
 
 
 class Accumulator:
@@ -140,12 +157,12 @@ class Accumulator:
         self._active[partition_id] = queue
 
     def set_producer_id(self, producer_id: int, epoch: int) -> None:
-        """Number batches under a new producer id from now on, also those that wait to be sent again."""
+        """Number batches under a new producer id from now on, in each partition as soon as that is safe."""
         self.producer_id = producer_id
         self._first_epoch = epoch
         for queue in self._queues.values():
-            queue.sequence = PartitionSequence(epoch)
-            self._renumber_waiting(queue)
+            queue.must_renumber = queue.sequence is not None
+            self._settle(queue)
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
@@ -178,9 +195,11 @@ class Accumulator:
         """
         queue = self._queues[partition_id]
         if queue.resend:
-            if len(queue.resend[0].data) > limit:
+            again = queue.next_resend()
+            if again is None or len(again.data) > limit:
                 return None
-            batch = queue.resend.popleft()
+            queue.resend.remove(again)
+            batch = again
         else:
             sealed = self._seal(queue, min(limit, self.settings.max_batch_bytes) - BATCH_OVERHEAD)
             if sealed is None:
@@ -197,15 +216,17 @@ class Accumulator:
         if chunk is None:
             return None
         batch = Batch(queue.partition_id, chunk.columns, chunk.born_at, chunk.flush_mark)
+        batch.order = (next(queue.orders),)
         self._number(queue, batch)
-        batch.encode(chunk.columns, self.settings.codec, self.producer_id)
+        batch.encode(chunk.columns, self.settings.codec)
         return batch
 
     def _number(self, queue: PartitionQueue, batch: Batch) -> None:
         if not self.settings.idempotent:
             return
         if queue.sequence is None:
-            queue.sequence = PartitionSequence(self._first_epoch)
+            queue.sequence = PartitionSequence(self.producer_id, self._first_epoch)
+        batch.producer_id = queue.sequence.producer_id
         batch.producer_epoch = queue.sequence.epoch
         batch.base_sequence = queue.sequence.take(len(batch.rows))
 
@@ -221,7 +242,6 @@ class Accumulator:
         error = error_for(answer.code, topic=topic, partition=batch.partition_id, api="Produce", detail=answer.detail)
         oldest = queue.is_oldest(batch)
         queue.in_flight.remove(batch)
-        batch.maybe_written = batch.maybe_written or answer.code in MAYBE_WRITTEN
         verdict = judge(
             answer.code,
             retriable=bool(error.retriable),
@@ -229,7 +249,18 @@ class Accumulator:
             idempotent=self.settings.idempotent,
             count=len(batch.rows),
         )
+        if answer.code in MAYBE_WRITTEN:
+            batch.maybe_written = True
+        elif answer.code == OUT_OF_ORDER_SEQUENCE_NUMBER and not batch.is_half:
+            # had an earlier attempt been written, the broker would have recognised this one
+            batch.maybe_written = False
+        elif batch.maybe_written and (verdict is Verdict.RENUMBER or self._will_renumber(queue, answer)):
+            verdict = Verdict.FAIL_AND_RENUMBER  # under new numbers nobody could tell a duplicate
         return self._carry_out(queue, batch, verdict, answer.base_offset, error, now)
+
+    @staticmethod
+    def _will_renumber(queue: PartitionQueue, answer: Answer) -> bool:
+        return queue.must_renumber and answer.code == OUT_OF_ORDER_SEQUENCE_NUMBER
 
     def on_no_answer(self, batch: Batch, error: Exception, sent: bool, now: float) -> list[Outcome]:
         """Return what is decided when the connection failed; ``sent`` tells whether the broker may have the batch."""
@@ -261,13 +292,14 @@ class Accumulator:
             outcomes.append(Outcome(batch.rows, known, None, batch.flush_mark, batch.size))
         elif verdict in (Verdict.FAIL, Verdict.FAIL_AND_RENUMBER):
             queue.must_renumber |= verdict is Verdict.FAIL_AND_RENUMBER
-            outcomes.append(Outcome(batch.rows, -1, error, batch.flush_mark, batch.size))
+            assert error is not None
+            outcomes.append(self._failure(batch, error))
         elif verdict is Verdict.SPLIT:
-            self._put_back(queue, *self._halves(batch))
+            queue.put_back(self._halves(batch))
         else:
             queue.must_renumber |= verdict is Verdict.RENUMBER
             queue.not_before = now + self.settings.retry_backoff_s
-            self._put_back(queue, batch)
+            queue.put_back([batch])
         self._settle(queue)
         return outcomes
 
@@ -275,45 +307,43 @@ class Accumulator:
         most = self.settings.max_retries
         return most is None or batch.attempts <= most
 
-    @staticmethod
-    def _put_back(queue: PartitionQueue, *batches: Batch) -> None:
-        # answers may come in any order from several connections: what is sent again must be in sequence order
-        later = deque(batch for batch in queue.resend if not _before(batch, batches[0]))
-        earlier = [batch for batch in queue.resend if _before(batch, batches[0])]
-        queue.resend = deque([*earlier, *batches, *later])
-
     def _halves(self, batch: Batch) -> tuple[Batch, Batch]:
         middle = len(batch.rows) // 2
         halves = []
         for columns, shift in zip(columns_of(batch.rows).cut(middle), (0, middle)):
             half = Batch(batch.partition_id, columns, batch.born_at, batch.flush_mark)
+            half.order = (*batch.order, shift)
             half.attempts = batch.attempts
+            half.is_half = True
+            half.maybe_written = batch.maybe_written
+            half.producer_id = batch.producer_id
             half.producer_epoch = batch.producer_epoch
             if batch.base_sequence >= 0:
                 half.base_sequence = (batch.base_sequence + shift) % 2**31
-            half.encode(columns, self.settings.codec, self.producer_id)
+            half.encode(columns, self.settings.codec)
             halves.append(half)
         return halves[0], halves[1]
 
     def _settle(self, queue: PartitionQueue) -> None:
-        if queue.must_renumber and not queue.in_flight:
-            self._raise_epoch(queue)
+        if queue.must_renumber and queue.can_renumber:
+            self._renumber(queue)
         if queue.empty:
             self._active.pop(queue.partition_id, None)
 
-    def _raise_epoch(self, queue: PartitionQueue) -> None:
-        queue.must_renumber = False
-        if queue.sequence is None:
+    def _renumber(self, queue: PartitionQueue) -> None:
+        """Begin a new epoch, or go over to the new producer id, and number what waits to be sent again."""
+        sequence = queue.sequence
+        if sequence is not None and sequence.producer_id == self.producer_id and not sequence.raise_epoch():
+            self.producer_id = -1  # the engine asks for a new one, and set_producer_id leads here again
+        if self.producer_id < 0:
             return
-        if queue.sequence.raise_epoch():
-            self._renumber_waiting(queue)
-        else:
-            self.producer_id = -1  # the engine asks for a new one; set_producer_id renumbers everything
-
-    def _renumber_waiting(self, queue: PartitionQueue) -> None:
+        if sequence is not None and sequence.producer_id != self.producer_id:
+            queue.sequence = PartitionSequence(self.producer_id, self._first_epoch)
+        queue.must_renumber = False
         for batch in queue.resend:
             self._number(queue, batch)
-            restamp(batch.data, self.producer_id, batch.producer_epoch, batch.base_sequence)
+            batch.is_half = False
+            restamp(batch.data, batch.producer_id, batch.producer_epoch, batch.base_sequence)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -326,7 +356,8 @@ class Accumulator:
                 batch = queue.resend.popleft()
                 if not batch.maybe_written:
                     queue.must_renumber |= self.settings.idempotent
-                outcomes.append(_failed(batch, self._too_late(batch.maybe_written, queue)))
+                late = self._too_late(batch.maybe_written, queue)
+                outcomes.append(Outcome(batch.rows, -1, late, batch.flush_mark, batch.size))
             while queue.chunks and queue.chunks[0].born_at <= born_before:
                 chunk = queue.chunks.popleft()
                 outcomes.append(_unsent(chunk, self._too_late(False, queue)))
@@ -347,7 +378,7 @@ class Accumulator:
         """Return outcomes that fail everything not in flight: the producer cannot go on, or is being closed."""
         outcomes: list[Outcome] = []
         for queue in list(self._active.values()):
-            outcomes.extend(_failed(batch, error) for batch in queue.resend)
+            outcomes.extend(self._failure(batch, error) for batch in queue.resend)
             outcomes.extend(_unsent(chunk, error) for chunk in queue.chunks)
             queue.must_renumber |= bool(queue.resend) and self.settings.idempotent
             queue.resend.clear()
@@ -359,18 +390,25 @@ class Accumulator:
         """Return outcomes for everything, also what is in flight: nobody will wait for its answer any more."""
         outcomes = self.fail_all(error)
         for queue in list(self._active.values()):
-            outcomes.extend(_failed(batch, self._unknown(batch, error)) for batch in queue.in_flight)
+            for batch in queue.in_flight:
+                batch.maybe_written = True
+                outcomes.append(self._failure(batch, error))
             queue.in_flight.clear()
             self._settle(queue)
         return outcomes
 
-    def _unknown(self, batch: Batch, error: KafkaException) -> DeliveryTimeout:
-        return DeliveryTimeout(
-            f"{error}; it was sent and may have been written",
-            topic=self.settings.topic,
-            partition=batch.partition_id,
-            possibly_written=True,
-        )
+    def _failure(self, batch: Batch, error: Exception) -> Outcome:
+        """Return the outcome of a batch that failed; one that may be in the log all the same says so."""
+        if batch.maybe_written:
+            doubt = DeliveryTimeout(
+                f"{error}; it was sent and may have been written",
+                topic=self.settings.topic,
+                partition=batch.partition_id,
+                possibly_written=True,
+            )
+            doubt.__cause__ = error
+            error = doubt
+        return Outcome(batch.rows, -1, error, batch.flush_mark, batch.size)
 
     def wake_at(self, now: float) -> float:
         """Return when something here needs attention without any answer: a retry is due, or something expires."""

@@ -47,9 +47,7 @@ class Columns(NamedTuple):
         if self.headers is not None or other.headers is not None:
             headers = (self.headers or [None] * len(self.rows)) + (other.headers or [None] * len(other.rows))
         timestamps = self.timestamps + other.timestamps
-        return Columns(
-            self.rows + other.rows, self.values + other.values, keys, headers, timestamps, self.size + other.size
-        )
+        return Columns(self.rows + other.rows, self.values + other.values, keys, headers, timestamps, self.size + other.size)
 
 
 def columns_of(rows: list[QueuedMessage], *, with_keys: bool = True, with_headers: bool = True) -> Columns:
@@ -109,9 +107,12 @@ class Batch:
         "born_at",
         "data",
         "flush_mark",
+        "is_half",
         "maybe_written",
+        "order",
         "partition_id",
         "producer_epoch",
+        "producer_id",
         "rows",
         "size",
     )
@@ -123,21 +124,26 @@ class Batch:
         self.born_at = born_at
         self.flush_mark = flush_mark
         self.data = bytearray()
-        self.base_sequence = -1
+        #: its place among the batches of its partition: (1,) comes before (2,), and the halves of (1,) are (1, 0) and (1, 500)
+        self.order: tuple[int, ...] = ()
+        self.producer_id = -1
         self.producer_epoch = -1
+        self.base_sequence = -1
         self.attempts = 0
+        #: a broker that has the whole batch does not recognise the half of it
+        self.is_half = False
         #: an earlier attempt may have reached the log although nobody told us
         self.maybe_written = False
 
-    def encode(self, columns: Columns, codec: int, producer_id: int) -> None:
-        """Encode ``columns`` into :attr:`data`, with the sequence and epoch set before."""
+    def encode(self, columns: Columns, codec: int) -> None:
+        """Encode ``columns`` into :attr:`data`, with the producer id, epoch and sequence set before."""
         self.data = encode_batch(
             columns.values,
             columns.keys,
             columns.headers,
             columns.timestamps,
             codec=codec,
-            producer_id=producer_id,
+            producer_id=self.producer_id,
             producer_epoch=self.producer_epoch,
             base_sequence=self.base_sequence,
         )

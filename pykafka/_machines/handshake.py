@@ -33,9 +33,7 @@ class Handshake:
 
     def request(self) -> ApiVersionsRequest:
         """Return the request to send with :attr:`version`."""
-        return ApiVersionsRequest(
-            client_software_name=CLIENT_SOFTWARE_NAME, client_software_version=self._software_version
-        )
+        return ApiVersionsRequest(client_software_name=CLIENT_SOFTWARE_NAME, client_software_version=self._software_version)
 
     def on_reply(self, reply: ApiVersionsResponse, peer: str) -> Optional[BrokerAbilities]:
         """Return what the broker can do, or None when :meth:`request` is to be sent again with the new version.

@@ -65,11 +65,12 @@ def judge(code: int, *, retriable: bool, oldest: bool, idempotent: bool, count: 
 
 
 class PartitionSequence:
-    """The next sequence number and the epoch of one partition."""
+    """The producer id, the epoch and the next sequence number of one partition."""
 
-    __slots__ = ("epoch", "next_sequence")
+    __slots__ = ("epoch", "next_sequence", "producer_id")
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, producer_id: int, epoch: int) -> None:
+        self.producer_id = producer_id
         self.epoch = epoch
         self.next_sequence = 0
 

@@ -126,6 +126,7 @@ class MetadataRefresh:
         self._uses: dict[str, int] = {}
         self._fresh_at = float("-inf")
         self._due_at = float("inf")
+        self._not_before = float("-inf")
         self._asking = False
 
     @property
@@ -147,8 +148,7 @@ class MetadataRefresh:
 
     def mark_stale(self, now: float) -> None:
         """Ask as soon as allowed: something we did on the last picture failed."""
-        # not more often than retry_s, however many partitions fail at once
-        self._due_at = min(self._due_at, max(now, self._fresh_at + self._retry_s))
+        self._due_at = min(self._due_at, now)
 
     def poll(self, now: float) -> bool:
         """Return True when a refresh must be sent now; the caller then calls on_reply or on_failure."""
@@ -163,14 +163,17 @@ class MetadataRefresh:
         if self._asking:
             return float("inf")
         by_age = self._fresh_at + self._max_age_s if self._uses else float("inf")
-        return min(self._due_at, by_age)
+        # not more often than retry_s, however old the picture is and however many partitions fail at once
+        return max(min(self._due_at, by_age), self._not_before)
 
     def on_reply(self, now: float) -> None:
         """Note that the picture is fresh."""
         self._asking = False
         self._fresh_at = now
+        self._not_before = now + self._retry_s
 
     def on_failure(self, now: float) -> None:
         """Note that nobody answered; another try is due after a pause."""
         self._asking = False
-        self._due_at = now + self._retry_s
+        self._due_at = now
+        self._not_before = now + self._retry_s

@@ -7,6 +7,8 @@ import lz4.frame as lz4
 from ..protocol.primitives import Buffer
 from .limits import too_large
 
+_PIECE = 1024 * 1024
+
 
 def compress(data: Buffer) -> bytes:
     """Return one frame."""
@@ -17,12 +19,21 @@ def compress(data: Buffer) -> bytes:
 def decompress(data: Buffer, max_size: int) -> bytes:
     """Return what is in the one frame."""
     inflator = lz4.LZ4FrameDecompressor()
+    parts: list[bytes] = []
+    left = max_size
+    rest: Buffer = data
     try:
-        inflated: bytes = inflator.decompress(data, max_size + 1)
+        # piece by piece: it sets aside as much memory as it is allowed to use
+        while not inflator.eof:
+            parts.append(inflator.decompress(rest, _PIECE))
+            left -= len(parts[-1])
+            if left < 0:
+                raise too_large(max_size)
+            if inflator.needs_input and not inflator.eof:
+                raise ValueError("an LZ4 frame ends too early")
+            rest = b""
     except RuntimeError as error:
         raise ValueError(f"not an LZ4 frame: {error}") from error
-    if len(inflated) > max_size:
-        raise too_large(max_size)
-    if not inflator.eof:
-        raise ValueError("an LZ4 frame ends too early")
-    return inflated
+    if inflator.unused_data:
+        raise ValueError(f"{len(inflator.unused_data)} bytes behind an LZ4 frame")
+    return b"".join(parts)

@@ -48,6 +48,8 @@ def decompress(data: Buffer, max_size: int) -> bytes:
     view = memoryview(data)
     if bytes(view[: len(MAGIC)]) != MAGIC:
         return _block(view, max_size, max_size)
+    if len(view) < len(_HEADER):
+        raise ValueError("snappy data ends inside its header")
     parts: list[bytes] = []
     left = max_size
     at = len(_HEADER)

@@ -48,11 +48,21 @@ def encode_request(request: Request, version: int, correlation_id: int, client_i
     :raises ProtocolError: for a version that is not declared, or a field that does not fit its type
     """
     flexible = version >= request.FLEXIBLE
-    # the client id keeps its two-byte length in the flexible header (KIP-482)
-    name = b"\xff\xff" if client_id is None else struct.pack(">h", len(client_id.encode())) + client_id.encode()
+    name = _client_id(client_id)
     chunks: list[Buffer] = [_HEADER.pack(request.KEY, version, correlation_id) + name + (b"\0" if flexible else b"")]
     compile_codec(type(request), version).encode(request, chunks.append)
     return chunks
+
+
+def _client_id(client_id: Optional[str]) -> bytes:
+    """Return the client id as it stands in the header: with two bytes of length also in the flexible one (KIP-482)."""
+    if client_id is None:
+        return b"\xff\xff"
+    try:
+        text = client_id.encode()
+        return struct.pack(">h", len(text)) + text
+    except (UnicodeEncodeError, struct.error) as error:
+        raise ProtocolError(f"the client id cannot be sent: {error}") from error
 
 
 def encode_response(response: Response, version: int, correlation_id: int) -> list[Buffer]:

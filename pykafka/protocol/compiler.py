@@ -128,7 +128,8 @@ class _Encoder(_Writer):
         for run in self.runs(self.plain_fields(cls)):
             if run[0].kind in FIXED:
                 pack = self.constant("pack", self.packer(_format(run)))
-                self.line(f"w({pack}.pack({', '.join(f'{m}.{field.name}' for field in run)}))")
+                values = (f"_uuid({m}.{field.name})" if field.kind == "uuid" else f"{m}.{field.name}" for field in run)
+                self.line(f"w({pack}.pack({', '.join(values)}))")
             else:
                 self.value(run[0], f"{m}.{run[0].name}")
         if self.flexible:
@@ -164,7 +165,7 @@ class _Encoder(_Writer):
     def present(self, field: Field, v: str) -> None:
         if field.kind in FIXED:
             pack = self.constant("pack", self.packer(_format([field])))
-            self.line(f"w({pack}.pack({v}))")
+            self.line(f"w({pack}.pack({f'_uuid({v})' if field.kind == 'uuid' else v}))")
         elif field.kind == "string":
             self.line(f"{v} = {v}.encode()")
             self.size(field, f"len({v})")
@@ -185,7 +186,8 @@ class _Encoder(_Writer):
         assert item is not None
         self.size(field, f"len({v})")
         if item.kind in FIXED:
-            self.line(f"w(_pack('>%d{FIXED[item.kind][0]}' % len({v}), *{v}))" if item.kind != "uuid" else f"w(b''.join({v}))")
+            packed = f"_pack('>%d{FIXED[item.kind][0]}' % len({v}), *{v})"
+            self.line(f"w(b''.join(map(_uuid, {v})))" if item.kind == "uuid" else f"w({packed})")
             return
         one = self.fresh("m")
         with self.block(f"for {one} in {v}:"):
@@ -392,6 +394,12 @@ class _Decoder(_Writer):
             self.line(f"raise _ProtocolError('tag ' + str({tag}) + ' runs beyond the end, at byte ' + str(p))")
 
 
+def _uuid(value: bytes) -> bytes:
+    if len(value) != 16:  # pack() would pad or cut it without a word
+        raise ValueError(f"a uuid has 16 bytes, not {len(value)}")
+    return value
+
+
 # -- putting it together ----------------------------------------------------------------------------------------------
 
 _codecs: dict[tuple[type[Message], int], Codec] = {}
@@ -413,6 +421,7 @@ def source_of(cls: type[Message], version: int) -> tuple[str, dict[str, Any]]:
         "_pack": _struct.pack,
         "_unpack_from": _struct.unpack_from,
         "_uvarint": encode_uvarint,
+        "_uuid": _uuid,
         "_decode_uvarint": decode_uvarint,
         "_ProtocolError": ProtocolError,
     }
@@ -440,12 +449,17 @@ def main(arguments: list[str]) -> int:
     """Print the code generated for ``Fetch 12``, both request and response."""
     from . import messages
 
-    if len(arguments) != 2 or not arguments[1].isdigit():
-        print("usage: python -m pykafka.protocol.compiler Fetch 12")
+    known = sorted(name.removesuffix("Request") for name in messages.__all__ if name.endswith("Request"))
+    if len(arguments) != 2 or arguments[0] not in known or not arguments[1].isdigit():
+        print(f"usage: python -m pykafka.protocol.compiler Fetch 12\nmessages: {', '.join(known)}")
         return 2
     for suffix in ("Request", "Response"):
-        print(f"# {arguments[0]}{suffix} v{arguments[1]}")
-        print(source_of(getattr(messages, arguments[0] + suffix), int(arguments[1]))[0])
+        cls = getattr(messages, arguments[0] + suffix)
+        if not cls.MIN_VERSION <= int(arguments[1]) <= cls.MAX_VERSION:
+            print(f"{cls.__name__} has versions {cls.MIN_VERSION} to {cls.MAX_VERSION}")
+            return 2
+        print(f"# {cls.__name__} v{arguments[1]}")
+        print(source_of(cls, int(arguments[1]))[0])
     return 0
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 from .. import compression
-from ..exceptions import CorruptBatchError, DecompressedSizeError, MissingCodecError
+from ..exceptions import CorruptBatchError, DecompressedSizeError, KafkaException, MissingCodecError
 from .batch import CRC_START, HEADER_SIZE, RawBatch
 from .crc32c import crc32c
 from .framed import framed_columns
@@ -118,5 +118,5 @@ def control_type(batch: RawBatch) -> int:
         columns = decode_records(checked_body(batch, 1024), batch)
         key = columns.keys[0] if columns.keys else None
         return NO_TYPE if key is None else int(struct.unpack_from(">hh", key)[1])
-    except (ValueError, IndexError, struct.error):
+    except (ValueError, IndexError, struct.error, KafkaException):
         return NO_TYPE

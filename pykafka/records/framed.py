@@ -94,7 +94,8 @@ def framed_columns(body: bytes, count: int) -> Optional[FoundWithHeaders]:
                 at += 1
                 size = size & 127 | (byte & 127) << 7
                 if byte > 127:
-                    size |= body[at] << 14  # a fourth byte would make this a wrong length, which the struct shows
+                    byte = body[at]
+                    size = size | byte << 14 if byte < 128 else 1  # four bytes and more: as odd as a negative length
                     at += 1
             # size is twice the length, and odd when negative: that sets the bit no plain key size has
             if body[at + 1] < 128:

@@ -25,7 +25,7 @@ def decompress(data: Buffer, max_size: int) -> bytes:
     try:
         # piece by piece: it sets aside as much memory as it is allowed to use
         while not inflator.eof:
-            parts.append(inflator.decompress(rest, _PIECE))
+            parts.append(inflator.decompress(rest, min(_PIECE, left + 1)))
             left -= len(parts[-1])
             if left < 0:
                 raise too_large(max_size)

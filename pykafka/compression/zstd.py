@@ -12,6 +12,7 @@ from .limits import too_large
 _LEVEL = 1
 #: The package has no bound for what it inflates at once, so it gets little at a time: a slice becomes 32 MiB at most.
 _SLICE = 1024
+_LONGEST_HEADER = 18
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -54,6 +55,8 @@ else:
         left = max_size
         inflator = None
         try:
+            if zstandard.frame_content_size(bytes(view[:_LONGEST_HEADER])) > max_size:  # -1 when the frame does not say
+                raise too_large(max_size)
             for start in range(0, len(view), _SLICE):
                 rest = bytes(view[start : start + _SLICE])
                 while rest:

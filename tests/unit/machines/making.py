@@ -1,0 +1,77 @@
+"""What tests of the producer's machines share: rows, settings and accumulators in a few words."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from pykafka._machines.accumulator import Accumulator, Outcome, SendSettings
+from pykafka._machines.batches import Batch, columns_of
+from pykafka.records.batch import split_batches
+from pykafka.records.decode import decode_batch
+from pykafka.records.message import Origin, QueuedMessage
+
+BACKOFF_S = 0.1
+TIMEOUT_S = 120.0
+#: Larger than anything in a test.
+ROOMY = 1_000_000
+
+
+def row(
+    value: Optional[bytes], key: Optional[bytes] = None, headers: Optional[list[tuple[str, Optional[bytes]]]] = None
+) -> QueuedMessage:
+    """Return a queued row as produce() makes it."""
+    return QueuedMessage(value, key, 1_700_000_000_000, headers, None, Origin())
+
+
+def settings(acks: int = -1, max_retries: Optional[int] = None, codec: int = 0, max_batch_bytes: int = ROOMY) -> SendSettings:
+    """Return settings with times that are easy to reckon with."""
+    return SendSettings("orders", codec, acks, max_batch_bytes, TIMEOUT_S, BACKOFF_S, max_retries)
+
+
+def accumulator(acks: int = -1, max_retries: Optional[int] = None, max_batch_bytes: int = ROOMY) -> Accumulator:
+    """Return an accumulator that is ready to send: an idempotent one has its producer id (7, epoch 0)."""
+    made = Accumulator(settings(acks, max_retries, max_batch_bytes=max_batch_bytes))
+    if acks == -1:
+        made.set_producer_id(7, 0)
+    return made
+
+
+def add(machine: Accumulator, *values: str, partition: int = 0, now: float = 0.0, mark: int = 0) -> list[QueuedMessage]:
+    """Append one chunk of rows and return them."""
+    rows = [row(value.encode()) for value in values]
+    machine.append(partition, columns_of(rows), now, mark)
+    return rows
+
+
+def send(machine: Accumulator, partition: int = 0, now: float = 0.0) -> Batch:
+    """Return the next batch, which must be allowed to leave now."""
+    assert partition in machine.sendable(now)
+    batch = machine.next_batch(partition, ROOMY)
+    assert batch is not None
+    return batch
+
+
+def send_each(machine: Accumulator, *values: str, partition: int = 0, now: float = 0.0) -> list[Batch]:
+    """Append and send every value in a batch of its own."""
+    batches = []
+    for value in values:
+        add(machine, value, partition=partition, now=now)
+        batches.append(send(machine, partition, now))
+    return batches
+
+
+def values_of(batch: Batch) -> list[str]:
+    """Return the values in a batch as a broker would read them, its checksum verified."""
+    (raw,) = split_batches(bytes(batch.data), "orders", batch.partition_id)
+    return [(value or b"").decode() for value in decode_batch(raw, "orders", batch.partition_id, ROOMY).values]
+
+
+def stamp_of(batch: Batch) -> tuple[int, int, int]:
+    """Return (producer id, epoch, base sequence) as they stand in the encoded batch."""
+    (raw,) = split_batches(bytes(batch.data), "orders", batch.partition_id)
+    return raw.producer_id, raw.producer_epoch, raw.base_sequence
+
+
+def told(outcomes: list[Outcome]) -> list[str]:
+    """Return the values of all rows in ``outcomes``, in order."""
+    return [(each.value or b"").decode() for outcome in outcomes for each in outcome.rows]

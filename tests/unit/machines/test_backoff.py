@@ -1,0 +1,59 @@
+"""Pauses between tries: they double, stay below a cap, are moved by chance, and start again after a success."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pykafka._machines.backoff import Backoff
+
+
+def middle() -> float:
+    """Return what moves a delay neither way."""
+    return 0.5
+
+
+def test_delays_double_up_to_the_cap() -> None:
+    backoff = Backoff(0.05, 1.0, middle)
+    assert [backoff.next_delay() for _ in range(7)] == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
+
+
+def test_a_success_starts_again_from_the_first_delay() -> None:
+    backoff = Backoff(0.05, 1.0, middle)
+    for _ in range(4):
+        backoff.next_delay()
+    assert backoff.attempts == 4
+    backoff.reset()
+    assert backoff.attempts == 0
+    assert backoff.next_delay() == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("chance", "factor"), [(0.0, 0.8), (0.5, 1.0), (0.999999999, 1.2)])
+def test_chance_moves_a_delay_by_up_to_a_fifth(chance: float, factor: float) -> None:
+    assert Backoff(0.05, 1.0, lambda: chance).next_delay() == pytest.approx(0.05 * factor)
+
+
+def test_the_jitter_can_be_chosen() -> None:
+    assert Backoff(1.0, 1.0, lambda: 0.0, jitter=0.5).next_delay() == pytest.approx(0.5)
+
+
+def test_a_cap_below_the_first_delay_does_not_shorten_it() -> None:
+    backoff = Backoff(2.0, 1.0, middle)
+    assert [backoff.next_delay() for _ in range(3)] == pytest.approx([2.0, 2.0, 2.0])
+
+
+def test_it_can_go_on_for_ever() -> None:
+    backoff = Backoff(0.05, 1.0, middle)
+    delays = {round(backoff.next_delay(), 9) for _ in range(5000)}
+    assert max(delays) == 1.0
+    assert backoff.attempts == 5000
+
+
+@given(st.floats(0.001, 10), st.floats(0.001, 100), st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=50))
+@settings(deadline=None, database=None)
+def test_every_delay_is_within_the_jitter_of_first_delay_and_cap(initial: float, cap: float, chances: list[float]) -> None:
+    turn = iter(chances)
+    backoff = Backoff(initial, cap, lambda: next(turn))
+    for _ in chances:
+        assert initial * 0.79 <= backoff.next_delay() <= max(initial, cap) * 1.21

@@ -1,0 +1,231 @@
+"""What is believed of the cluster after an answer, and when the next question is due."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+
+from pykafka._machines.metadata import EMPTY_VIEW, ZERO_UUID, BrokerInfo, ClusterView, MetadataRefresh, apply_reply
+from pykafka.protocol.messages import MetadataResponse
+
+ONE, TWO = bytes([1]) * 16, bytes([2]) * 16
+Topic = MetadataResponse.MetadataResponseTopic
+
+
+def broker(
+    node: int, host: str = "kafka", port: int = 9092, rack: Optional[str] = None
+) -> MetadataResponse.MetadataResponseBroker:
+    """Return a broker's row."""
+    return MetadataResponse.MetadataResponseBroker(node_id=node, host=host, port=port, rack=rack)
+
+
+def topic(name: str, leaders: dict[int, int], epoch: int = 0, topic_id: bytes = ONE, error: int = 0) -> Topic:
+    """Return a topic's row; ``leaders`` maps partitions to leaders."""
+    partitions = [
+        MetadataResponse.MetadataResponsePartition(
+            partition_index=partition, leader_id=leader, leader_epoch=epoch, replica_nodes=[leader, 9], isr_nodes=[leader]
+        )
+        for partition, leader in leaders.items()
+    ]
+    return Topic(name=name, topic_id=topic_id, error_code=error, partitions=partitions)
+
+
+def reply(*topics: Topic, brokers: tuple[int, ...] = (1, 2), cluster_id: Optional[str] = "c") -> MetadataResponse:
+    """Return an answer."""
+    rows = [broker(node) for node in brokers]
+    return MetadataResponse(brokers=rows, topics=list(topics), cluster_id=cluster_id, controller_id=2)
+
+
+def view(*topics: Topic) -> ClusterView:
+    """Return what is known after one answer about everything."""
+    return apply_reply(EMPTY_VIEW, reply(*topics), None)
+
+
+def leader_of(known: ClusterView, partition: int = 0) -> int:
+    """Return the leader's id of a partition of topic t."""
+    return known.topics["t"].partitions[partition].leader
+
+
+# -- what is believed -------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_becomes_a_view() -> None:
+    known = view(topic("t", {1: 2, 0: 1}, epoch=5))
+    assert known.brokers == {1: BrokerInfo(1, "kafka", 9092, None), 2: BrokerInfo(2, "kafka", 9092, None)}
+    assert (known.cluster_id, known.controller_id) == ("c", 2)
+    assert list(known.topics["t"].partitions) == [0, 1], "in order, whatever order they came in"
+    assert known.topics["t"].partitions[0] == (0, 1, 5, (1, 9), (1,), 0)
+    assert known.leader("t", 1) == BrokerInfo(2, "kafka", 9092, None)
+
+
+def test_no_leader_is_told_where_none_is_known() -> None:
+    known = view(topic("t", {0: -1, 1: 77}))
+    assert [known.leader("t", 0), known.leader("t", 1), known.leader("t", 5), known.leader("other", 0)] == [None] * 4
+
+
+def test_the_view_before_is_not_changed() -> None:
+    before = view(topic("t", {0: 1}))
+    apply_reply(before, reply(topic("t", {0: 2}, epoch=1), topic("u", {0: 1})), None)
+    assert leader_of(before) == 1
+    assert list(before.topics) == ["t"]
+
+
+@pytest.mark.parametrize(
+    "row", [broker(-1), broker(3, ""), broker(3, "a\nb"), broker(3, port=0), broker(3, port=65536), broker(3, port=-5)]
+)
+def test_a_broker_that_nobody_could_connect_to_is_ignored(row: MetadataResponse.MetadataResponseBroker) -> None:
+    answer = reply()
+    answer.brokers.append(row)
+    assert set(apply_reply(EMPTY_VIEW, answer, None).brokers) == {1, 2}
+
+
+def test_an_answer_without_brokers_or_cluster_id_does_not_make_us_forget_them() -> None:
+    known = apply_reply(view(), reply(brokers=(), cluster_id=None), None)
+    assert set(known.brokers) == {1, 2}
+    assert known.cluster_id == "c"
+
+
+def test_brokers_that_are_gone_are_forgotten() -> None:
+    assert set(apply_reply(view(), reply(brokers=(2, 3)), []).brokers) == {2, 3}
+
+
+def test_an_answer_about_some_topics_leaves_the_others_as_they_were() -> None:
+    known = apply_reply(view(topic("t", {0: 1}), topic("u", {0: 1})), reply(topic("u", {0: 2}, epoch=1)), ["u"])
+    assert leader_of(known) == 1
+    assert known.topics["u"].partitions[0].leader == 2
+
+
+def test_an_answer_about_all_topics_forgets_those_that_are_gone() -> None:
+    assert list(apply_reply(view(topic("t", {0: 1}), topic("u", {0: 1})), reply(topic("u", {0: 1})), None).topics) == ["u"]
+
+
+def test_a_topic_in_error_keeps_its_last_known_partitions() -> None:
+    known = apply_reply(view(topic("t", {0: 1})), reply(topic("t", {}, error=3)), ["t"])
+    assert known.topics["t"].error_code == 3
+    assert leader_of(known) == 1
+
+
+def test_a_topic_in_error_that_was_never_known_has_no_partitions() -> None:
+    known = apply_reply(EMPTY_VIEW, reply(topic("t", {}, error=3)), ["t"])
+    assert (known.topics["t"].error_code, known.topics["t"].partitions) == (3, {})
+
+
+def test_an_answer_that_lags_behind_does_not_bring_an_old_leader_back() -> None:
+    known = apply_reply(view(topic("t", {0: 1, 1: 1}, epoch=5)), reply(topic("t", {0: 2, 1: 2}, epoch=4)), ["t"])
+    assert [leader_of(known, 0), leader_of(known, 1)] == [1, 1]
+
+
+@pytest.mark.parametrize("epoch", [5, 6])
+def test_an_answer_of_the_same_or_a_newer_epoch_counts(epoch: int) -> None:
+    assert leader_of(apply_reply(view(topic("t", {0: 1}, epoch=5)), reply(topic("t", {0: 2}, epoch=epoch)), ["t"])) == 2
+
+
+def test_an_answer_without_epochs_counts_always() -> None:
+    assert leader_of(apply_reply(view(topic("t", {0: 1}, epoch=5)), reply(topic("t", {0: 2}, epoch=-1)), ["t"])) == 2
+
+
+def test_a_topic_that_was_created_anew_starts_with_young_epochs() -> None:
+    fresh = reply(topic("t", {0: 2}, epoch=0, topic_id=TWO))
+    assert leader_of(apply_reply(view(topic("t", {0: 1}, epoch=5)), fresh, ["t"])) == 2
+
+
+def test_a_topic_of_a_broker_without_ids_has_the_zero_id() -> None:
+    assert view(Topic(name="t")).topics["t"].topic_id == ZERO_UUID
+
+
+# -- when to ask again ------------------------------------------------------------------------------------------------
+
+
+def asked(*topics: str, at: float = 0.0) -> MetadataRefresh:
+    """Return a refresh (300 s, pause 0.1 s) that was answered at ``at``."""
+    refresh = MetadataRefresh(300.0, 0.1)
+    for name in topics:
+        refresh.use(name)
+    refresh.mark_stale(at)
+    assert refresh.poll(at)
+    refresh.on_reply(at)
+    return refresh
+
+
+def test_nothing_in_use_is_never_asked_about() -> None:
+    refresh = MetadataRefresh(300.0, 0.1)
+    assert not refresh.poll(10**6)
+    assert refresh.wake_at() == float("inf")
+
+
+def test_a_topic_in_use_is_asked_about_at_once_and_then_when_the_picture_is_old() -> None:
+    refresh = MetadataRefresh(300.0, 0.1)
+    refresh.use("t")
+    assert refresh.poll(0.0)
+    refresh.on_reply(1.0)
+    assert not refresh.poll(300.9)
+    assert refresh.wake_at() == 301.0
+    assert refresh.poll(301.0)
+
+
+def test_only_one_question_is_under_way() -> None:
+    refresh = asked("t")
+    refresh.mark_stale(1.0)
+    assert refresh.poll(1.0)
+    refresh.mark_stale(1.0)
+    assert not refresh.poll(500.0)
+    assert refresh.wake_at() == float("inf")
+
+
+def test_what_failed_on_the_picture_has_it_asked_for_again_at_once_or_after_the_pause() -> None:
+    refresh = asked("t", at=10.0)
+    refresh.mark_stale(10.05)
+    assert not refresh.poll(10.09)
+    assert refresh.poll(10.11)
+    refresh.on_reply(10.12)
+    refresh.mark_stale(20.0)
+    assert refresh.poll(20.0)
+
+
+def test_many_failures_at_once_ask_once() -> None:
+    refresh = asked("t")
+    for _ in range(100):
+        refresh.mark_stale(5.0)
+    assert refresh.poll(5.0)
+    refresh.on_reply(5.01)
+    assert not refresh.poll(200.0)
+
+
+def test_after_a_failure_the_next_try_waits_for_the_pause() -> None:
+    refresh = asked("t")
+    refresh.mark_stale(5.0)
+    assert refresh.poll(5.0)
+    refresh.on_failure(6.0)
+    assert not refresh.poll(6.09)
+    assert refresh.poll(6.1)
+
+
+@pytest.mark.parametrize("never_fresh", [True, False])
+def test_after_a_failure_the_next_try_waits_for_the_pause_however_old_the_picture_is(never_fresh: bool) -> None:
+    refresh = asked("t") if not never_fresh else MetadataRefresh(300.0, 0.1)
+    refresh.use("t")
+    assert refresh.poll(400.0)
+    refresh.on_failure(401.0)
+    assert not refresh.poll(401.05)
+
+
+def test_a_failure_while_a_question_is_under_way_asks_again_only_after_the_pause() -> None:
+    refresh = asked("t")
+    refresh.mark_stale(5.0)
+    assert refresh.poll(5.0)
+    refresh.mark_stale(5.01)
+    refresh.on_reply(5.02)
+    assert not refresh.poll(5.03)
+
+
+def test_topics_are_released_as_often_as_they_were_used() -> None:
+    refresh = asked("b", "a", "a")
+    assert refresh.topics == ["a", "b"]
+    refresh.release("a")
+    refresh.release("b")
+    assert refresh.topics == ["a"]
+    refresh.release("a")
+    refresh.release("never used")
+    assert refresh.topics == []
+    assert not refresh.poll(10**6)

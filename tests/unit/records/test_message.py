@@ -1,0 +1,279 @@
+"""The Message that users hold: what it says of itself, and what it defaults to."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Optional
+
+import pytest
+
+import pykafka.protocol
+from pykafka.common import Message as MessageBase
+from pykafka.exceptions import KafkaException, OperationTimedOut
+from pykafka.records.message import (
+    DELIVERED,
+    BareConsumedMessage,
+    ConsumedMessage,
+    KeyedConsumedMessage,
+    Message,
+    Origin,
+    QueuedMessage,
+    to_epoch_ms,
+)
+
+ORIGIN = Origin(b"clicks", 3, "the partition", 4, 2)
+CONSUMED = {
+    "full": ConsumedMessage(7, 1000, b"key", b"value", [("h", b"1")], ORIGIN),
+    "keyed": KeyedConsumedMessage(7, 1000, b"key", b"value", ORIGIN),
+    "bare": BareConsumedMessage(7, 1000, b"value", ORIGIN),
+}
+
+
+# -- made by hand -----------------------------------------------------------------------------------------------------
+
+
+def test_a_message_made_by_hand_has_defaults() -> None:
+    message = Message(b"value")
+    assert (message.value, message.partition_key, message.offset, message.timestamp) == (b"value", None, -1, None)
+    assert (message.topic, message.partition, message.partition_id) == (None, None, -1)
+    assert (message.compression_type, message.protocol_version, message.produce_attempt) == (0, 0, 0)
+    assert message.headers == []
+    assert message.delivery_report_q is None
+
+
+def test_a_message_made_by_hand_keeps_what_it_is_given() -> None:
+    message = Message(
+        b"v",
+        partition_key=b"k",
+        compression_type=2,
+        offset=5,
+        partition_id=6,
+        produce_attempt=1,
+        protocol_version=1,
+        timestamp=99,
+        delivery_report_q="queue",
+    )
+    assert (message.partition_key, message.compression_type, message.offset, message.partition_id) == (b"k", 2, 5, 6)
+    assert (message.produce_attempt, message.protocol_version, message.timestamp) == (1, 1, 99)
+    assert message.delivery_report_q == "queue"
+
+
+def test_it_is_the_message_of_the_old_import_places() -> None:
+    assert pykafka.protocol.Message is Message
+    assert issubclass(Message, MessageBase)
+    assert all(isinstance(message, Message) for message in CONSUMED.values())
+
+
+# -- consumed ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("message", CONSUMED.values(), ids=CONSUMED.keys())
+def test_a_consumed_message_knows_where_it_is_from(message: Message) -> None:
+    assert (message.topic, message.partition_id, message.partition) == (b"clicks", 3, "the partition")
+    assert (message.offset, message.timestamp, message.value) == (7, 1000, b"value")
+    assert (message.compression_type, message.protocol_version) == (4, 2)
+    assert (message.produce_attempt, message.delivery_report_q) == (0, None)
+
+
+def test_what_a_consumed_message_lacks_reads_as_none() -> None:
+    assert (CONSUMED["full"].partition_key, CONSUMED["full"].headers) == (b"key", [("h", b"1")])
+    assert (CONSUMED["keyed"].partition_key, CONSUMED["keyed"].headers) == (b"key", [])
+    assert (CONSUMED["bare"].partition_key, CONSUMED["bare"].headers) == (None, [])
+
+
+def test_headers_of_one_message_are_not_those_of_another() -> None:
+    first, second = BareConsumedMessage(1, 1, b"", ORIGIN), BareConsumedMessage(2, 1, b"", ORIGIN)
+    first.headers.append(("mine", None))
+    assert second.headers == []
+
+
+@pytest.mark.parametrize("message", [Message(b"v"), *CONSUMED.values()])
+def test_an_unknown_attribute_is_an_attribute_error_that_names_it(message: Any) -> None:
+    with pytest.raises(AttributeError, match="no attribute 'ofset'"):
+        _ = message.ofset
+    with pytest.raises(AttributeError):
+        message.ofset = 5
+
+
+@pytest.mark.parametrize("message", [BareConsumedMessage(1, 1, b"", ORIGIN), QueuedMessage(b"", None, 1, None, None, ORIGIN)])
+def test_attributes_may_be_assigned(message: Any) -> None:
+    message.offset, message.partition_key, message.timestamp, message.produce_attempt = 5, b"k", 9, 3
+    assert (message.offset, message.partition_key, message.timestamp, message.produce_attempt) == (5, b"k", 9, 3)
+
+
+# -- truth, size, repr ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [None, b"", b"x"])
+def test_a_message_is_true_whatever_it_holds(value: Optional[bytes]) -> None:
+    assert Message(value)
+    assert BareConsumedMessage(1, 1, value, ORIGIN)
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "size"), [(None, None, 14), (b"", b"", 14), (b"12345", None, 19), (None, b"123", 17), (b"1", b"2", 16)]
+)
+def test_len_is_the_size_with_the_old_framing(value: Optional[bytes], key: Optional[bytes], size: int) -> None:
+    assert len(Message(value, key)) == size
+    assert len(KeyedConsumedMessage(1, 1, key, value, ORIGIN)) == size
+
+
+def test_repr_tells_everything_but_the_payload() -> None:
+    text = repr(ConsumedMessage(7, 1, b"secret key", b"secret", [("secret", b"secret")], ORIGIN))
+    assert text == "<ConsumedMessage b'clicks'/3 offset=7 value=6 bytes>"
+    assert repr(Message(None)) == "<Message None/-1 offset=-1 value=None>"
+
+
+# -- timestamps -------------------------------------------------------------------------------------------------------
+
+UTC = datetime.timezone.utc
+WARSAW = datetime.timezone(datetime.timedelta(hours=2))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (0, 0),
+        (1234567890123, 1234567890123),
+        (1500.9, 1500),
+        (datetime.datetime(1970, 1, 1), 0),
+        (datetime.datetime(2009, 2, 13, 23, 31, 30, 123456), 1234567890123),
+        (datetime.datetime(2009, 2, 13, 23, 31, 30, 999, tzinfo=UTC), 1234567890000),
+        (datetime.datetime(2009, 2, 14, 1, 31, 30, 123999, tzinfo=WARSAW), 1234567890123),
+        (datetime.datetime(1969, 12, 31, 23, 59, 59), -1000),
+        (datetime.datetime(9999, 12, 31, 23, 59, 59, 999999), 253402300799999),
+    ],
+)
+def test_epoch_milliseconds_of_what_users_give(given: Any, expected: int) -> None:
+    assert to_epoch_ms(given) == expected
+    message = Message(b"")
+    message.set_timestamp(given)
+    assert message.timestamp == expected
+
+
+@pytest.mark.parametrize("wrong", ["2009-02-13", None, True, b"1", datetime.date(2009, 2, 13), [1]])
+def test_anything_else_is_a_type_error_that_names_the_type(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=f"not {type(wrong).__name__}"):
+        to_epoch_ms(wrong)
+
+
+def test_timestamp_dt_is_naive_utc() -> None:
+    message = Message(b"", timestamp=1234567890123)
+    assert message.timestamp_dt == datetime.datetime(2009, 2, 13, 23, 31, 30, 123000)
+    assert message.timestamp_dt.tzinfo is None
+
+
+@pytest.mark.parametrize("timestamp", [None, -1])
+def test_timestamp_dt_without_a_timestamp_is_none(timestamp: Optional[int]) -> None:
+    assert Message(b"", timestamp=timestamp).timestamp_dt is None
+
+
+def test_timestamp_dt_may_be_assigned() -> None:
+    message = Message(b"")
+    message.timestamp_dt = datetime.datetime(2009, 2, 13, 23, 31, 30, 123456)
+    assert message.timestamp == 1234567890123
+    assert message.timestamp_dt == datetime.datetime(2009, 2, 13, 23, 31, 30, 123000)
+
+
+# -- queued -----------------------------------------------------------------------------------------------------------
+
+
+class _Assigning(Origin):
+    """An origin whose partition is chosen late."""
+
+    __slots__ = ("asked",)
+
+    assigned = False
+
+    def __init__(self) -> None:
+        super().__init__(b"clicks")
+        self.asked = 0
+
+    def settle(self, message: Message) -> None:
+        self.asked += 1
+        message._origin = ORIGIN
+
+
+class _Delivering(Origin):
+    """An origin with a producer behind it that decides when it is waited for."""
+
+    __slots__ = ("delivery", "outcome", "waited")
+
+    def __init__(self, outcome: Any) -> None:
+        super().__init__(b"clicks", 1)
+        self.delivery = self
+        self.outcome = outcome
+        self.waited: list[Optional[float]] = []
+
+    def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
+        self.waited.append(timeout)
+        if isinstance(self.outcome, OperationTimedOut):
+            raise self.outcome
+        if isinstance(self.outcome, int):
+            message.offset = self.outcome
+        else:
+            message._outcome = self.outcome
+
+
+def _queued(origin: Origin) -> QueuedMessage:
+    return QueuedMessage(b"value", b"key", 1000, [("h", None)], None, origin)
+
+
+def test_a_queued_message_is_undecided() -> None:
+    message = _queued(ORIGIN)
+    assert (message.done, message.error, message.offset) == (False, None, -1)
+    assert (message.value, message.partition_key, message.timestamp, message.headers) == (b"value", b"key", 1000, [("h", None)])
+
+
+def test_reading_the_partition_of_a_queued_message_has_it_chosen_once() -> None:
+    origin = _Assigning()
+    message = _queued(origin)
+    assert message.topic == b"clicks"
+    assert origin.asked == 0
+    assert (message.partition_id, message.partition_id, origin.asked) == (3, 3, 1)
+
+
+def test_an_offset_decides_a_message() -> None:
+    message = _queued(ORIGIN)
+    message.offset = 0
+    assert (message.done, message.error) == (True, None)
+    assert message.result() is message
+
+
+def test_delivery_without_an_offset_decides_a_message() -> None:
+    message = _queued(ORIGIN)
+    message._outcome = DELIVERED
+    assert (message.done, message.error, message.offset) == (True, None, -1)
+    assert message.result(0) is message
+
+
+def test_a_failure_is_raised_by_result_each_time() -> None:
+    message = _queued(ORIGIN)
+    failure = message._outcome = KafkaException("broken")
+    assert (message.done, message.error) == (True, failure)
+    for _ in range(2):
+        with pytest.raises(KafkaException, match="broken") as raised:
+            message.result()
+        assert raised.value is failure
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 2.5])
+def test_result_waits_for_an_undecided_message(timeout: Optional[float]) -> None:
+    origin = _Delivering(42)
+    message = _queued(origin)
+    assert message.result(timeout) is message
+    assert (origin.waited, message.offset) == ([timeout], 42)
+    message.result()
+    assert origin.waited == [timeout]  # decided: there is nothing to wait for
+
+
+def test_result_raises_what_came_out_while_it_waited() -> None:
+    with pytest.raises(KafkaException, match="too late"):
+        _queued(_Delivering(KafkaException("too late"))).result()
+
+
+def test_a_timeout_of_result_leaves_the_message_undecided() -> None:
+    message = _queued(_Delivering(OperationTimedOut("not yet")))
+    with pytest.raises(OperationTimedOut):
+        message.result(1)
+    assert (message.done, message.error) == (False, None)

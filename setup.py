@@ -37,7 +37,7 @@ setup(
         "test": ["pytest>=7", "mock", "hypothesis"],
         "docs": ["sphinx"],
         # other clients, to exchange messages with in tests and to be compared with
-        "interop": ["confluent-kafka>=2.6"],
+        "interop": ["confluent-kafka>=2.6", "kafka-python>=2.2"],
         "bench": ["kafka-python>=2.2", "aiokafka>=0.12", "confluent-kafka>=2.6"],
         "lint": ["ruff", "mypy", "types-tabulate", "types-six"],
     },

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
 from ._engine.waiting import Deadline
 from ._machines.positions import COMMITTED, start_rule
-from .exceptions import KafkaException, LeaderNotFoundError, OffsetRequestFailedError, error_for
+from .exceptions import KafkaException, LeaderNotFoundError, OffsetRequestFailedError, OperationTimedOut, error_for
 from .protocol.messages import ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ LAST_NAMED_VERSION = 9
 GROUP_ID_NOT_FOUND = 69
 #: The first pause between tries (seconds); it doubles up to offsets_channel_backoff_ms.
 FIRST_PAUSE_S = 0.05
+#: With auto-commit, offsets that have not moved are committed again after this many seconds.
+RECOMMIT_S = 6 * 3600.0
 
 
 class OffsetSettings(NamedTuple):
@@ -39,8 +43,8 @@ class OffsetSettings(NamedTuple):
     timeout_s: float
 
     def patience(self) -> Deadline:
-        """Return how long a transient failure is put up with: what PyKafka's linear pauses added up to."""
-        waits = sum(range(1, self.max_retries + 1)) * self.backoff_s
+        """Return how long a passing failure is put up with: what PyKafka's linear pauses added up to."""
+        waits = self.max_retries * (self.max_retries + 1) // 2 * self.backoff_s
         return Deadline(self.timeout_s + waits)
 
 
@@ -133,15 +137,16 @@ class OffsetManager:
             )
         return found
 
-    def commit(self, offsets: Mapping[int, int], consumer_id: bytes = b"") -> None:
+    def commit(self, offsets: Mapping[int, int], consumer_id: bytes = b"", within_s: Optional[float] = None) -> None:
         """Commit ``offsets`` (partition -> next offset to read, sent as it is); return when the coordinator has them.
 
-        :raises KafkaException: when they were not committed; transient errors are tried again before
+        :param within_s: how long passing errors are put up with; None is as long as the settings say
+        :raises KafkaException: when they were not committed; passing errors are tried again before
         """
         if not offsets:
             return
         group = self._require_group()
-        deadline = self._settings.patience()
+        deadline = self._settings.patience() if within_s is None else Deadline(within_s)
         remaining = dict(offsets)
 
         def attempt() -> None:
@@ -180,7 +185,9 @@ class OffsetManager:
 
     def _ask_coordinator(self, group: str, request: Any, deadline: Deadline) -> Any:
         broker = self._engine.coordinator(group, deadline)
-        return self._engine.call(broker, request, deadline, lane="group", cap=LAST_NAMED_VERSION)
+        # a coordinator that hangs must leave time to ask another one
+        attempt = deadline.within(self._settings.timeout_s)
+        return self._engine.call(broker, request, attempt, lane="group", cap=LAST_NAMED_VERSION)
 
     # -- the log's offsets --------------------------------------------------------------------------------------------
 
@@ -193,6 +200,11 @@ class OffsetManager:
         beyond = {pid: -1 for pid, offset in found.items() if offset < 0}
         if beyond:
             found.update(self.list_offsets(beyond))
+        nowhere = sorted(pid for pid, offset in found.items() if offset < 0)
+        if nowhere:
+            raise OffsetRequestFailedError(
+                f"the leaders gave no offset for partitions {nowhere} of {self._topic}", api="ListOffsets", topic=self._topic
+            )
         return found
 
     def list_offsets(self, times: Mapping[int, int]) -> dict[int, int]:
@@ -205,7 +217,7 @@ class OffsetManager:
 
         def attempt() -> None:
             for leader, some in self._by_leader(remaining).items():
-                reply = self._engine.call(leader, self._list_request(some), deadline)
+                reply = self._engine.call(leader, self._list_request(some), deadline.within(self._settings.timeout_s))
                 for topic in reply.topics:
                     for part in topic.partitions:
                         self._raise_for(part.error_code, "ListOffsets", part.partition_index)
@@ -247,7 +259,8 @@ class OffsetManager:
             try:
                 return attempt()
             except KafkaException as error:
-                if not error.retriable or deadline.left() <= pause_s or self._engine.closed:
+                given_up = deadline.left() <= pause_s or self._engine.closed or not self._settings.max_retries
+                if given_up or not error.retriable:
                     raise
                 log.info("%s of %s failed, trying again: %s", what, self._topic, error)
                 self._refresh_for(error, deadline)
@@ -271,6 +284,78 @@ class OffsetManager:
     def _error(self, code: int, api: str, partition: Optional[int]) -> KafkaException:
         detail = None if self._group is None or api == "ListOffsets" else f"group {self._group}"
         return error_for(code, api=api, topic=self._topic, partition=partition, detail=detail)
+
+
+class Commits:
+    """What one consumer has committed. One commit at a time, so that the retry of an old one never undoes a newer one."""
+
+    def __init__(self, offsets: OffsetManager, settings: OffsetSettings, now: Callable[[], float]) -> None:
+        self._offsets = offsets
+        self._settings = settings
+        self._now = now
+        self._lock = threading.Lock()
+        self._committed: dict[int, int] = {}
+        self._committed_at = now()
+
+    def note(self, offsets: Mapping[int, int]) -> None:
+        """Take ``offsets`` for what the group has: where the consumer started."""
+        self._committed = dict(offsets)
+        self._committed_at = self._now()
+
+    def commit(self, read: Callable[[], Mapping[int, int]], consumer_id: bytes) -> None:
+        """Commit what ``read()`` returns once it is our turn.
+
+        :raises KafkaException: when it could not be committed
+        """
+        with self._turn():
+            self._commit(read(), consumer_id, None)
+
+    def commit_moved(self, read: Callable[[], Mapping[int, int]], consumer_id: bytes) -> None:
+        """Commit those offsets of what ``read()`` returns that have changed since the last commit."""
+        with self._turn():
+            self._commit(self._moved(read()), consumer_id, None)
+
+    def commit_in_background(self, read: Callable[[], Mapping[int, int]], consumer_id: bytes) -> None:
+        """Do as :meth:`commit_moved` with less patience: there is another time soon.
+
+        Everything is committed once in a while although nothing moved: brokers forget the offsets of a group without
+        members some time (a day, before Kafka 2.1) after the last commit.
+        """
+        with self._turn():
+            positions = read()
+            stale = self._now() - self._committed_at > RECOMMIT_S
+            self._commit(positions if stale else self._moved(positions), consumer_id, self._settings.timeout_s)
+
+    def committed(self, partition_id: int) -> Optional[int]:
+        """Return what was last committed for a partition, as far as this consumer knows."""
+        return self._committed.get(partition_id)
+
+    def commit_jump(self, partition_id: int, target: int, before: Optional[int], consumer_id: bytes) -> None:
+        """Commit the offset a partition went on from because its own was not in the log, unless ``before`` is out of date.
+
+        :param before: what :meth:`committed` was when the partition went there: whatever was committed since is newer
+        """
+        with self._turn():
+            if self.committed(partition_id) == before:
+                self._commit({partition_id: target}, consumer_id, self._settings.timeout_s)
+
+    def _moved(self, positions: Mapping[int, int]) -> dict[int, int]:
+        return {pid: position for pid, position in positions.items() if self._committed.get(pid) != position}
+
+    def _commit(self, offsets: Mapping[int, int], consumer_id: bytes, within_s: Optional[float]) -> None:
+        self._offsets.commit(offsets, consumer_id, within_s)
+        self._committed.update(offsets)
+        if offsets:
+            self._committed_at = self._now()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=self._settings.patience().left()):
+            raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator within reach?")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 def _commit_metadata(consumer_id: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from functools import total_ordering
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 if TYPE_CHECKING:
     import datetime
@@ -95,3 +95,11 @@ class Partition:
         self._leader = brokers.get(metadata.leader)
         self._replicas = [brokers[node] for node in metadata.replicas if node in brokers]
         self._isr = [brokers[node] for node in metadata.isr if node in brokers]
+
+
+class OwnedPartition(NamedTuple):
+    """How far the consumer is in a partition, by the names PyKafka used; ``message_count`` is what is fetched and waits."""
+
+    last_offset_consumed: int
+    next_offset: int
+    message_count: int

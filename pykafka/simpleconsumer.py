@@ -6,32 +6,40 @@ import logging
 import threading
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from ._engine.fetching import FetchCore, FetchSettings
+from ._engine import forking
+from ._engine.fetching import FetchCore, FetchSettings, weakly
+from ._engine.ticker import Ticker
 from ._engine.waiting import Deadline
 from ._machines.fetch_plan import FetchLimits
 from ._machines.positions import held_offset, position_after
 from ._machines.turns import PartitionBuffer, Turn, deal
 from .config import CONSUMER, check_options, to_name
-from .exceptions import ConsumerStoppedException, KafkaException
-from .offsets import CommittedOffset, OffsetManager, OffsetSettings
-from .records.message import Message, to_epoch_ms
+from .exceptions import ConsumerStoppedException, ForkedError, KafkaException
+from .offset_arguments import (
+    PartitionOffsets,
+    checked_offset,
+    checked_time,
+    chosen_partitions,
+    is_last_consumed,
+    owned_id,
+    pairs,
+)
+from .offsets import Commits, CommittedOffset, OffsetManager, OffsetSettings
+from .partition import OwnedPartition, Partition
+from .records.message import Message
 
 if TYPE_CHECKING:
-    import datetime
-
-    from ._engine.loop import Timer
     from .cluster import Cluster
-    from .partition import Partition
     from .topic import Topic
 
 log = logging.getLogger(__name__)
 
 Deserializer = Callable[[Optional[bytes], Optional[bytes]], tuple[Any, Any]]
-PartitionOffsets = Iterable[tuple["Partition", Union[int, "datetime.datetime"]]]
 
 #: How often a waiting consume() looks at its unblock_event (seconds); an event cannot wake us.
 UNBLOCK_POLL_S = 0.05
@@ -87,20 +95,28 @@ class SimpleConsumer:
         self._options = options
         self._group = None if consumer_group is None else to_name(consumer_group, "consumer_group")
         self._deserializer: Optional[Deserializer] = options["deserializer"]
-        chosen = topic.partitions.values() if partitions is None else partitions
-        self._owned: dict[int, Partition] = {partition.id: partition for partition in chosen}
+        self._owned = {partition.id: partition for partition in chosen_partitions(topic, partitions)}
         self.consumer_id = consumer_id
         self.generation_id = generation_id
-        self._offsets = OffsetManager(cluster, topic.name, self._offset_settings())
+        settings = self._offset_settings()
+        self._offsets = OffsetManager(cluster, topic.name, settings)
+        self._commits = Commits(self._offsets, settings, cluster.engine.loop.now)
         self._running = False
+        #: held by start() and stop() as long as they ask the cluster; _lock is never held that long
+        self._lifecycle = threading.Lock()
         self._lock = threading.RLock()
         self._core: Optional[FetchCore] = None
         self._buffers: dict[int, PartitionBuffer] = {}
+        #: the same in the order of whose turn it is
+        self._order: list[PartitionBuffer] = []
+        #: where the partitions are while the consumer is not running
+        self._parked: dict[int, int] = {}
         self._turn = Turn([])
         self._ready: Iterator[Message] = self._turn.ready
         self._worker_error: Optional[Exception] = None
-        self._commit_timer: Optional[Timer] = None
-        self._last_commit: dict[int, int] = {}
+        self._deserializer_error: Optional[Exception] = None
+        self._auto_commits: Optional[Ticker] = None
+        forking.watch_with(self, SimpleConsumer._let_go)
         if options["auto_start"]:
             self.start()
 
@@ -122,8 +138,8 @@ class SimpleConsumer:
 
     def __del__(self) -> None:
         if getattr(self, "_running", False) and self._core is not None:
-            warnings.warn(f"{self!r} was never stopped: use a with block, or stop()", ResourceWarning, source=self, stacklevel=2)
             self._core.abandon()
+            warnings.warn(f"{self!r} was never stopped: use a with block, or stop()", ResourceWarning, source=self, stacklevel=2)
 
     def __enter__(self) -> SimpleConsumer:
         self.start()
@@ -139,28 +155,28 @@ class SimpleConsumer:
 
         :raises KafkaException: when the offsets could not be had: nothing was started then
         """
-        with self._lock:
+        with self._lifecycle:
             if self._running:
                 return
             start = self._offsets.start(self._owned)
+            self._commits.note(start.positions)
             if start.commit:
-                self._offsets.commit(start.commit, self.consumer_id)
-            self._last_commit = dict(start.commit)
+                self._commits.commit(lambda: start.commit, self._member)
             core = self._make_core()
             core.start(list(self._owned))
-            self._buffers = {pid: self._make_buffer(core, pid, partition) for pid, partition in self._owned.items()}
-            self._core = core
-            self._worker_error = None
-            self._cluster.engine.use_topic(self._topic.name.decode())
-            self._seek(start.positions)
-            self._running = True
-        if self._options["auto_commit_enable"] and self._group is not None:
-            self._cluster.engine.loop.call_soon(_arm_auto_commit, weakref.ref(self), self._commit_interval_s)
+            buffers = {pid: self._make_buffer(core, pid, partition) for pid, partition in self._owned.items()}
+            with self._lock:
+                self._core, self._buffers, self._order = core, buffers, list(buffers.values())
+                self._worker_error = self._deserializer_error = None
+                self._seek(start.positions)
+                self._parked = {}
+                self._running = True
+            if self._options["auto_commit_enable"] and self._group is not None:
+                engine = self._cluster.engine
+                interval_s = self._options["auto_commit_interval_ms"] / 1000.0
+                self._auto_commits = Ticker(engine.loop, engine.offsets_worker, interval_s, self._auto_commit)
+                self._auto_commits.start()
         self._cluster.track(self)
-
-    @property
-    def _commit_interval_s(self) -> float:
-        return float(self._options["auto_commit_interval_ms"]) / 1000.0
 
     def _make_core(self) -> FetchCore:
         options = self._options
@@ -174,7 +190,14 @@ class SimpleConsumer:
             error_backoff_s=options["fetch_error_backoff_ms"] / 1000.0,
             limits=FetchLimits(options["queued_max_messages"], options["queued_max_bytes"]),
         )
-        return FetchCore(self._cluster.engine, settings, _weakly(weakref.WeakMethod(self._on_out_of_range)))
+        return FetchCore(self._cluster.engine, settings, weakly(weakref.WeakMethod(self._on_out_of_range)))
+
+    def _let_go(self) -> None:
+        """In a forked child: forget what was fetched, which is the parent's, and any lock another thread held."""
+        self._lifecycle, self._lock = threading.Lock(), threading.RLock()
+        self._running = False
+        deque(self._ready, maxlen=0)
+        self._core, self._buffers, self._order = None, {}, []
 
     def _make_buffer(self, core: FetchCore, partition_id: int, partition: Partition) -> PartitionBuffer:
         most = self._options["max_decompressed_bytes"]
@@ -185,25 +208,31 @@ class SimpleConsumer:
 
         :raises KafkaException: when the last commit failed
         """
-        with self._lock:
-            if not self._running:
-                return
-            self._running = False
-            self._put_back_turn()
-            core = self._core
-        assert core is not None
-        with core.arrived:
-            core.arrived.notify_all()
-        try:
-            if self._options["auto_commit_enable"] and self._group is not None:
-                self._commit_if_moved()
-        finally:
-            core.stop(Deadline(STOP_TIMEOUT_S))
-            self._cluster.engine.release_topic(self._topic.name.decode())
+        with self._lifecycle:
+            with self._lock:
+                if not self._running:
+                    return
+                self._running = False
+                self._put_back_turn()
+                self._parked = self._positions()
+                core, self._core = self._core, None
+                self._buffers, self._order = {}, []
+            assert core is not None
+            with core.arrived:
+                core.arrived.notify_all()
+            try:
+                if self._auto_commits is not None:
+                    self._auto_commits.stop()
+                    self._auto_commits = None
+                    self._commits.commit_moved(self._positions, self._member)
+            finally:
+                core.stop(Deadline(STOP_TIMEOUT_S))
 
     cleanup = stop
 
     def _check_running(self) -> None:
+        if self._cluster.engine.loop.forked:
+            raise ForkedError("this consumer was made before a fork and belongs to the parent: make a new KafkaClient here")
         if not self._running:
             raise ConsumerStoppedException(f"the consumer of {self._topic.name.decode()} is stopped: start() it first")
 
@@ -218,16 +247,26 @@ class SimpleConsumer:
         :raises ConsumerStoppedException: when the consumer is not running, or is stopped meanwhile
         :raises CorruptBatchError: with topic, partition and offset; again on every call until seek() or reset_offsets()
         """
+        if self._deserializer is not None:
+            return self._consume_deserialized(block, unblock_event)
         message = next(self._ready, None)
-        if message is None:
-            message = self._wait_for_message(block, unblock_event)
-        if message is not None and self._deserializer is not None:
+        return message if message is not None else self._wait_for_message(block, unblock_event)
+
+    def _consume_deserialized(self, block: bool, unblock_event: Any) -> Optional[Message]:
+        self._raise_deserializer_error()
+        message = next(self._ready, None) or self._wait_for_message(block, unblock_event)
+        if message is not None:
             self._deserialize(message)
         return message
 
     def _deserialize(self, message: Message) -> None:
         assert self._deserializer is not None
         message.value, message.partition_key = self._deserializer(message.value, message.partition_key)
+
+    def _raise_deserializer_error(self) -> None:
+        error, self._deserializer_error = self._deserializer_error, None
+        if error is not None:
+            raise error
 
     def _wait_for_message(self, block: bool, unblock_event: Any) -> Optional[Message]:
         timeout_ms = self._options["consumer_timeout_ms"]
@@ -242,13 +281,15 @@ class SimpleConsumer:
 
     def _wait_for_arrival(self, deadline: Deadline, slice_s: float) -> None:
         core = self._core
-        assert core is not None
+        if core is None:
+            return  # stopped meanwhile: the caller finds out at its next look
         with core.arrived:
             if self._running and not any(core.parcels[pid] for pid, buffer in self._buffers.items() if not buffer.paused):
                 core.arrived.wait(min(slice_s, deadline.left()))
 
     def _next_turn(self) -> Optional[Message]:
         """Return the first message of a new turn, or None when nothing has been fetched."""
+        self._check_running()
         with self._lock:
             self._check_running()
             message = next(self._ready, None)
@@ -274,26 +315,27 @@ class SimpleConsumer:
         core = self._core
         assert core is not None
         ready: list[PartitionBuffer] = []
-        failed: Optional[KafkaException] = None
-        for buffer in self._buffers.values():
+        failed: Optional[PartitionBuffer] = None
+        for buffer in self._order:
             if buffer.paused:
                 continue
             taken = buffer.refill()
             if taken.messages or taken.size:
                 core.took(buffer.id, taken.messages, taken.size)
+            if buffer.jumped_to is not None:
+                self._commit_jump(buffer)
             if buffer.available:
                 ready.append(buffer)
             elif buffer.error is not None:
-                failed = buffer.error
-        if failed is not None and not ready:
-            raise failed
-        if failed is not None and self._turns_since_error >= 1:
+                failed = failed or buffer
+        if failed is not None and (not ready or self._turns_since_error >= 1):
             self._turns_since_error = 0
-            raise failed
+            self._order = [buffer for buffer in self._order if buffer is not failed] + [failed]
+            assert failed.error is not None
+            raise failed.error
         self._turns_since_error = self._turns_since_error + 1 if failed is not None else 0
         if ready:
-            first = next(iter(self._buffers))
-            self._buffers[first] = self._buffers.pop(first)
+            self._order = self._order[1:] + self._order[:1]
         return ready
 
     #: A failed partition must not stop the others, nor be forgotten: its error is raised between their turns.
@@ -304,22 +346,39 @@ class SimpleConsumer:
 
         :param timeout_ms: how long to wait for the first; None means ``consumer_timeout_ms``, 0 only looks
         """
+        if isinstance(max_messages, bool) or not isinstance(max_messages, int):
+            raise TypeError(f"max_messages must be an integer, not {type(max_messages).__name__}")
         if max_messages < 1:
             raise ValueError(f"max_messages={max_messages} must be at least 1")
-        batch = list(islice(self._ready, max_messages))
+        self._raise_deserializer_error()
+        batch = list(islice(self._ready, max_messages)) if self._deserializer is None else []
         if not batch:
             first = self._first_of_batch(timeout_ms)
             if first is None:
                 return batch
+            if self._deserializer is not None:
+                return self._deserialized_batch(first, max_messages)
             batch = [first, *islice(self._ready, max_messages - 1)]
-        if self._deserializer is not None:
-            for message in batch:
+        return batch
+
+    def _deserialized_batch(self, first: Message, max_messages: int) -> list[Message]:
+        """Return up to ``max_messages``, deserialized one by one: those before one that fails are not lost with it."""
+        self._deserialize(first)
+        batch = [first]
+        for message in islice(self._ready, max_messages - 1):
+            try:
                 self._deserialize(message)
+            except Exception as error:  # whatever it is, the next call raises it: this one returns what came before
+                self._deserializer_error = error
+                break
+            batch.append(message)
         return batch
 
     def _first_of_batch(self, timeout_ms: Optional[int]) -> Optional[Message]:
         if timeout_ms is None:
-            return self._wait_for_message(True, None)
+            return next(self._ready, None) or self._wait_for_message(True, None)
+        if not isinstance(timeout_ms, (int, float)) or not timeout_ms >= 0:
+            raise ValueError(f"timeout_ms={timeout_ms!r} must be a number of milliseconds from 0 on, or None")
         deadline = Deadline(timeout_ms / 1000.0)
         message = self._next_turn()
         while message is None and not deadline.passed:
@@ -358,7 +417,21 @@ class SimpleConsumer:
         with self._lock:
             positions = {pid: buffer.position for pid, buffer in self._buffers.items() if buffer.position is not None}
             positions.update(self._turn.positions())
+            positions.update(self._parked)
             return positions
+
+    @property
+    def _partitions(self) -> dict[Partition, OwnedPartition]:
+        """Return how far each partition is, by Partition: what PyKafka's users looked at for want of :meth:`position`."""
+        with self._lock:
+            positions, core = self._positions(), self._core
+            waiting = {pid: buffer.available for pid, buffer in self._buffers.items()}
+            for pid in waiting:
+                waiting[pid] += sum(parcel.messages for parcel in list(core.parcels[pid])) if core is not None else 0
+        return {
+            partition: OwnedPartition(held_offset(positions.get(pid)), positions.get(pid, 0), waiting.get(pid, 0))
+            for pid, partition in self._owned.items()
+        }
 
     @property
     def held_offsets(self) -> dict[int, int]:
@@ -368,28 +441,24 @@ class SimpleConsumer:
 
     def position(self, partition: Partition) -> Optional[int]:
         """Return the next offset to deliver of a partition; None while it is not known."""
-        return self._positions().get(self._owned_id(partition))
-
-    def _owned_id(self, partition: Any) -> int:
-        partition_id = getattr(partition, "id", None)
-        if partition_id not in self._owned:
-            raise KafkaException(f"{partition!r} is not one of the partitions this consumer reads: {sorted(self._owned)}")
-        return int(partition_id)
+        return self._positions().get(owned_id(partition, self._owned))
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Go on at ``offset``, the next one to deliver; what was fetched for another position is dropped."""
-        if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
-            raise ValueError(f"offset={offset!r} must be an integer from 0 on")
+        position = checked_offset(offset)
         self._check_running()
-        self._seek({self._owned_id(partition): offset})
+        self._seek({owned_id(partition, self._owned): position})
 
     def _seek(self, positions: dict[int, int]) -> None:
         with self._lock:
+            core = self._core
+            if core is None:  # stopped since the caller looked
+                self._check_running()
+                return
             self._put_back_turn()
             for partition_id, position in positions.items():
                 self._buffers[partition_id].seek(position)
-            assert self._core is not None
-            self._core.seek({pid: (self._buffers[pid].position, self._buffers[pid].generation) for pid in positions})
+            core.seek({pid: (self._buffers[pid].position, self._buffers[pid].generation) for pid in positions})
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Deliver and fetch nothing of these partitions until :meth:`resume`."""
@@ -400,39 +469,39 @@ class SimpleConsumer:
         self._set_paused(partitions, False)
 
     def _set_paused(self, partitions: Iterable[Partition], paused: bool) -> None:
-        ids = [self._owned_id(partition) for partition in partitions]
-        self._check_running()
+        ids = [owned_id(partition, self._owned) for partition in partitions]
         with self._lock:
+            self._check_running()
+            core = self._core
+            assert core is not None
             self._put_back_turn()
             for partition_id in ids:
                 self._buffers[partition_id].paused = paused
-            assert self._core is not None
-            self._core.pause(ids, paused)
-        with self._core.arrived:
-            self._core.arrived.notify_all()
+            core.pause(ids, paused)
+        with core.arrived:
+            core.arrived.notify_all()
 
     # -- offsets ------------------------------------------------------------------------------------------------------
 
-    def commit_offsets(self, partition_offsets: Optional[Iterable[tuple[Partition, int]]] = None) -> None:
+    def commit_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
         """Commit for every partition the next offset to deliver, or exactly the (partition, next offset) pairs given.
 
         :raises KafkaException: when they could not be committed, or there is no consumer_group
         """
         if self._group is None:
             raise KafkaException("commit_offsets() needs a consumer_group")
-        if partition_offsets is None:
-            offsets = self._positions()
-        else:
-            offsets = {self._owned_id(partition): int(offset) for partition, offset in partition_offsets}
-        self._offsets.commit(offsets, self.consumer_id)
-        self._last_commit.update(offsets)
+        if partition_offsets is not None:
+            given = {owned_id(partition, self._owned): checked_offset(offset) for partition, offset in pairs(partition_offsets)}
+            self._commits.commit(lambda: given, self._member)
+            return
+        if not self._positions():
+            self._check_running()
+        self._commits.commit(self._positions, self._member)
 
-    def _commit_if_moved(self) -> None:
-        positions = self._positions()
-        moved = {pid: position for pid, position in positions.items() if self._last_commit.get(pid) != position}
-        if moved:
-            self._offsets.commit(moved, self.consumer_id)
-            self._last_commit.update(moved)
+    @property
+    def _member(self) -> bytes:
+        """Return ``consumer_id`` as bytes; it is stored with every commit."""
+        return to_name(self.consumer_id, "consumer_id") if self.consumer_id else b""
 
     def fetch_offsets(self) -> list[tuple[int, CommittedOffset]]:
         """Return (partition number, what the group committed for it); moves there unless ``reset_offset_on_fetch`` is off.
@@ -442,8 +511,13 @@ class SimpleConsumer:
         if self._group is None:
             raise KafkaException("fetch_offsets() needs a consumer_group")
         committed = self._offsets.fetch_committed(self._owned)
-        if self._options["reset_offset_on_fetch"] and self._running:
-            self._seek({pid: row.offset for pid, row in committed.items() if row.offset >= 0})
+        if self._options["reset_offset_on_fetch"]:
+            positions = {pid: row.offset for pid, row in committed.items() if row.offset >= 0}
+            with self._lock:
+                if self._running:
+                    self._seek(positions)
+                else:
+                    self._parked.update(positions)
         return sorted(committed.items())
 
     def reset_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
@@ -452,48 +526,60 @@ class SimpleConsumer:
         :param partition_offsets: pairs of a partition and where to: an integer is the offset *last consumed*, so the next
             message is the one after it; OffsetType.EARLIEST or LATEST; a datetime, for the first message at or after it
         :raises KafkaException: for a partition that is not read here
-        :raises TypeError: for another type
+        :raises ValueError: for anything else as the place to go to
         """
         self._check_running()
         if partition_offsets is None:
-            wanted: list[tuple[int, Any]] = [(pid, self._options["auto_offset_reset"]) for pid in self._owned]
+            wanted: dict[int, Any] = dict.fromkeys(self._owned, self._options["auto_offset_reset"])
         else:
-            wanted = [(self._owned_id(partition), where) for partition, where in partition_offsets]
-        positions = {pid: position_after(where) for pid, where in wanted if _is_last_consumed(where)}
-        times = {pid: _to_time(where) for pid, where in wanted if pid not in positions}
+            wanted = {owned_id(partition, self._owned): where for partition, where in pairs(partition_offsets)}
+        positions = {pid: position_after(where) for pid, where in wanted.items() if is_last_consumed(where)}
+        times = {pid: checked_time(where) for pid, where in wanted.items() if pid not in positions}
         positions.update(self._offsets.look_up(times))
+        self._check_running()
         self._seek(positions)
         if self._group is not None:
-            self._offsets.commit(positions, self.consumer_id)
-            self._last_commit.update(positions)
+            self._commits.commit(lambda: positions, self._member)
 
     # -- in the background --------------------------------------------------------------------------------------------
 
-    def _on_out_of_range(self, partition_id: int, position: int) -> None:
+    def _on_out_of_range(self, core: FetchCore, partition_id: int, position: int, generation: int) -> None:
         """Called on the I/O thread: the offset to fetch is not in the log."""
-        self._cluster.engine.offsets_worker.submit(self._reset_out_of_range, partition_id, position)
+        self._cluster.engine.offsets_worker.submit(self._reset_out_of_range, core, partition_id, position, generation)
 
-    def _reset_out_of_range(self, partition_id: int, position: int) -> None:
+    def _reset_out_of_range(self, core: FetchCore, partition_id: int, position: int, generation: int) -> None:
+        """Find out where the partition goes on. A seek or a stop in between counts for more: ``generation`` tells."""
         reset = self._options["auto_offset_reset"]
         log.info("%s/%d: offset %d is not in the log; going to %s", self._topic.name.decode(), partition_id, position, reset)
-        buffer = self._buffers[partition_id]
-        generation = buffer.generation
         try:
             target = self._offsets.look_up({partition_id: reset})[partition_id]
-            if self._core is not None and self._running:
-                self._core.jump(partition_id, target, generation)
-                if self._group is not None:
-                    self._offsets.commit({partition_id: target}, self.consumer_id)
-        except KafkaException as error:
-            self._fail(error)
+        except Exception as error:
+            if not core.stopped:
+                failure = error if isinstance(error, KafkaException) else KafkaException(f"no offset to go on from: {error!r}")
+                core.reset_failed(partition_id, position, generation, failure)
+            return
+        if not core.stopped:
+            core.jump(partition_id, target, generation)
+
+    def _commit_jump(self, buffer: PartitionBuffer) -> None:
+        """Have a jump committed that the consumer has just come to: everything before it is delivered."""
+        target, buffer.jumped_to = buffer.jumped_to, None
+        if self._group is not None:
+            before = self._commits.committed(buffer.id)
+            self._cluster.engine.offsets_worker.submit(self._commit_quietly, self._commits.commit_jump, buffer.id, target, before)
 
     def _auto_commit(self) -> None:
+        self._commit_quietly(self._commits.commit_in_background, self._positions)
+
+    def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> None:
+        """Commit on the offsets worker; what cannot be put right by another try is raised by the next consume()."""
+        if not self._running:
+            return  # stop() has committed, or its user did not want that
         try:
-            if self._running:
-                self._commit_if_moved()
-        except KafkaException as error:
-            if error.retriable:
-                log.warning("auto-commit of %s failed, tried again at the next interval: %s", self._topic.name.decode(), error)
+            commit(*args, self._member)
+        except Exception as error:
+            if getattr(error, "retriable", False):
+                log.warning("offsets of %s were not committed, tried again later: %s", self._topic.name.decode(), error)
             else:
                 self._fail(error)
 
@@ -509,43 +595,3 @@ class SimpleConsumer:
         error, self._worker_error = self._worker_error, None
         if error is not None:
             raise error
-
-
-def _weakly(method: weakref.WeakMethod[Callable[[int, int], None]]) -> Callable[[int, int], None]:
-    """Return a function that calls ``method`` as long as its object lives: the engine must not keep a consumer alive."""
-
-    def call(partition_id: int, position: int) -> None:
-        alive = method()
-        if alive is not None:
-            alive(partition_id, position)
-
-    return call
-
-
-def _is_last_consumed(where: Any) -> bool:
-    return isinstance(where, int) and not isinstance(where, bool) and where not in (-1, -2)
-
-
-def _to_time(where: Any) -> int:
-    """Return what ListOffsets takes: -1, -2, or epoch milliseconds."""
-    if isinstance(where, float):
-        raise TypeError("an offset is an int, an OffsetType or a datetime, not float")
-    return to_epoch_ms(where)
-
-
-def _arm_auto_commit(reference: weakref.ref[SimpleConsumer], interval_s: float) -> None:
-    """Run on the I/O thread: have the offsets worker commit every ``interval_s`` for as long as the consumer runs."""
-    consumer = reference()
-    if consumer is None or not consumer._running:
-        return
-    engine = consumer._cluster.engine
-    core = consumer._core
-
-    def due() -> None:
-        alive = reference()
-        # another core means that it was stopped and started again, which has armed a timer of its own
-        if alive is not None and alive._running and alive._core is core:
-            engine.offsets_worker.submit(alive._auto_commit)
-            _arm_auto_commit(reference, interval_s)
-
-    consumer._commit_timer = engine.loop.call_at(engine.loop.now() + interval_s, due)

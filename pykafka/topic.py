@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from ._machines.metadata import TopicInfo
 from .common import OffsetType
 from .config import to_name
+from .offset_arguments import lookup_time
 from .offsets import OffsetManager, OffsetSettings
 from .partition import Partition
 from .producer import Producer
-from .records.message import to_epoch_ms
 from .simpleconsumer import SimpleConsumer
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Topic:
         :param offsets_before: a datetime (naive means UTC), epoch milliseconds, or an OffsetType
         :param max_offsets: without effect: Kafka gives one offset since 0.10
         """
-        time = to_epoch_ms(offsets_before)
+        time = lookup_time(offsets_before)
         found = self._offsets().look_up(dict.fromkeys(self.partitions, time))
         return {partition_id: OffsetPartitionResponse([offset], 0) for partition_id, offset in sorted(found.items())}
 
@@ -121,8 +121,8 @@ class Topic:
             auto_offset_reset=OffsetType.EARLIEST,
             reset_offset_on_start=False,
             read_committed=False,
-            max_retries=0,
-            backoff_s=1.0,
+            max_retries=1,
+            backoff_s=0.0,
             timeout_s=self._cluster.socket_timeout_s,
         )
         return OffsetManager(self._cluster, self._name, settings)

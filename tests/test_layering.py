@@ -13,7 +13,8 @@ BASE = {"exceptions", "_errors", "common", "utils", "_version"}
 WIRE = {"protocol", "records", "compression"}
 PURE = {"_machines", "partitioners"}
 SETTINGS = {"config", "connection"}
-CLIENT = {"client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offsets", "handlers"}
+CLIENT = {"client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offsets", "offset_arguments",
+          "handlers"}
 OS_MODULES = {"socket", "selectors", "ssl", "threading", "time", "random", "queue", "multiprocessing", "asyncio", "subprocess"}
 
 

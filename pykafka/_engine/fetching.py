@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
@@ -32,6 +33,9 @@ NEWEST_USEFUL_VERSION = 17
 #: Fetches to one broker at a time, each on its own connection: one may wait for new data while the other brings old.
 LANES_PER_BROKER = 2
 CORRUPT_MESSAGE = 2
+UNKNOWN_SERVER_ERROR = -1
+#: The first pause after a failed fetch (seconds); it doubles up to fetch_error_backoff_ms.
+FIRST_PAUSE_S = 0.05
 _numbers = itertools.count(1)
 
 
@@ -49,7 +53,10 @@ class FetchSettings(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """What one answer brought of one partition: batches to decode, or the error the consumer is to see."""
+    """What one answer brought of one partition: batches to decode, or the error the consumer is to see.
+
+    ``is_jump`` says that it brought nothing but a new place to go on from: what was asked for is not in the log.
+    """
 
     generation: int
     batches: list[RawBatch]
@@ -57,12 +64,17 @@ class Parcel(NamedTuple):
     messages: int
     size: int
     error: Optional[KafkaException] = None
+    is_jump: bool = False
+
+
+#: Called on the I/O thread with (core, partition id, offset asked for, generation) when that offset is not in the log.
+OnOutOfRange = Callable[["FetchCore", int, int, int], None]
 
 
 class FetchCore:
     """Keeps the partitions of one consumer fetched ahead, within the bounds of ``settings.limits``."""
 
-    def __init__(self, engine: Engine, settings: FetchSettings, on_out_of_range: Callable[[int, int], None]) -> None:
+    def __init__(self, engine: Engine, settings: FetchSettings, on_out_of_range: OnOutOfRange) -> None:
         self.engine = engine
         self.settings = settings
         self.parcels: dict[int, deque[Parcel]] = {}
@@ -70,6 +82,8 @@ class FetchCore:
         self.starved = False
         self._on_out_of_range = on_out_of_range
         self._fetches: dict[int, PartitionFetch] = {}
+        #: the same in the order of whose turn it is; a list of its own, since took() looks partitions up meanwhile
+        self._order: list[PartitionFetch] = []
         self._lane_prefix = f"fetch-{next(_numbers)}"
         self._busy: dict[int, set[int]] = {}
         self._timer: Optional[Timer] = None
@@ -82,6 +96,8 @@ class FetchCore:
         for partition_id in partition_ids:
             self.parcels[partition_id] = deque()
             self._fetches[partition_id] = PartitionFetch(partition_id)
+        self._order = list(self._fetches.values())
+        self.engine.use_topic(self.settings.topic)
         self.engine.add_listener(self._plan)
 
     def seek(self, positions: dict[int, tuple[Optional[int], int]]) -> None:
@@ -91,6 +107,13 @@ class FetchCore:
     def jump(self, partition_id: int, position: int, generation: int) -> None:
         """Go on at ``position`` after what was fetched already: the log holds nothing in between."""
         self.engine.loop.call_soon(self._jump, partition_id, position, generation)
+
+    def reset_failed(self, partition_id: int, position: int, generation: int, error: KafkaException) -> None:
+        """Note that no new place was found for a partition whose ``position`` is not in the log.
+
+        A passing error: the fetch is tried again later and runs into the same. Any other is shown to the consumer.
+        """
+        self.engine.loop.call_soon(self._reset_failed, partition_id, position, generation, error)
 
     def pause(self, partition_ids: list[int], paused: bool) -> None:
         """Stop or go on fetching these partitions."""
@@ -105,11 +128,17 @@ class FetchCore:
             self.starved = False
             self.engine.loop.call_soon(self._plan)
 
+    @property
+    def stopped(self) -> bool:
+        """Return whether nothing is fetched any more."""
+        return self._stopped
+
     def stop(self, deadline: Deadline) -> None:
         """Fetch no more and close the connections."""
         self._stopped = True
         if self.engine.loop.stopped or self.engine.loop.forked:
             return
+        self.engine.release_topic(self.settings.topic)
         result: Result[None] = Result()
         self.engine.loop.call_soon(self._stop, result)
         result.wait(deadline, f"stopping the consumer of {self.settings.topic}")
@@ -118,6 +147,7 @@ class FetchCore:
         """Fetch no more and close the connections, without waiting: nobody is there to wait."""
         self._stopped = True
         if not self.engine.loop.stopped and not self.engine.loop.forked:
+            self.engine.release_topic(self.settings.topic)
             self.engine.loop.call_soon(self._stop, Result[None]())
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------
@@ -140,10 +170,25 @@ class FetchCore:
         if fetch.generation != generation:
             return  # a seek came in between: the user knows better
         fetch.position = position
-        self.parcels[partition_id].append(Parcel(generation, [], position, 0, 0))
+        self.parcels[partition_id].append(Parcel(generation, [], position, 0, 0, is_jump=True))
+        self._notify()
+        self._plan()
+
+    def _reset_failed(self, partition_id: int, position: int, generation: int, error: KafkaException) -> None:
+        fetch = self._fetches[partition_id]
+        if fetch.generation != generation:
+            return
+        fetch.position = position
+        if error.retriable:
+            self._pause_after(fetch, error)
+        else:
+            self._fail(fetch, error)
+            self._notify()
+        self._plan()
+
+    def _notify(self) -> None:
         with self.arrived:
             self.arrived.notify_all()
-        self._plan()
 
     def _pause(self, partition_ids: list[int], paused: bool) -> None:
         for partition_id in partition_ids:
@@ -157,12 +202,12 @@ class FetchCore:
         view = self.engine.view
         topic = view.topics.get(self.settings.topic)
         now = self.engine.loop.now()
-        plan = plan_fetches(self._fetches.values(), topic.partitions if topic else {}, self.settings.limits, now)
+        partitions = topic.partitions if topic else {}
+        plan = plan_fetches(self._order, partitions, self.settings.limits, now)
         if plan.starved:
             self.starved = True
             # the consumer may have taken something between our look and this note
-            again = plan_fetches(self._fetches.values(), topic.partitions if topic else {}, self.settings.limits, now)
-            plan = again
+            plan = plan_fetches(self._order, partitions, self.settings.limits, now)
         leaderless = plan.leaderless
         for leader, fetches in plan.by_leader.items():
             if leader not in view.brokers:
@@ -192,8 +237,8 @@ class FetchCore:
         asked = {fetch.id: (fetch, fetch.generation, fetch.position or 0) for fetch in fetches}
         for fetch in fetches:
             fetch.in_flight = True
-            # whoever was first in line goes to the end, so that a large answer to one starves no other
-            self._fetches[fetch.id] = self._fetches.pop(fetch.id)
+        # whoever was first in line goes to the end, so that a large answer to one starves no other
+        self._order = [fetch for fetch in self._order if fetch.id not in asked] + fetches
 
         def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
             return self._request(fetches)
@@ -241,17 +286,34 @@ class FetchCore:
         if error is None and reply.error_code:
             error = error_for(reply.error_code, broker=peer, api="Fetch", topic=self.settings.topic)
         if error is not None:
-            log.debug("fetch of %s from %s failed: %s", self.settings.topic, peer, error)
-            self.engine.refresh_soon()
-            for fetch, _generation, _position in asked.values():
-                fetch.not_before = self.engine.loop.now() + self._backoff_s()
+            self._on_failure(asked, error, peer)
         else:
             self._on_reply(asked, reply, peer)
         self._plan()
 
-    def _backoff_s(self) -> float:
-        # the pause grows nowhere: the connection's own backoff already keeps a dead broker from being hammered
-        return min(self.settings.error_backoff_s, 0.1)
+    def _on_failure(self, asked: dict[int, tuple[PartitionFetch, int, int]], error: Exception, peer: str) -> None:
+        """Act on a fetch that failed as a whole: it is tried again, unless that cannot help."""
+        log.debug("fetch of %s from %s failed: %s", self.settings.topic, peer, error)
+        failure = error if isinstance(error, KafkaException) else KafkaException(f"fetching from {peer} failed: {error!r}")
+        passes = failure.retriable or failure.code == UNKNOWN_SERVER_ERROR
+        if passes:
+            self.engine.refresh_soon()
+        for fetch, generation, _position in asked.values():
+            if fetch.generation == generation and passes:
+                self._pause_after(fetch, failure)
+            elif fetch.generation == generation:
+                self._fail(fetch, failure)
+        if not passes:
+            self._notify()
+
+    def _pause_after(self, fetch: PartitionFetch, error: KafkaException) -> None:
+        """Fetch the partition again after a pause that doubles while it keeps failing."""
+        pause_s = min(self.settings.error_backoff_s, FIRST_PAUSE_S * 2**fetch.failures)
+        if fetch.failures == 0:
+            # once, not at every try: whoever waits for messages is told what keeps them
+            log.info("%s/%d cannot be fetched, trying again: %s", self.settings.topic, fetch.id, error)
+        fetch.failures = min(fetch.failures + 1, 10)
+        fetch.not_before = self.engine.loop.now() + pause_s
 
     def _on_reply(self, asked: dict[int, tuple[PartitionFetch, int, int]], reply: Any, peer: str) -> None:
         arrived = False
@@ -263,11 +325,12 @@ class FetchCore:
                 fetch, _generation, position = known
                 if part.error_code:
                     arrived |= self._on_error(fetch, position, part.error_code, peer)
-                elif part.records:
+                    continue
+                fetch.failures = 0
+                if part.records:
                     arrived |= self._on_records(fetch, position, part)
         if arrived:
-            with self.arrived:
-                self.arrived.notify_all()
+            self._notify()
 
     def _on_records(self, fetch: PartitionFetch, position: int, part: Any) -> bool:
         topic = self.settings.topic
@@ -289,6 +352,9 @@ class FetchCore:
             self._hand_over(fetch, visible, next_position)
         if corrupt is not None:
             self._fail(fetch, corrupt)
+        elif next_position == position:
+            # records, yet none to go on from: asked again at once the broker would say the same
+            fetch.not_before = self.engine.loop.now() + FIRST_PAUSE_S
         return bool(batches) or corrupt is not None
 
     def _visible(self, batches: list[RawBatch], part: Any) -> Iterator[RawBatch]:
@@ -310,13 +376,13 @@ class FetchCore:
         error = error_for(code, broker=peer, api="Fetch", topic=self.settings.topic, partition=fetch.id)
         if isinstance(error, OffsetOutOfRangeError):
             fetch.position = None
-            self._on_out_of_range(fetch.id, position)
+            self._on_out_of_range(self, fetch.id, position, fetch.generation)
             return False
         if error.refresh:
             self.engine.refresh_soon()
         # CORRUPT_MESSAGE may be retried by producers; here the broker's own copy is bad and stays so
-        if error.retriable and error.code != CORRUPT_MESSAGE:
-            fetch.not_before = self.engine.loop.now() + self._backoff_s()
+        if code == UNKNOWN_SERVER_ERROR or (error.retriable and code != CORRUPT_MESSAGE):
+            self._pause_after(fetch, error)
             return False
         self._fail(fetch, error)
         return True
@@ -324,3 +390,14 @@ class FetchCore:
     def _fail(self, fetch: PartitionFetch, error: KafkaException) -> None:
         fetch.failed = True
         self.parcels[fetch.id].append(Parcel(fetch.generation, [], fetch.position or 0, 0, 0, error))
+
+
+def weakly(method: weakref.WeakMethod[OnOutOfRange]) -> OnOutOfRange:
+    """Return a function that calls ``method`` as long as its object lives: the engine must not keep a consumer alive."""
+
+    def call(core: FetchCore, partition_id: int, position: int, generation: int) -> None:
+        alive = method()
+        if alive is not None:
+            alive(core, partition_id, position, generation)
+
+    return call

@@ -6,22 +6,31 @@ import contextlib
 import os
 import socket
 import weakref
-from typing import Protocol
+from typing import Any, Callable, Protocol
 
 
 class Abandonable(Protocol):
-    """Something that holds descriptors which a forked child must let go of."""
+    """Something that holds what a forked child must let go of."""
 
     def abandon(self) -> None:
         """Close the copies of the descriptors silently and refuse further use."""
 
 
-_watched: weakref.WeakSet[Abandonable] = weakref.WeakSet()
+_watched: weakref.WeakKeyDictionary[Any, Callable[[Any], None]] = weakref.WeakKeyDictionary()
 
 
 def watch(item: Abandonable) -> None:
     """Have ``item.abandon()`` called in every process forked from this one, for as long as ``item`` lives."""
-    _watched.add(item)
+    watch_with(item, _abandon)
+
+
+def watch_with(item: Any, let_go: Callable[[Any], None]) -> None:
+    """Have ``let_go(item)`` called in every process forked from this one, for as long as ``item`` lives."""
+    _watched[item] = let_go
+
+
+def _abandon(item: Abandonable) -> None:
+    item.abandon()
 
 
 def close_descriptor(sock: socket.socket) -> None:
@@ -31,8 +40,8 @@ def close_descriptor(sock: socket.socket) -> None:
 
 
 def _after_fork_in_child() -> None:
-    for item in list(_watched):
-        item.abandon()
+    for item, let_go in list(_watched.items()):
+        let_go(item)
     _watched.clear()
 
 

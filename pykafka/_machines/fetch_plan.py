@@ -24,6 +24,7 @@ class PartitionFetch:
 
     __slots__ = (
         "failed",
+        "failures",
         "generation",
         "id",
         "in_flight",
@@ -44,6 +45,8 @@ class PartitionFetch:
         self.in_flight = False
         self.paused = False
         self.failed = False
+        #: how often in a row the partition could not be fetched
+        self.failures = 0
         self.not_before = 0.0
         self.received = 0
         self.received_bytes = 0
@@ -66,6 +69,7 @@ class PartitionFetch:
         self.generation = generation
         self.in_flight = False  # what is under way answers the old question and is dropped when it comes
         self.failed = False
+        self.failures = 0
         self.not_before = 0.0
 
 

@@ -20,6 +20,8 @@ from ..records.message import BareConsumedMessage, ConsumedMessage, KeyedConsume
 
 #: A partition is refilled below this many decoded messages, so that many small batches make no tiny turns.
 MIN_READY = 500
+#: Nor above this many decoded bytes, as long as there is a message: what was compressed well is large once decoded.
+MAX_READY_BYTES = 4 * 1024 * 1024
 #: The most messages of one partition in a turn: bounds how long a newly arrived partition waits.
 MAX_PER_TURN = 2000
 
@@ -43,6 +45,10 @@ class Parcel(Protocol):
     def error(self) -> Optional[KafkaException]:
         """Return the error to show in place of messages."""
 
+    @property
+    def is_jump(self) -> bool:
+        """Return whether the log goes on somewhere else here, perhaps at a lower offset: what to fetch was gone."""
+
 
 class Taken(NamedTuple):
     """How much a refill took out of the fetched data."""
@@ -53,7 +59,7 @@ class Taken(NamedTuple):
 
 def to_messages(columns: Columns, origin: Origin, floor: int) -> list[Message]:
     """Return the messages of a decoded batch from offset ``floor`` on: a fetch starts at the front of a batch."""
-    offsets, timestamps, keys, values, headers = columns
+    offsets, timestamps, keys, values, headers, _size = columns
     cut = bisect_left(offsets, floor) if offsets and offsets[0] < floor else 0
     if cut:
         offsets, timestamps, values = offsets[cut:], timestamps[cut:], values[cut:]
@@ -72,6 +78,7 @@ class PartitionBuffer:
     """One partition on the consumer's side. ``position`` is the next offset to deliver, None until it is known."""
 
     __slots__ = (
+        "_decoded_bytes",
         "_index",
         "_max_decompressed",
         "_parcels",
@@ -81,6 +88,7 @@ class PartitionBuffer:
         "error",
         "generation",
         "id",
+        "jumped_to",
         "messages",
         "partition",
         "paused",
@@ -97,6 +105,9 @@ class PartitionBuffer:
         self.messages: list[Message] = []
         self.error: Optional[KafkaException] = None
         self.paused = False
+        #: where a jump has led, until the consumer has dealt with it
+        self.jumped_to: Optional[int] = None
+        self._decoded_bytes = 0
         self._topic = topic
         self._parcels = parcels
         self._index = 0
@@ -116,12 +127,21 @@ class PartitionBuffer:
         self.messages = []
         self._start = 0
         self.error = None
+        self.jumped_to = None
+
+    @property
+    def _wants_more(self) -> bool:
+        if self.error is not None:
+            return False
+        return not self.available or (self.available < MIN_READY and self._decoded_bytes < MAX_READY_BYTES)
 
     def refill(self) -> Taken:
         """Decode until enough messages are ready or nothing more was fetched; errors are kept for the caller to raise."""
         count = size = 0
-        while self._parcels and self.available < MIN_READY and self.error is None:
+        while self._parcels and self._wants_more:
             parcel = self._parcels[0]
+            if parcel.is_jump and self.available and parcel.generation == self.generation:
+                break  # everything before it is delivered first: a turn's offsets ascend, and a jump can be committed
             if self._index < len(parcel.batches):
                 batch = parcel.batches[self._index]
                 self._index += 1
@@ -146,6 +166,7 @@ class PartitionBuffer:
             return
         origin = Origin(self._topic, self.id, self.partition, batch.codec, batch.magic)
         fresh = to_messages(columns, origin, self.after)
+        self._decoded_bytes = columns.size + (self._decoded_bytes if self.available else 0)
         self.messages = self.messages[self._start :] + fresh if self.available else fresh
         self._start = 0
         self.after = batch.next_offset
@@ -153,8 +174,10 @@ class PartitionBuffer:
     def _finish(self, parcel: Parcel) -> None:
         if parcel.error is not None:
             self.error = parcel.error
-        else:
-            self.after = parcel.next_position
+            return
+        self.after = parcel.next_position
+        if parcel.is_jump:
+            self.jumped_to = parcel.next_position
 
     def put_back(self, messages: list[Message]) -> None:
         """Have ``messages``, cut earlier but not delivered, come first again."""
@@ -176,6 +199,10 @@ class Part(NamedTuple):
     messages: list[Message]
     behind: int
 
+    def position_after(self, count: int) -> int:
+        """Return the position once the first ``count`` messages, at least one, are delivered."""
+        return self.behind if count >= len(self.messages) else self.messages[count - 1].offset + 1
+
 
 class Turn:
     """Messages of several partitions dealt out one by one; ``ready`` is what the caller takes them from."""
@@ -196,18 +223,13 @@ class Turn:
 
     def positions(self) -> dict[int, int]:
         """Return the position of every partition of the turn of which something was delivered."""
-        return self._positions(self._total - length_hint(self.ready))
+        counts = self._delivered(self._total - length_hint(self.ready))
+        return {part.buffer.id: part.position_after(count) for part, count in zip(self._parts, counts) if count}
 
-    def _positions(self, delivered: int) -> dict[int, int]:
+    def _delivered(self, total: int) -> list[int]:
+        """Return how many messages of each part are among the first ``total`` dealt: part k gets every width-th from k on."""
         width = len(self._parts)
-        found: dict[int, int] = {}
-        for k, (buffer, messages, behind) in enumerate(self._parts):
-            count = (delivered - k + width - 1) // width
-            if count >= len(messages):
-                found[buffer.id] = behind
-            elif count > 0:
-                found[buffer.id] = messages[count - 1].offset + 1
-        return found
+        return [min(len(part.messages), max(0, total - k + width - 1) // width) for k, part in enumerate(self._parts)]
 
     def end(self) -> dict[int, list[Message]]:
         """Take back what was not delivered, write the positions reached into the buffers, return the rest by partition.
@@ -215,12 +237,11 @@ class Turn:
         Emptying the iterator is one step to other threads: each message is either theirs or in what is returned.
         """
         rest = list(self.ready)
-        reached = self._positions(self._total - len(rest))
         left: dict[int, list[Message]] = {}
-        for buffer, messages, _behind in self._parts:
-            if buffer.id in reached:
-                buffer.position = reached[buffer.id]
-            left[buffer.id] = [message for message in messages if message.offset >= (buffer.position or 0)] if rest else []
+        for part, count in zip(self._parts, self._delivered(self._total - len(rest))):
+            if count:
+                part.buffer.position = part.position_after(count)
+            left[part.buffer.id] = part.messages[count:]
         return left
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import zlib
 
 from ..protocol.primitives import Buffer
-from .limits import too_large
+from .limits import MOST_FRAMES, too_large
 
 #: zlib's way to say: with a gzip header.
 _GZIP = 31
 #: Level 1 is three times as fast as 6 for a tenth more bytes: what goes over a network once is not worth more.
 _LEVEL = 1
-#: Each member costs a copy of what follows it, so many tiny ones would cost the square of their number.
-_MOST_MEMBERS = 1000
 
 
 def compress(data: Buffer) -> bytes:
@@ -28,8 +26,8 @@ def decompress(data: Buffer, max_size: int) -> bytes:
     rest = bytes(data)
     try:
         while rest:
-            if len(parts) >= _MOST_MEMBERS:
-                raise ValueError(f"more than {_MOST_MEMBERS} gzip members")
+            if len(parts) >= MOST_FRAMES:
+                raise ValueError(f"more than {MOST_FRAMES} gzip members")
             inflator = zlib.decompressobj(_GZIP)
             parts.append(inflator.decompress(rest, left + 1))
             left -= len(parts[-1])

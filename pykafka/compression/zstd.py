@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from ..protocol.primitives import Buffer
-from .limits import too_large
+from .limits import MOST_FRAMES, too_large
 
 #: The best speed for its size of all codecs and levels we measured.
 _LEVEL = 1
@@ -29,6 +29,8 @@ if sys.version_info >= (3, 14):
         rest: Any = bytes(data)
         try:
             while rest:
+                if len(parts) >= MOST_FRAMES:
+                    raise ValueError(f"more than {MOST_FRAMES} zstd frames")
                 inflator = zstd.ZstdDecompressor()
                 parts.append(inflator.decompress(rest, left + 1))
                 left -= len(parts[-1])
@@ -53,6 +55,7 @@ else:
         view = memoryview(data)
         parts: list[bytes] = []
         left = max_size
+        frames = 0
         inflator = None
         try:
             if zstandard.frame_content_size(bytes(view[:_LONGEST_HEADER])) > max_size:  # -1 when the frame does not say
@@ -60,7 +63,11 @@ else:
             for start in range(0, len(view), _SLICE):
                 rest = bytes(view[start : start + _SLICE])
                 while rest:
-                    inflator = inflator or zstandard.ZstdDecompressor().decompressobj()
+                    if inflator is None:
+                        frames += 1
+                        if frames > MOST_FRAMES:
+                            raise ValueError(f"more than {MOST_FRAMES} zstd frames")
+                        inflator = zstandard.ZstdDecompressor().decompressobj()
                     parts.append(inflator.decompress(rest))
                     left -= len(parts[-1])
                     if left < 0:

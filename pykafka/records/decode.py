@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 from .. import compression
+from ..compression.limits import too_large
 from ..exceptions import CorruptBatchError, DecompressedSizeError, KafkaException, MissingCodecError
 from .batch import CRC_START, HEADER_SIZE, RawBatch
 from .crc32c import crc32c
@@ -27,16 +28,22 @@ NO_TYPE = -1
 _LEAST_RECORD = 7
 #: Below this many records it costs more to find out that they are alike than it saves.
 _LEAST_UNIFORM = 16
+#: What a message costs beside its content: a batch of nothing but empty records is as large once decoded as any other.
+_MESSAGE_BYTES = 128
 
 
 class Columns(NamedTuple):
-    """A decoded batch, column by column; ``keys`` or ``headers`` is None when no record has any."""
+    """A decoded batch, column by column; ``keys`` or ``headers`` is None when no record has any.
+
+    ``size`` is how many bytes the records take, decompressed; 0 where nobody has counted.
+    """
 
     offsets: Sequence[int]
     timestamps: Sequence[int]
     keys: Optional[list[Optional[bytes]]]
     values: list[Optional[bytes]]
     headers: Optional[list[Headers]]
+    size: int = 0
 
 
 def decode_batch(batch: RawBatch, topic: str, partition: int, max_decompressed: int) -> Columns:
@@ -48,7 +55,9 @@ def decode_batch(batch: RawBatch, topic: str, partition: int, max_decompressed: 
     """
     try:
         body = checked_body(batch, max_decompressed)
-        columns = decode_records(body, batch)
+        if batch.records_count * _LEAST_RECORD <= len(body) and batch.records_count * _MESSAGE_BYTES > max_decompressed:
+            raise too_large(max_decompressed)
+        columns = decode_records(body, batch)._replace(size=len(body))
     except DecompressedSizeError as error:
         raise DecompressedSizeError(str(error), topic=topic, partition=partition, offset=batch.base_offset) from error
     except MissingCodecError as error:

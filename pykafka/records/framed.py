@@ -25,6 +25,10 @@ class _Frame(NamedTuple):
     has_key: bool
 
 
+#: A frame takes most of a kilobyte, and there are fifteen tables of them.
+MAX_FRAMES = 4000
+
+
 class _Frames(dict[int, Optional[_Frame]]):
     """(record length << 8 | first byte of the key size) -> its frame, or None when no plain record looks like that."""
 
@@ -33,7 +37,9 @@ class _Frames(dict[int, Optional[_Frame]]):
         self._widths = stamp_width, offset_width
 
     def __missing__(self, shape: int) -> Optional[_Frame]:
-        if len(self) >= MAX_ENTRIES:
+        if shape >> 8 > _LONGEST:
+            return None
+        if len(self) >= MAX_FRAMES:
             self.clear()
         frame = self[shape] = self._make(shape >> 8, shape & 255)
         return frame
@@ -52,6 +58,8 @@ class _Frames(dict[int, Optional[_Frame]]):
         return None
 
 
+#: Longer records are read field by field: copying them costs more than taking them apart, and few have the same length.
+_LONGEST = 8192
 _frames = {(stamp, offset): _Frames(stamp, offset) for stamp in (1, 2, 3) for offset in (1, 2, 3, 4, 5)}
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple, Optional
 
-from .varints import decode_varint, encode_varint, offset_varints, width_segments
+from .varints import MAX_OFFSETS, decode_varint, encode_varint, offset_varints, width_segments
 
 #: (timestamp deltas or None for all zero, keys or None, values)
 Found = tuple[Optional[list[int]], Optional[list[Optional[bytes]]], list[Optional[bytes]]]
@@ -146,11 +146,17 @@ def _run_length(body: bytes, at: int, length: bytes, stride: int, most: int) -> 
 
 def _offset_columns(low: int, high: int, width: int) -> list[bytes]:
     """Return what the offset deltas ``low`` to ``high - 1``, all ``width`` bytes wide, look like, byte by byte."""
-    return [column[low:high] for column in _all_offset_columns(width, 1 << (high - 1).bit_length())]
+    ready = 1 << (high - 1).bit_length()
+    columns = _all_offset_columns(width, ready) if ready <= MAX_OFFSETS else _make_offset_columns(width, high)
+    return [column[low:high] for column in columns]
 
 
 @lru_cache(maxsize=16)
 def _all_offset_columns(width: int, high: int) -> list[bytes]:
+    return _make_offset_columns(width, high)
+
+
+def _make_offset_columns(width: int, high: int) -> list[bytes]:
     # shorter ones are filled up: nobody looks at them
     varints = offset_varints(high)[:high]
     return [bytes(varint[byte] if len(varint) == width else 0 for varint in varints) for byte in range(width)]

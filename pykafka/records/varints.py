@@ -6,6 +6,8 @@ from typing import Callable
 
 #: No cache here holds more entries than this; one that is full is emptied and fills again.
 MAX_ENTRIES = 20000
+#: The most offset deltas that are kept ready; a longer batch has them made for it alone.
+MAX_OFFSETS = 1 << 17
 
 
 def encode_varint(value: int) -> bytes:
@@ -62,9 +64,11 @@ _offsets: list[bytes] = []
 def offset_varints(count: int) -> list[bytes]:
     """Return the varints of 0 to at least ``count - 1``: what the offset deltas of a dense batch look like.
 
-    The list is shared and as long as the longest batch so far asked for.
+    The list is shared, and as long as the longest batch so far asked for, up to MAX_OFFSETS.
     """
     global _offsets
+    if count > MAX_OFFSETS:
+        return [encode_varint(delta) for delta in range(count)]
     if len(_offsets) < count:
         # replaced, never appended to: two threads may find it short at once
         _offsets = [encode_varint(delta) for delta in range(max(1024, 1 << (count - 1).bit_length()))]

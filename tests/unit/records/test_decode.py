@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pykafka.exceptions import CorruptBatchError, DecompressedSizeError, KafkaException
-from pykafka.records import framed, uniform
+from pykafka.records import framed, uniform, varints
 from pykafka.records.batch import CRC_START, HEADER_SIZE, LOG_APPEND_TIME, split_batches
 from pykafka.records.decode import decode_batch
 from pykafka.records.encode import encode_batch, plain_records
@@ -352,6 +352,29 @@ def test_a_count_that_cannot_be_is_refused_before_anything_is_made() -> None:
         decoded(wrapped(_body([b"v"]), 2**31 - 1))
 
 
+def test_a_batch_of_nothing_but_tiny_records_counts_with_what_their_messages_take() -> None:
+    data = wrapped(_body([b""] * 2000), 2000)
+    with pytest.raises(DecompressedSizeError, match="max_decompressed_bytes=200000"):
+        decoded(data, 200_000)
+    assert len(decoded(data, 300_000).values) == 2000
+
+
+def test_a_batch_of_more_records_than_are_kept_ready_is_decoded_the_same_and_leaves_nothing_behind() -> None:
+    count = varints.MAX_OFFSETS + 1000
+    data = encode_batch([b"v"] * count, None, None, [START] * count)
+    found = decoded(bytes(data), 1 << 30)
+    assert found.values == [b"v"] * count
+    assert list(found.offsets) == list(range(count))
+    assert len(varints._offsets) <= varints.MAX_OFFSETS
+
+
+def test_records_longer_than_any_frame_are_decoded_among_short_ones() -> None:
+    sizes = [10, 9000, 20, 70_000, 8191, 8192, 5] * 5
+    some = [bytes([index]) * size for index, size in enumerate(sizes)]
+    data = encode_batch(some, None, None, [START] * len(some))
+    assert decoded(bytes(data), 1 << 30).values == some
+
+
 @pytest.mark.parametrize("codec", [1, 2, 3, 4])
 def test_a_batch_that_inflates_too_far_is_named(codec: int) -> None:
     data = bytearray(encode_batch([bytes(100_000)], None, None, [START], codec=codec))
@@ -382,6 +405,7 @@ def test_a_missing_codec_is_named_with_topic_and_partition(monkeypatch: pytest.M
 
 def test_the_caches_of_decoding_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framed, "MAX_ENTRIES", 50)
+    monkeypatch.setattr(framed, "MAX_FRAMES", 50)
     frames, stamps = framed._Frames(1, 1), framed._Stamps()
     for number in range(1000):
         assert (frames[number << 8 | 1] is None) is (number < 6 or number in IMPOSSIBLE_LENGTHS)
@@ -391,6 +415,7 @@ def test_the_caches_of_decoding_stay_bounded(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_caches_have_the_bound_they_are_said_to_have() -> None:
     assert framed.MAX_ENTRIES == MAX_ENTRIES
+    assert framed.MAX_FRAMES <= MAX_ENTRIES
     for cached in (uniform._all_offset_columns, uniform._unpacker):
         size = cached.cache_info().maxsize
         assert size is not None

@@ -261,7 +261,8 @@ def test_offsets_have_the_widths_that_the_segments_say(count: int) -> None:
     assert all(decode_varint(offsets[at], 0)[0] == at for at in range(0, count, 97))
 
 
-def test_the_shared_list_of_offsets_is_replaced_and_never_changed() -> None:
+def test_the_shared_list_of_offsets_is_replaced_and_never_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(varints, "_offsets", [])
     before = offset_varints(10)
     length = len(before)
     after = offset_varints(4 * length)

@@ -1,0 +1,94 @@
+"""What users give as partitions, offsets and times, checked once and made into numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from .exceptions import KafkaException
+from .partition import Partition
+from .records.message import to_epoch_ms
+
+if TYPE_CHECKING:
+    import datetime
+
+    from .topic import Topic
+
+#: The largest offset there can be: an int64 on the wire.
+MAX_OFFSET = 2**63 - 1
+
+Where = Union[int, "datetime.datetime"]
+PartitionOffsets = Union[Iterable[tuple[Partition, Where]], Mapping[Partition, Where]]
+
+
+def chosen_partitions(topic: Topic, partitions: Optional[Iterable[Partition]]) -> list[Partition]:
+    """Return the partitions to read, after looking at each of those given."""
+    if partitions is None:
+        return list(topic.partitions.values())
+    try:
+        chosen = list(partitions)
+    except TypeError:
+        raise TypeError(f"partitions must be some of topic.partitions.values(), not {type(partitions).__name__}") from None
+    for partition in chosen:
+        if not isinstance(partition, Partition):
+            raise TypeError(f"partitions must be Partition objects, from topic.partitions, not {type(partition).__name__}")
+        if topic.partitions.get(partition.id) != partition:
+            raise KafkaException(f"{partition!r} is not a partition of {topic!r}")
+    return chosen
+
+
+def owned_id(partition: Any, owned: Mapping[int, Partition]) -> int:
+    """Return the number of ``partition``, which must be one of ``owned``: another topic's has numbers as well."""
+    if not isinstance(partition, Partition):
+        raise TypeError(f"a Partition is needed, from topic.partitions, not {type(partition).__name__}")
+    if owned.get(partition.id) != partition:
+        raise KafkaException(f"{partition!r} is not one of the partitions this consumer reads: {list(owned.values())}")
+    return partition.id
+
+
+def pairs(partition_offsets: PartitionOffsets) -> list[tuple[Any, Any]]:
+    """Return the (partition, where) pairs of a dict, or of an iterable of pairs."""
+    given = list(partition_offsets.items() if isinstance(partition_offsets, Mapping) else partition_offsets)
+    for pair in given:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"pairs of a Partition and an offset are needed, not {type(pair).__name__}")
+    return given
+
+
+def checked_offset(offset: Any) -> int:
+    """Return ``offset``, the next one to read, if it can be one."""
+    if isinstance(offset, bool) or not isinstance(offset, int):
+        raise TypeError(f"an offset is an integer, not {type(offset).__name__}")
+    if not 0 <= offset <= MAX_OFFSET:
+        raise ValueError(f"offset={offset} must be from 0 to {MAX_OFFSET}")
+    return offset
+
+
+def is_last_consumed(where: Any) -> bool:
+    """Return whether ``where`` is an offset; it is checked here, since -1 and -2 are no offsets but OffsetTypes."""
+    if isinstance(where, bool) or not isinstance(where, int) or where in (-1, -2):
+        return False
+    if not 0 <= where < MAX_OFFSET:
+        raise ValueError(f"an offset last consumed is from 0 to {MAX_OFFSET - 1}, or an OffsetType, not {where}")
+    return True
+
+
+def checked_time(where: Any) -> int:
+    """Return what ListOffsets takes: -1, -2, or epoch milliseconds."""
+    if isinstance(where, (bool, float)):
+        raise ValueError(f"an offset is an int, an OffsetType or a datetime, not {type(where).__name__}")
+    try:
+        return lookup_time(where)
+    except TypeError:
+        raise ValueError(f"an offset is an int, an OffsetType or a datetime, not {type(where).__name__}") from None
+
+
+def lookup_time(where: Any) -> int:
+    """Return what ListOffsets takes for an OffsetType, epoch milliseconds or a datetime (naive means UTC).
+
+    A moment before 1970 is 1970: as a negative number it would mean something else.
+
+    :raises TypeError: for anything else
+    """
+    time = to_epoch_ms(where)
+    return time if isinstance(where, int) else max(0, time)

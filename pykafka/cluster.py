@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._engine.engine import Engine
 from ._engine.lane import ConnectionSettings
-from ._engine.waiting import Deadline
+from ._engine.waiting import Deadline, refuse_on_io_thread
 from ._machines.metadata import BrokerInfo
 from ._version import __version__
 from .broker import Broker
-from .config import CLIENT, check_options, parse_hosts, to_name
-from .exceptions import KafkaConfigError, KafkaException, UnicodeException, error_for
+from .config import CLIENT, check_options, to_name
+from .exceptions import KafkaException, OperationTimedOut, ProduceFailureError, UnicodeException, error_for
 from .handlers import ThreadingHandler
 from .topic import Topic
 
 if TYPE_CHECKING:
+    from ._engine.producing import ProducerCore
     from .producer import Producer
     from .simpleconsumer import SimpleConsumer
 
@@ -29,6 +31,8 @@ CREATION_TIMEOUT_S = 5.0
 CREATION_PAUSE_S = 0.1
 #: Seconds that close() waits for the threads to end.
 CLOSE_TIMEOUT_S = 5.0
+#: Seconds that close() waits for what producers that nobody holds any more have queued, all of them together.
+LEFT_BEHIND_TIMEOUT_S = 5.0
 UNKNOWN_TOPIC = 3
 
 
@@ -110,7 +114,7 @@ class Cluster:
     ) -> None:
         given = {name: value for name, value in dict(locals()).items() if name in CLIENT}
         options = check_options("KafkaClient", CLIENT, {**given, **more})
-        self._seeds = parse_hosts(options["hosts"])
+        self._seeds = options["hosts"]
         self._handler = handler or ThreadingHandler()
         self.socket_timeout_s = options["socket_timeout_ms"] / 1000.0
         self.offsets_timeout_s = options["offsets_channel_socket_timeout_ms"] / 1000.0
@@ -176,6 +180,11 @@ class Cluster:
         info = self.engine.coordinator(group, Deadline(self.socket_timeout_s))
         return self.brokers.get(info.id) or Broker(self, info)
 
+    def get_offset_manager(self, consumer_group: Union[str, bytes]) -> Broker:
+        """Return the broker that coordinates a group: PyKafka's older name of :meth:`get_group_coordinator`."""
+        warnings.warn("get_offset_manager() is called get_group_coordinator() now", DeprecationWarning, stacklevel=2)
+        return self.get_group_coordinator(consumer_group)
+
     def get_managed_group_descriptions(self) -> Any:
         """Return descriptions of all groups: not there yet."""
         raise NotImplementedError("group descriptions are not in this version yet")
@@ -221,22 +230,43 @@ class Cluster:
         :raises KafkaException: the first error of a producer or consumer that could not finish; all the others are
             stopped nevertheless
         """
+        refuse_on_io_thread("closing a client")
         first: Optional[KafkaException] = None
-        for user in list(self._users):
+        for finish in [*(user.stop for user in list(self._users)), self._finish_left_behind]:
             try:
-                user.stop()
+                finish()
             except KafkaException as error:
-                log.warning("%r could not be stopped properly: %s", user, error)
+                log.warning("closing the client goes on after: %s", error)
                 first = first or error
         self.engine.close(CLOSE_TIMEOUT_S)
         if first is not None:
             raise first
 
+    def _finish_left_behind(self) -> None:
+        """Send what was queued in producers that nobody holds any more, so that no stop() was called for it."""
+        if self.engine.loop.stopped or self.engine.loop.forked:
+            return
+        deadline = Deadline(LEFT_BEHIND_TIMEOUT_S)
+        lost = sum(_finish_core(core, deadline) for core in self.engine.producer_cores())
+        if lost:
+            raise ProduceFailureError(
+                f"{lost} messages of producers that nobody held any more were not acknowledged when the client was closed;"
+                " some may have been written. Keep the producer and stop() it"
+            )
+
+
+def _finish_core(core: ProducerCore, deadline: Deadline) -> int:
+    """Flush and close the core of a producer that is gone; return how many messages were still undecided."""
+    try:
+        core.flush(deadline)
+    except OperationTimedOut as error:
+        log.debug("a producer nobody holds any more could not be flushed in time: %s", error)
+    return core.close(Deadline(CLOSE_TIMEOUT_S))
+
 
 def _drop(engine: Engine) -> None:
-    """Close the engine of a client that nobody holds any more, unless a producer still has something to send."""
-    if not engine.sender.busy:
-        engine.abandon()
+    """Close the engine of a client that nobody holds any more, once no producer has anything to send."""
+    engine.abandon_when_idle()
 
 
 def _connection_settings(options: Mapping[str, Any]) -> ConnectionSettings:
@@ -249,17 +279,6 @@ def _connection_settings(options: Mapping[str, Any]) -> ConnectionSettings:
         backoff_s=options["reconnect_backoff_ms"] / 1000.0,
         backoff_max_s=options["reconnect_backoff_max_ms"] / 1000.0,
         max_response_bytes=options["max_response_bytes"],
-        source=_source(options["source_address"]),
+        source=options["source_address"],
         tls=options["ssl_config"],
     )
-
-
-def _source(address: str) -> Optional[tuple[str, int]]:
-    if not address:
-        return None
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        return address, 0
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise KafkaConfigError(f"source_address={address!r}: write 'host' or 'host:port', with a port from 0 to 65535")
-    return host, int(port)

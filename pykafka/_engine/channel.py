@@ -35,6 +35,9 @@ class ChannelOwner(Protocol):
     def on_frame(self, frame: memoryview) -> None:
         """A whole frame arrived, without its size."""
 
+    def on_written(self, waited: int) -> None:
+        """The socket, which was full, has taken some of the ``waited`` bytes that waited for it."""
+
     def on_closed(self, error: Exception) -> None:
         """The connection is gone, for the reason given; called once."""
 
@@ -67,7 +70,9 @@ class Channel:
         self._addresses: deque[resolver.Address] = deque()
         self._failures: list[str] = []
         self._out: deque[memoryview] = deque()
-        self._out_bytes = 0
+        #: all bytes ever given to send, and how many of them the socket has taken
+        self.given = 0
+        self.written = 0
         self._state = "new"  # new -> resolving -> connecting -> (handshaking) -> open -> closed
         self._watching = 0
         self._timer: Optional[Timer] = None
@@ -187,7 +192,9 @@ class Channel:
             self._continue_handshake()
         else:
             if mask & WRITE and self._state == "open":
+                waited = self.backlog
                 self._flush()
+                self._owner.on_written(waited)
             if mask & READ and self._state == "open":
                 self._read()
 
@@ -244,13 +251,13 @@ class Channel:
     @property
     def backlog(self) -> int:
         """Return how many bytes wait for the socket to take them."""
-        return self._out_bytes
+        return self.given - self.written
 
     def send(self, chunks: list[Buffer]) -> None:
         """Send ``chunks`` in order, now as far as the socket takes them and the rest when it can."""
         for chunk in chunks:
             view = memoryview(chunk)
-            self._out_bytes += view.nbytes
+            self.given += view.nbytes
             self._out.append(view)
         if not self._watching & WRITE:
             self._flush()
@@ -276,7 +283,7 @@ class Channel:
         else:
             pieces = list(self._out) if len(self._out) <= MAX_PIECES else [self._out[i] for i in range(MAX_PIECES)]
             sent = sock.sendmsg(pieces)
-        self._out_bytes -= sent
+        self.written += sent
         while sent:
             first = self._out[0]
             if sent < first.nbytes:
@@ -296,7 +303,6 @@ class Channel:
             self._timer.cancel()
         self._drop_socket()
         self._out.clear()
-        self._out_bytes = 0
         self._owner.on_closed(error)
 
     def _watch(self, events: int) -> None:

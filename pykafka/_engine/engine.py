@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from .._machines.backoff import Backoff
 from .._machines.metadata import EMPTY_VIEW, ZERO_UUID, BrokerInfo, ClusterView, MetadataRefresh, apply_reply
 from ..exceptions import KafkaException, error_for
 from ..protocol.messages import FindCoordinatorRequest
 from ..protocol.schema import Request
 from .bootstrap import Bootstrap, metadata_request
+from .clock import chance
 from .lane import Call, ConnectionSettings, Lane
 from .loop import Loop, Timer
 from .sender import Sender
-from .waiting import Deadline, Result
+from .waiting import Deadline, Result, refuse_on_io_thread
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from .producing import ProducerCore
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +28,10 @@ log = logging.getLogger(__name__)
 METADATA_TIMEOUT_S = 5.0
 #: Metadata is not asked for more often than this, however many things fail at once.
 METADATA_PAUSE_S = 0.1
+#: The pause doubles up to this while asking changes nothing: a topic that is gone may be gone for good.
+METADATA_PAUSE_MAX_S = 2.5
+#: A client that was dropped while its producers had something to send is looked at this often until they are done.
+DROPPED_CHECK_S = 0.5
 GROUP = 0  # FindCoordinator's key type
 
 OnReply = Callable[[Any, Optional[Exception]], None]
@@ -33,7 +43,7 @@ class Engine:
     def __init__(self, settings: ConnectionSettings, seeds: list[tuple[str, int]], metadata_max_age_s: float) -> None:
         self.settings = settings
         self.request_timeout_s = settings.request_timeout_s
-        self.loop = Loop()
+        self.loop = Loop(on_death=self._fail_all)
         self.callbacks = Worker("pykafka-callbacks")
         self.offsets_worker = Worker("pykafka-offsets")
         self.view: ClusterView = EMPTY_VIEW
@@ -41,7 +51,7 @@ class Engine:
         self.closed = False
         self._seeds = seeds
         self._lanes: dict[tuple[str, int, str], Lane] = {}
-        self._refresh = MetadataRefresh(metadata_max_age_s, METADATA_PAUSE_S)
+        self._refresh = MetadataRefresh(metadata_max_age_s, Backoff(METADATA_PAUSE_S, METADATA_PAUSE_MAX_S, chance))
         self._refresh_timer: Optional[Timer] = None
         self._listeners: list[Callable[[], None]] = []
         self._coordinators: dict[str, BrokerInfo] = {}
@@ -53,6 +63,7 @@ class Engine:
 
         :raises NoBrokersAvailableError: listing every address with its own reason
         """
+        refuse_on_io_thread("making a client")
         self.loop.start()
         result: Result[Any] = Result()
         self.loop.call_soon(lambda: Bootstrap(self, self._seeds, deadline.at, topics, result).start())
@@ -67,8 +78,14 @@ class Engine:
         view: ClusterView = self._submit(self._apply, reply, topics)
         return view
 
+    def producer_cores(self) -> list[ProducerCore]:
+        """Return the core of every producer that was not stopped."""
+        cores: list[ProducerCore] = self._submit(lambda: self.sender.cores)
+        return cores
+
     def _submit(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Return what ``fn(*args)`` returns on the I/O thread."""
+        refuse_on_io_thread("asking the I/O thread")
         result: Result[Any] = Result()
 
         def run() -> None:
@@ -84,6 +101,7 @@ class Engine:
         self, broker: BrokerInfo, request: Request, deadline: Deadline, *, lane: str = "control", cap: Optional[int] = None
     ) -> Any:
         """Return ``broker``'s answer to ``request``; raise what went wrong. At most socket_timeout_ms or ``deadline``."""
+        refuse_on_io_thread(type(request).NAME)
         result: Result[Any] = Result()
         until = deadline.within(self.request_timeout_s)
 
@@ -96,6 +114,7 @@ class Engine:
 
     def call_any(self, request: Request, deadline: Deadline) -> Any:
         """Return the answer of any broker that gives one, trying one after the other until ``deadline``."""
+        refuse_on_io_thread(type(request).NAME)
         while True:
             result: Result[Any] = Result()
             attempt = deadline.within(METADATA_TIMEOUT_S)
@@ -152,20 +171,30 @@ class Engine:
     def abandon(self) -> None:
         """Close everything without waiting: nobody is there to wait."""
         if not self.closed:
-            self.closed = True
-            if not self.loop.forked:
-                self.loop.call_soon(self._close_lanes)
-                self.loop.stop(0.0)
-                self.offsets_worker.stop(0.0)
-                self.callbacks.stop(0.0)
+            self._shut(0.0)
+
+    def abandon_when_idle(self) -> None:
+        """Close everything, without waiting, as soon as no producer has messages without an outcome."""
+        if self.closed or not self.sender.busy:
+            self.abandon()
+        elif not self.loop.stopped:
+            with contextlib.suppress(KafkaException):  # the loop has just ended, or is the parent's
+                self.loop.call_soon(self._check_dropped)
 
     def close(self, timeout_s: float) -> None:
-        """Close every connection and end the threads."""
-        if self.closed:
-            return
+        """Close every connection and end the threads.
+
+        :raises KafkaException: on the I/O thread, which cannot wait for its own end
+        """
+        if not self.closed:
+            refuse_on_io_thread("closing a client")
+            self._shut(timeout_s)
+
+    def _shut(self, timeout_s: float) -> None:
         self.closed = True
         if not self.loop.forked:
-            self.loop.call_soon(self._close_lanes)
+            with contextlib.suppress(KafkaException):  # the loop has ended already, and its connections with it
+                self.loop.call_soon(self._close_lanes)
             self.loop.stop(timeout_s)
             self.offsets_worker.stop(timeout_s)
             self.callbacks.stop(timeout_s)
@@ -177,7 +206,7 @@ class Engine:
         key = (host, port, name)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(self.loop, host, port, name, self.settings)
+            lane = self._lanes[key] = Lane(self.loop, host, port, name, self.settings, self.sender.dispatch)
         return lane
 
     def drop_lanes(self, name: str) -> None:
@@ -240,14 +269,16 @@ class Engine:
     def _on_metadata(self, reply: Any, error: Optional[Exception], topics: list[str]) -> None:
         now = self.loop.now()
         if error is not None:
-            log.info("metadata could not be refreshed, asking another broker: %s", error)
             self._refresh.on_failure(now)
         else:
-            self._refresh.on_reply(now)
+            before = self.view
             self._apply(reply, topics)
+            self._refresh.on_reply(now, changed=self.view != before)
             if any(row.error_code for row in reply.topics) or self._leaderless(topics):
                 self._refresh.mark_stale(now)
         self._poll_metadata()
+        if error is not None:
+            log.info("metadata could not be refreshed, asking another broker: %s", error)
 
     def _leaderless(self, topics: list[str]) -> bool:
         infos = [self.view.topics[name] for name in topics if name in self.view.topics]
@@ -255,14 +286,36 @@ class Engine:
 
     def _apply(self, reply: Any, topics: Optional[list[str]]) -> ClusterView:
         self.view = apply_reply(self.view, reply, topics)
+        self._close_strays()
         for listener in list(self._listeners):
             listener()
         self.sender.dispatch()
         return self.view
 
-    def _close_lanes(self) -> None:
+    def _close_strays(self) -> None:
+        """Close connections to where no broker is any more; one that is in use is left until the next picture."""
+        known = {(broker.host, broker.port) for broker in self.view.brokers.values()}.union(self._seeds)
+        for key in [key for key, lane in self._lanes.items() if key[:2] not in known and not lane.outstanding]:
+            self._lanes.pop(key).close()
+
+    def _close_lanes(self, error: Optional[Exception] = None) -> None:
         for lane in list(self._lanes.values()):
-            lane.close()
+            lane.close(error)
+
+    def _check_dropped(self) -> None:
+        if self.sender.busy:
+            self.loop.call_at(self.loop.now() + DROPPED_CHECK_S, self._check_dropped)
+        else:
+            self.abandon()
+
+    def _fail_all(self, error: KafkaException) -> None:
+        """Give everything that waits its outcome: the I/O thread ends and will bring nothing any more."""
+        self._close_lanes(error)
+        for core in self.sender.cores:
+            with contextlib.suppress(Exception):  # whatever is broken in one producer, the others get their outcomes
+                core.give_up(error)
+        for listener in list(self._listeners):
+            listener()
 
 
 def _into(result: Result[Any]) -> OnReply:

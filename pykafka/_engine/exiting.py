@@ -33,6 +33,8 @@ def _flush_all() -> None:
     for producer in list(_producers):
         try:
             lost += producer.finish_at_exit(deadline)
+            # at exit no thread can be started any more; what a running one has not done by now is its own affair
+            producer.engine.callbacks.run_here()
         except KafkaException as error:
             log.warning("a producer could not be finished at exit: %s", error)
     if lost:

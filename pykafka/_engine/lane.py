@@ -14,6 +14,7 @@ from ..protocol.schema import Request, Response
 from ..protocol.wire import Wire
 from .channel import Channel
 from .clock import chance
+from .crashes import log_crash
 from .loop import Loop, Timer
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Call:
     ``build`` makes the request once the broker's abilities are known: it returns the request and a version cap (or None).
     """
 
-    __slots__ = ("build", "deadline", "expects_reply", "on_done", "sent", "version")
+    __slots__ = ("build", "deadline", "ends_at", "expects_reply", "on_done", "sent", "version")
 
     def __init__(
         self,
@@ -57,6 +58,8 @@ class Call:
         self.expects_reply = expects_reply
         self.sent = False
         self.version = -1
+        #: where its last byte is in all that its connection was given to send; kept for calls without a reply
+        self.ends_at = 0
 
 
 class Lane:
@@ -64,9 +67,19 @@ class Lane:
 
     States: idle (no connection; the next call opens one), opening, handshaking, ready, waiting (in backoff).
     A call made in any state is sent when the lane is ready, or fails with the attempt it waited for, or at its deadline.
+
+    :param on_room: called when the socket, after having been :attr:`congested`, takes bytes again
     """
 
-    def __init__(self, loop: Loop, host: str, port: int, name: str, settings: ConnectionSettings) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        host: str,
+        port: int,
+        name: str,
+        settings: ConnectionSettings,
+        on_room: Optional[Callable[[], None]] = None,
+    ) -> None:
         self.host = host
         self.port = port
         self.name = name
@@ -75,16 +88,20 @@ class Lane:
         self.last_failure_at = float("-inf")
         self._loop = loop
         self._settings = settings
+        self._on_room = on_room
         self._channel: Optional[Channel] = None
         self._wire: Optional[Wire] = None
         self._handshake: Optional[Handshake] = None
         self._pending: deque[Call] = deque()
         self._in_flight: deque[Call] = deque()
+        #: calls without a reply, until the socket has taken their last byte
+        self._writing: deque[Call] = deque()
         self._backoff = Backoff(settings.backoff_s, settings.backoff_max_s, chance)
         self._muted_until = 0.0
+        self._unmute_timer: Optional[Timer] = None
         self._timer: Optional[Timer] = None
         self._handshake_timer: Optional[Timer] = None
-        self._closed = False
+        self._closed_by: Optional[Exception] = None
 
     def __repr__(self) -> str:
         return f"<Lane {self.name} {self.host}:{self.port} {self.state} in_flight={self.outstanding}>"
@@ -97,7 +114,7 @@ class Lane:
     @property
     def outstanding(self) -> int:
         """Return how many calls have no outcome yet."""
-        return len(self._pending) + len(self._in_flight)
+        return len(self._pending) + len(self._in_flight) + len(self._writing)
 
     @property
     def congested(self) -> bool:
@@ -108,8 +125,8 @@ class Lane:
 
     def request(self, call: Call) -> None:
         """Send ``call`` as soon as possible; its ``on_done`` is called exactly once."""
-        if self._closed:
-            call.on_done(None, SocketDisconnectedError(f"the connection to {self.peer} was closed by this client"), call)
+        if self._closed_by is not None:
+            self._finish(call, None, self._closed_by)
             return
         if self.state == "ready" and self._loop.now() >= self._muted_until and not self._pending:
             self._send(call)
@@ -117,6 +134,8 @@ class Lane:
             self._pending.append(call)
             if self.state == "idle":
                 self._open()
+            elif self.state == "ready":
+                self._wait_until_unmuted()
         self._arm(call.deadline)
 
     def _send(self, call: Call) -> None:
@@ -126,22 +145,45 @@ class Lane:
             call.version = choose_version(type(request), self.abilities.versions, cap)
             chunks = self._wire.send(request, call.version, call)
         except Exception as error:  # whatever went wrong belongs to this call and to no other
-            call.on_done(None, error, call)
+            self._finish(call, None, error)
             return
         call.sent = True
         if call.expects_reply:
             self._in_flight.append(call)
             self._channel.send(chunks)
         else:
+            call.ends_at = self._channel.given + sum(memoryview(chunk).nbytes for chunk in chunks)
+            self._writing.append(call)
             self._channel.send(chunks)
-            call.on_done(None, None, call)
+            self._finish_written()
+
+    def on_written(self, waited: int) -> None:
+        """Finish what the socket has taken meanwhile, and say so when there is room again; ``waited`` bytes waited before."""
+        self._finish_written()
+        if waited > BACKLOG_LIMIT and not self.congested and self._on_room is not None:
+            self._on_room()
+
+    def _finish_written(self) -> None:
+        """Give calls without a reply their outcome once the socket has their last byte: more will never be known of them."""
+        while self._channel is not None and self._writing and self._writing[0].ends_at <= self._channel.written:
+            self._finish(self._writing.popleft(), None, None)
+
+    def _finish(self, call: Call, reply: Optional[Response], error: Optional[Exception]) -> None:
+        try:
+            call.on_done(reply, error, call)
+        except Exception:  # the outcomes of the other calls must not be lost with it
+            log_crash(log, "%s: the outcome of a request could not be handled", self.peer)
 
     def _send_pending(self) -> None:
         while self._pending and self.state == "ready":
             if self._loop.now() < self._muted_until:
-                self._loop.call_at(self._muted_until, self._send_pending)
+                self._wait_until_unmuted()
                 return
             self._send(self._pending.popleft())
+
+    def _wait_until_unmuted(self) -> None:
+        if self._unmute_timer is None or self._unmute_timer.fn is None:
+            self._unmute_timer = self._loop.call_at(self._muted_until, self._send_pending)
 
     # -- the connection -----------------------------------------------------------------------------------------------
 
@@ -195,7 +237,7 @@ class Lane:
         if throttle_ms > 0:
             # KIP-219: the broker has answered already and reads nothing from us for that long
             self._muted_until = self._loop.now() + throttle_ms / 1000.0
-        call.on_done(reply, None, call)
+        self._finish(call, reply, None)
 
     def _on_versions(self, reply: Any) -> None:
         assert self._handshake is not None
@@ -208,28 +250,30 @@ class Lane:
         if self._handshake_timer is not None:
             self._handshake_timer.cancel()
         self._backoff.reset()
-        log.debug("%s: connected (%s)", self.peer, self.name)
         self._send_pending()
+        log.debug("%s: connected (%s)", self.peer, self.name)
 
     def on_closed(self, error: Exception) -> None:
         """Fail what was under way; the next call opens a new connection, after a delay if this one never worked."""
         was_ready = self.state == "ready"
         self._channel = self._wire = self._handshake = None
-        if self._handshake_timer is not None:
-            self._handshake_timer.cancel()
+        for timer in (self._handshake_timer, self._unmute_timer):
+            if timer is not None:
+                timer.cancel()
+        # the broker's quota mutes a connection, not its successor
+        self._muted_until = 0.0
         self.state = "idle"
         if not was_ready or self.outstanding or isinstance(error, ProtocolError):
             self.last_failure_at = self._loop.now()
-        calls = [*self._in_flight, *self._pending]
-        self._in_flight.clear()
-        self._pending.clear()
-        if not self._closed:
-            log.debug("%s: connection (%s) ended: %s", self.peer, self.name, error)
-            if not was_ready:
-                self.state = "waiting"
-                self._loop.call_at(self._loop.now() + self._backoff.next_delay(), self._backoff_over)
+        calls = [*self._in_flight, *self._writing, *self._pending]
+        for waiting in (self._in_flight, self._writing, self._pending):
+            waiting.clear()
+        if self._closed_by is None and not was_ready:
+            self.state = "waiting"
+            self._loop.call_at(self._loop.now() + self._backoff.next_delay(), self._backoff_over)
         for call in calls:
-            call.on_done(None, error, call)
+            self._finish(call, None, error)
+        log.debug("%s: connection (%s) ended: %s", self.peer, self.name, error)
 
     def _backoff_over(self) -> None:
         if self.state == "waiting":
@@ -237,10 +281,10 @@ class Lane:
             if self._pending:
                 self._open()
 
-    def close(self) -> None:
-        """Close for good; outstanding calls fail."""
-        self._closed = True
-        error = SocketDisconnectedError(f"the connection to {self.peer} was closed by this client")
+    def close(self, error: Optional[Exception] = None) -> None:
+        """Close for good; outstanding and later calls fail with ``error``."""
+        error = error or SocketDisconnectedError(f"the connection to {self.peer} was closed by this client")
+        self._closed_by = error
         if self._timer is not None:
             self._timer.cancel()
         if self._channel is not None:
@@ -259,15 +303,15 @@ class Lane:
 
     def _expire(self) -> None:
         now = self._loop.now()
-        late = [call for call in self._in_flight if call.deadline <= now]
+        late = [call for call in (*self._in_flight, *self._writing) if call.deadline <= now]
         if late and self._channel is not None:
             # answers come in order: with this one missing the connection is of no more use
             self._channel.close(OperationTimedOut(f"{self.peer} did not answer within the request timeout; connection closed"))
         overdue = [call for call in self._pending if call.deadline <= now]
         for call in overdue:
             self._pending.remove(call)
-        deadlines = [call.deadline for call in (*self._in_flight, *self._pending)]
+        deadlines = [call.deadline for call in (*self._in_flight, *self._writing, *self._pending)]
         if deadlines:
             self._arm(max(min(deadlines), now + 0.001))
         for call in overdue:
-            call.on_done(None, OperationTimedOut(f"{self.peer}: could not be asked in time (connection {self.state})"), call)
+            self._finish(call, None, OperationTimedOut(f"{self.peer}: could not be asked in time (connection {self.state})"))

@@ -13,8 +13,9 @@ from collections import deque
 from typing import Any, Callable, Optional, Protocol
 
 from ..exceptions import ForkedError, KafkaException
-from . import forking
+from . import forking, waiting
 from .clock import monotonic
+from .crashes import log_crash
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +59,14 @@ class Loop:
     """One daemon thread that runs callbacks; ``call_soon`` may be called from any thread, all else from the loop's own.
 
     Tests drive :meth:`run_once` by hand and never start the thread.
+
+    :param on_death: called on the loop's thread with the reason when something that cannot be ends it: fail what waits
     """
 
-    def __init__(self, name: str = "pykafka-io") -> None:
+    def __init__(self, name: str = "pykafka-io", on_death: Optional[Callable[[KafkaException], None]] = None) -> None:
         self._name = name
+        self._on_death = on_death
+        self._died_of: Optional[KafkaException] = None
         # looked up when the loop is made, not at import, so that gevent's monkey patching is honoured
         self._selector = selectors.DefaultSelector()
         self._mailbox: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -88,21 +93,42 @@ class Loop:
         with self._start_lock:
             if self._thread is None and not self._stopping:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError as error:
+                    self._thread = None
+                    raise KafkaException(f"the I/O thread could not be started: {error}; raise the limit of threads") from error
 
     def call_soon(self, fn: Callable[..., object], *args: Any) -> None:
         """Have ``fn(*args)`` run on the loop's thread soon; the only door for other threads.
 
         :raises ForkedError: in a process forked after the loop was made: its thread and sockets belong to the parent
-        :raises KafkaException: after the loop has ended
+        :raises KafkaException: after the loop has ended; ``fn`` does not run then
         """
         if self.forked:
             raise ForkedError("this client was made before a fork and belongs to the parent: make a new KafkaClient here")
         if self._ended:
-            raise KafkaException("this client was closed: make a new KafkaClient")
-        self._mailbox.append((fn, args))
+            raise self._refusal()
+        item = (fn, args)
+        self._mailbox.append(item)
         if self._sleeping:
             self._wake()
+        # the loop may have ended and emptied its mailbox just before the append
+        if self._ended and self._take_back(item):
+            raise self._refusal()
+
+    def _refusal(self) -> KafkaException:
+        if self._died_of is not None:
+            return KafkaException(str(self._died_of))
+        return KafkaException("this client was closed: make a new KafkaClient")
+
+    def _take_back(self, item: tuple[Callable[..., object], tuple[Any, ...]]) -> bool:
+        """Return whether ``item`` was still in the mailbox; False means that the ending loop has run it."""
+        try:
+            self._mailbox.remove(item)
+        except (ValueError, IndexError):  # not there, or changed meanwhile: the loop is emptying it
+            return False
+        return True
 
     def _wake(self) -> None:
         self._sleeping = False
@@ -119,15 +145,16 @@ class Loop:
     @property
     def stopped(self) -> bool:
         """Return whether the loop has ended or is about to."""
-        return self._stopping
+        return self._stopping or self._ended
 
     def stop(self, timeout_s: float) -> bool:
         """End the thread; return whether it ended within ``timeout_s``."""
         self._stopping = True
         if self._thread is None or self.forked:
-            self._close()
+            self._end()
             return True
-        self.call_soon(lambda: None)
+        with contextlib.suppress(KafkaException):  # it has ended already
+            self.call_soon(lambda: None)
         if self.in_loop():
             return False
         return self._stopped.wait(timeout_s)
@@ -174,7 +201,7 @@ class Loop:
             if key.data is None:
                 self._drain_wakeups()
             else:
-                self._dispatch(key.data, mask)
+                self._dispatch(key.data, key.fileobj, mask)
         self._run_timers()
         self._run_mailbox()
 
@@ -191,13 +218,18 @@ class Loop:
         with contextlib.suppress(BlockingIOError):
             self._wake_recv.recv(4096)
 
-    @staticmethod
-    def _dispatch(handler: SocketHandler, mask: int) -> None:
+    def _dispatch(self, handler: SocketHandler, sock: Any, mask: int) -> None:
         try:
             handler.on_events(mask)
         except Exception as error:
-            log.exception("unexpected error while handling a socket; the connection is closed")
-            handler.on_crash(error)
+            log_crash(log, "unexpected error while handling a socket; the connection is closed")
+            try:
+                handler.on_crash(error)
+            except Exception:
+                log_crash(log, "unexpected error while closing a connection")
+                # a socket that nobody handles would be reported again and again
+                with contextlib.suppress(KeyError, ValueError, OSError):
+                    self._selector.unregister(sock)
 
     def _run_timers(self) -> None:
         now = monotonic()
@@ -220,18 +252,34 @@ class Loop:
         try:
             fn(*args)
         except KafkaException:
-            log.exception("an error reached the I/O thread that a caller should have been given")
+            log_crash(log, "an error reached the I/O thread that a caller should have been given")
         except Exception:
-            log.exception("unexpected error on the I/O thread")
+            log_crash(log, "unexpected error on the I/O thread")
 
     def _run(self) -> None:
+        waiting.never_wait_here(True)
         try:
             while not self._stopping:
                 self.run_once()
-            self._run_mailbox()
+        except BaseException as error:
+            log_crash(log, "the I/O thread ends: this client can do no more")
+            self._died_of = KafkaException(f"the I/O thread of this client has ended by {error!r}: make a new KafkaClient")
+            if self._on_death is not None:
+                self._call(self._on_death, (self._died_of,))
         finally:
-            self._close()
-            self._stopped.set()
+            try:
+                self._end()
+            finally:
+                waiting.never_wait_here(False)
+                self._stopped.set()
+
+    def _end(self) -> None:
+        """Refuse what comes from now on, run what came before, and let go of the descriptors."""
+        # in this order: whoever posts later sees _ended after the append, and takes it back if it was not run here
+        self._ended = True
+        while self._mailbox:
+            self._run_mailbox()
+        self._close()
 
     def _close(self) -> None:
         self._ended = True

@@ -488,6 +488,11 @@ class ProducerCore:
         if not self._closed:
             self.engine.sender.dispatch_for(self)
 
+    def give_up(self, error: KafkaException) -> None:
+        """Fail everything now and later: the I/O thread ends."""
+        self._fail(error)
+        self._close(Result())
+
     def _fail(self, error: Exception) -> None:
         """Fail everything now and later: the producer can never send."""
         self.failed = error

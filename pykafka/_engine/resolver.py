@@ -28,7 +28,15 @@ def resolve(host: str, port: int, post: Callable[..., None], on_resolved: OnReso
     try:
         on_resolved(_lookup(host, port, socket.AI_NUMERICHOST), None)
     except (socket.gaierror, UnicodeError):
-        threading.Thread(target=_resolve, args=(host, port, post, on_resolved), name="pykafka-dns", daemon=True).start()
+        _resolve_aside(host, port, post, on_resolved)
+
+
+def _resolve_aside(host: str, port: int, post: Callable[..., None], on_resolved: OnResolved) -> None:
+    thread = threading.Thread(target=_resolve, args=(host, port, post, on_resolved), name="pykafka-dns", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # too many threads, or the interpreter is on its way out
+        on_resolved([], OSError(f"no thread could be started for the look-up: {error}"))
 
 
 def _resolve(host: str, port: int, post: Callable[..., None], on_resolved: OnResolved) -> None:

@@ -44,6 +44,11 @@ class Sender:
         """Return whether any producer has messages without an outcome."""
         return any(core.outstanding for core in self._cores)
 
+    @property
+    def cores(self) -> list[ProducerCore]:
+        """Return everything that is sent for, whether or not a Producer still stands before it."""
+        return list(self._cores)
+
     def add(self, core: ProducerCore) -> None:
         """Send for ``core`` from now on."""
         self._cores.append(core)

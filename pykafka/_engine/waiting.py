@@ -5,13 +5,37 @@ from __future__ import annotations
 import threading
 from typing import Generic, Optional, TypeVar
 
-from ..exceptions import OperationTimedOut
+from ..exceptions import KafkaException, OperationTimedOut
 from .clock import monotonic
 
 T = TypeVar("T")
 
 #: A waiting thread wakes this often (seconds) so that Ctrl-C is seen on every platform.
 SLICE_S = 0.5
+
+
+#: The threads that bring what others wait for: if they waited, they would wait for themselves.
+_never_waiting: set[int] = set()
+
+
+def never_wait_here(never: bool) -> None:
+    """Have waiting refused on the calling thread from now on (or allowed again)."""
+    if never:
+        _never_waiting.add(threading.get_ident())
+    else:
+        _never_waiting.discard(threading.get_ident())
+
+
+def refuse_on_io_thread(what: str) -> None:
+    """Return if the calling thread may wait.
+
+    :raises KafkaException: on an I/O thread, where a log handler that uses the client runs
+    """
+    if threading.get_ident() in _never_waiting:
+        raise KafkaException(
+            f"{what} would wait on pykafka's own I/O thread, which has to bring what it waits for: call it from another"
+            " thread (a log handler that uses Kafka needs a queue, see logging.handlers.QueueHandler)"
+        )
 
 
 class Deadline:
@@ -61,7 +85,12 @@ class Signal:
         return self._set
 
     def wait(self, deadline: Deadline) -> bool:
-        """Return True once set, False when ``deadline`` passed first; Ctrl-C interrupts within half a second."""
+        """Return True once set, False when ``deadline`` passed first; Ctrl-C interrupts within half a second.
+
+        :raises KafkaException: on an I/O thread, unless it is set already
+        """
+        if not self._set:
+            refuse_on_io_thread("this call")
         while not self._set:
             left = deadline.left()
             if left <= 0.0:

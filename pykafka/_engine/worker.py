@@ -7,6 +7,8 @@ import queue
 import threading
 from typing import Any, Callable, Optional
 
+from .crashes import log_crash
+
 log = logging.getLogger(__name__)
 
 
@@ -18,34 +20,59 @@ class Worker:
         self._jobs: queue.SimpleQueue[Optional[tuple[Callable[..., object], tuple[Any, ...]]]] = queue.SimpleQueue()
         self._thread: Optional[threading.Thread] = None
         self._lock = threading.Lock()
+        self._complained = False
 
     def submit(self, fn: Callable[..., object], *args: Any) -> None:
-        """Have ``fn(*args)`` run on the worker's thread after everything submitted before it.
+        """Have ``fn(*args)`` run on the worker's thread after everything submitted before it; never raises.
 
         Who submits bounds what is outstanding: one job per sealed batch, or one per consumer and kind.
         """
         self._jobs.put((fn, args))
         if self._thread is None:
-            self._start()
+            self.ensure_started()
 
-    def _start(self) -> None:
+    def ensure_started(self) -> bool:
+        """Return whether the thread runs, starting it if need be: while the interpreter exits, none can be started."""
+        if self._thread is not None:
+            return True
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                self._start()
+        return self._thread is not None
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            # the jobs stay: the next one tries again, and run_here() is for when there is no next one
+            self._thread = None
+            if not self._complained:
+                self._complained = True
+                log.error("%s: no thread could be started, its jobs have to wait: %s", self._name, error)
 
     def _run(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
+        while self._run_one(self._jobs.get()):
+            pass
+
+    def _run_one(self, job: Optional[tuple[Callable[..., object], tuple[Any, ...]]]) -> bool:
+        """Run a job; return whether there may be another. Nothing of it is kept: it may hold a batch of messages."""
+        if job is None:
+            return False
+        fn, args = job
+        try:
+            fn(*args)
+        except BaseException:  # SystemExit too: a callback must not end the thread that others rely on
+            log_crash(log, "%s: a job raised; the next one goes on", self._name)
+        return True
+
+    def run_here(self) -> None:
+        """Run what was submitted on the calling thread, if no thread could be started for it."""
+        with self._lock:
+            if self._thread is not None:
                 return
-            fn, args = job
-            try:
-                fn(*args)
-            except Exception:
-                log.exception("%s: a job raised; the next one goes on", self._name)
-            # a job may hold a batch of messages: not until the next one arrives
-            del job, fn, args
+        while not self._jobs.empty():
+            self._run_one(self._jobs.get())
 
     def in_worker(self) -> bool:
         """Return whether the caller is this worker's own thread."""
@@ -53,8 +80,8 @@ class Worker:
 
     def stop(self, timeout_s: float) -> None:
         """End the thread after the jobs already submitted, waiting at most ``timeout_s`` for it."""
-        with self._lock:
-            thread = self._thread
+        # no lock: a finalizer may call this in the middle of _start, on the very same thread
+        thread = self._thread
         if thread is not None:
             self._jobs.put(None)
             if threading.current_thread() is not thread:

@@ -21,6 +21,11 @@ class Backoff:
         self._attempts = 0
 
     @property
+    def max_s(self) -> float:
+        """Return the longest delay, jitter aside."""
+        return self._max_s
+
+    @property
     def attempts(self) -> int:
         """Return how many delays were handed out since the last success."""
         return self._attempts

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Optional
 
 from ..protocol.messages import MetadataResponse
+from .backoff import Backoff
 
 #: Metadata of a partition without a leader.
 NO_LEADER = -1
@@ -118,11 +119,15 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Iter
 
 
 class MetadataRefresh:
-    """Decides when metadata is asked for again and about which topics: on age, on error, on a topic not yet known."""
+    """Decides when metadata is asked for again and about which topics: on age, on error, on a topic not yet known.
 
-    def __init__(self, max_age_s: float, retry_s: float) -> None:
+    :param pause: between two questions, however many things fail at once; it grows while asking brings nothing new, since
+        a topic that was deleted stays an error for ever, and starts again with a change or after a calm time
+    """
+
+    def __init__(self, max_age_s: float, pause: Backoff) -> None:
         self._max_age_s = max_age_s
-        self._retry_s = retry_s
+        self._pause = pause
         self._uses: dict[str, int] = {}
         self._fresh_at = float("-inf")
         self._due_at = float("inf")
@@ -154,6 +159,9 @@ class MetadataRefresh:
         """Return True when a refresh must be sent now; the caller then calls on_reply or on_failure."""
         if self._asking or now < self.wake_at():
             return False
+        if now - self._not_before > self._pause.max_s:
+            # the picture has served for a while: this is a new trouble, not the old one
+            self._pause.reset()
         self._asking = True
         self._due_at = float("inf")
         return True
@@ -163,17 +171,19 @@ class MetadataRefresh:
         if self._asking:
             return float("inf")
         by_age = self._fresh_at + self._max_age_s if self._uses else float("inf")
-        # not more often than retry_s, however old the picture is and however many partitions fail at once
+        # not before the pause is over, however old the picture is and however many partitions fail at once
         return max(min(self._due_at, by_age), self._not_before)
 
-    def on_reply(self, now: float) -> None:
-        """Note that the picture is fresh."""
+    def on_reply(self, now: float, *, changed: bool) -> None:
+        """Note that the picture is fresh, and whether it shows anything new."""
         self._asking = False
         self._fresh_at = now
-        self._not_before = now + self._retry_s
+        if changed:
+            self._pause.reset()
+        self._not_before = now + self._pause.next_delay()
 
     def on_failure(self, now: float) -> None:
         """Note that nobody answered; another try is due after a pause."""
         self._asking = False
         self._due_at = now
-        self._not_before = now + self._retry_s
+        self._not_before = now + self._pause.next_delay()

@@ -6,6 +6,7 @@ from typing import Optional
 
 import pytest
 
+from pykafka._machines.backoff import Backoff
 from pykafka._machines.metadata import EMPTY_VIEW, ZERO_UUID, BrokerInfo, ClusterView, MetadataRefresh, apply_reply
 from pykafka.protocol.messages import MetadataResponse
 
@@ -137,28 +138,33 @@ def test_a_topic_of_a_broker_without_ids_has_the_zero_id() -> None:
 # -- when to ask again ------------------------------------------------------------------------------------------------
 
 
+def fresh_refresh() -> MetadataRefresh:
+    """Return a refresh (300 s, pause 0.1 s that doubles up to 2.5 s) that was never asked."""
+    return MetadataRefresh(300.0, Backoff(0.1, 2.5, lambda: 0.5))
+
+
 def asked(*topics: str, at: float = 0.0) -> MetadataRefresh:
     """Return a refresh (300 s, pause 0.1 s) that was answered at ``at``."""
-    refresh = MetadataRefresh(300.0, 0.1)
+    refresh = fresh_refresh()
     for name in topics:
         refresh.use(name)
     refresh.mark_stale(at)
     assert refresh.poll(at)
-    refresh.on_reply(at)
+    refresh.on_reply(at, changed=False)
     return refresh
 
 
 def test_nothing_in_use_is_never_asked_about() -> None:
-    refresh = MetadataRefresh(300.0, 0.1)
+    refresh = fresh_refresh()
     assert not refresh.poll(10**6)
     assert refresh.wake_at() == float("inf")
 
 
 def test_a_topic_in_use_is_asked_about_at_once_and_then_when_the_picture_is_old() -> None:
-    refresh = MetadataRefresh(300.0, 0.1)
+    refresh = fresh_refresh()
     refresh.use("t")
     assert refresh.poll(0.0)
-    refresh.on_reply(1.0)
+    refresh.on_reply(1.0, changed=False)
     assert not refresh.poll(300.9)
     assert refresh.wake_at() == 301.0
     assert refresh.poll(301.0)
@@ -178,7 +184,7 @@ def test_what_failed_on_the_picture_has_it_asked_for_again_at_once_or_after_the_
     refresh.mark_stale(10.05)
     assert not refresh.poll(10.09)
     assert refresh.poll(10.11)
-    refresh.on_reply(10.12)
+    refresh.on_reply(10.12, changed=False)
     refresh.mark_stale(20.0)
     assert refresh.poll(20.0)
 
@@ -188,7 +194,7 @@ def test_many_failures_at_once_ask_once() -> None:
     for _ in range(100):
         refresh.mark_stale(5.0)
     assert refresh.poll(5.0)
-    refresh.on_reply(5.01)
+    refresh.on_reply(5.01, changed=False)
     assert not refresh.poll(200.0)
 
 
@@ -203,7 +209,7 @@ def test_after_a_failure_the_next_try_waits_for_the_pause() -> None:
 
 @pytest.mark.parametrize("never_fresh", [True, False])
 def test_after_a_failure_the_next_try_waits_for_the_pause_however_old_the_picture_is(never_fresh: bool) -> None:
-    refresh = asked("t") if not never_fresh else MetadataRefresh(300.0, 0.1)
+    refresh = asked("t") if not never_fresh else fresh_refresh()
     refresh.use("t")
     assert refresh.poll(400.0)
     refresh.on_failure(401.0)
@@ -215,7 +221,7 @@ def test_a_failure_while_a_question_is_under_way_asks_again_only_after_the_pause
     refresh.mark_stale(5.0)
     assert refresh.poll(5.0)
     refresh.mark_stale(5.01)
-    refresh.on_reply(5.02)
+    refresh.on_reply(5.02, changed=False)
     assert not refresh.poll(5.03)
 
 

@@ -132,8 +132,8 @@ def test_reset_offsets_refuses_a_foreign_partition_and_a_wrong_type(topic: Topic
     other = make_topic(2, suffix="-other")
     with topic.get_simple_consumer(topic_name) as consumer:
         with pytest.raises(KafkaException, match="partitions"):
-            consumer.reset_offsets([(other.partitions[1], 0)])
-        with pytest.raises(TypeError):
+            consumer.reset_offsets([(other.partitions[0], 0)])
+        with pytest.raises(ValueError, match="not str"):
             consumer.reset_offsets([(topic.partitions[0], "earliest")])  # type: ignore[list-item]
 
 

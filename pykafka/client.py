@@ -8,7 +8,6 @@ from typing import Any, Optional
 
 from .broker import Broker
 from .cluster import Cluster, TopicDict
-from .exceptions import KafkaConfigError
 from .handlers import ThreadingHandler
 
 DEFAULT_HOSTS = "127.0.0.1:9092"
@@ -45,8 +44,10 @@ class KafkaClient:
         broker_version: str = "0.9.0",
         **more: Any,
     ) -> None:
-        if zookeeper_hosts is not None:
-            _retire_zookeeper(hosts)
+        # the default object itself, not an equal string that the caller wrote: without hosts the table of options refuses it
+        if zookeeper_hosts is not None and hosts is not DEFAULT_HOSTS:
+            warnings.warn("zookeeper_hosts is ignored: brokers are found through hosts", DeprecationWarning, stacklevel=2)
+            zookeeper_hosts = None
         if use_greenlets is True:
             _require_gevent()
         self._hosts = hosts
@@ -57,6 +58,7 @@ class KafkaClient:
             offsets_channel_socket_timeout_ms=offsets_channel_socket_timeout_ms,
             exclude_internal_topics=exclude_internal_topics,
             source_address=source_address,
+            zookeeper_hosts=zookeeper_hosts,
             ssl_config=ssl_config,
             broker_version=broker_version,
             use_greenlets=use_greenlets,
@@ -89,15 +91,6 @@ class KafkaClient:
     def close(self) -> None:
         """Stop every producer (sending what is queued) and consumer, and close all connections. Twice is harmless."""
         self.cluster.close()
-
-
-def _retire_zookeeper(hosts: str) -> None:
-    # the default object itself, not an equal string that the caller wrote
-    if hosts is DEFAULT_HOSTS:
-        raise KafkaConfigError(
-            "zookeeper_hosts: Kafka has no ZooKeeper any more; write KafkaClient(hosts='kafka-1:9092,kafka-2:9092') instead"
-        )
-    warnings.warn("zookeeper_hosts is ignored: brokers are found through hosts", DeprecationWarning, stacklevel=3)
 
 
 def _require_gevent() -> None:

@@ -6,22 +6,135 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 from .common import CompressionType, OffsetType
-from .exceptions import KafkaConfigError, UnicodeException
+from .exceptions import BadNameError, KafkaConfigError, UnicodeException
 
 MAX_INT32 = 2147483647
+#: The length of a string goes out as int16.
+MAX_STRING_BYTES = 32767
+
+Check = Callable[[Any], Any]
 
 
 class Option(NamedTuple):
-    """One option. ``check`` returns the value to use, or raises ValueError with what would be right."""
+    """One option. ``check`` returns the value to use; it raises ValueError, or UnicodeException, with what would be right."""
 
     name: str
     default: Any
-    check: Callable[[Any], Any]
+    check: Check
     allowed: str
     doc: str
 
 
-def _integer(low: int, high: int = MAX_INT32, unit: str = "") -> tuple[Callable[[Any], Any], str]:
+def to_name(value: Union[str, bytes, Any], what: str) -> bytes:
+    """Return a topic's or group's name as bytes.
+
+    :raises TypeError: when it is neither str nor bytes
+    :raises UnicodeException: when it is not ASCII
+    """
+    if isinstance(value, bytes):
+        if not value.isascii():
+            raise UnicodeException(f"{what} {value!r} must be ASCII")
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__}")
+    try:
+        return value.encode("ascii")
+    except UnicodeEncodeError:
+        raise UnicodeException(f"{what} {value!r} must be ASCII") from None
+
+
+def parse_hosts(hosts: Union[str, bytes, Any]) -> list[tuple[str, int]]:
+    """Return (host, port) of every ``host:port`` in a comma-separated list; what follows a ``/`` in an item is dropped.
+
+    IPv6 addresses are written in brackets: ``[::1]:9092``. Nothing is resolved here.
+
+    :raises ValueError: naming every item that is not right and what to write
+    """
+    if isinstance(hosts, bytes):
+        hosts = hosts.decode("utf-8", "replace")
+    if not isinstance(hosts, str):
+        raise ValueError("must be a str like 'kafka:9092'")
+    found: list[tuple[str, int]] = []
+    problems: list[str] = []
+    for item in (part.strip() for part in hosts.split(",")):
+        if not item:
+            continue
+        try:
+            found.append(_split_host(item))
+        except ValueError as problem:
+            problems.append(f"{item!r}: {problem}")
+    if problems or not found:
+        raise ValueError("; ".join(problems or ["is empty: write at least one 'kafka:9092'"]))
+    return list(dict.fromkeys(found))
+
+
+def _split_host(item: str) -> tuple[str, int]:
+    if "://" in item:
+        raise ValueError("no scheme belongs here, write 'kafka:9092'")
+    item = item.split("/", 1)[0]
+    host, colon, port = item.rpartition(":")
+    if item.startswith("["):
+        host, closed, port = item[1:].partition("]")
+        if not closed or not _is_ipv6(host) or port[:1] not in ("", ":"):
+            raise ValueError("brackets are for an IPv6 address and have the port behind them: write '[::1]:9092'")
+        colon, port = port[:1], port[1:]
+    elif ":" in host:
+        raise ValueError(f"write an IPv6 address in brackets, '[{item}]:9092'")
+    if not colon:
+        raise ValueError(f"missing port, write '{item}:9092'")
+    if not host:
+        raise ValueError(f"missing host, write 'localhost:{port}'")
+    if not 0 < _port(port) < 65536:
+        raise ValueError(f"the port must be a number from 1 to 65535, not {port!r}")
+    return host, int(port)
+
+
+def _is_ipv6(text: str) -> bool:
+    import ipaddress  # only those who write such an address pay for it
+
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def _port(text: str) -> int:
+    """Return the number in ``text``; -1 when it is none, or has more digits than any port."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else -1
+
+
+def parse_source(address: Union[str, bytes, Any]) -> Optional[tuple[str, int]]:
+    """Return (host, port) to bind outgoing connections to, port 0 for any; None when ``address`` is empty.
+
+    :raises ValueError: saying what to write
+    """
+    if isinstance(address, bytes):
+        address = address.decode("utf-8", "replace")
+    if not isinstance(address, str):
+        raise ValueError("must be a str like '10.0.0.7' or '10.0.0.7:5000'")
+    if not address:
+        return None
+    host, colon, port = address.rpartition(":")
+    # an IPv6 address without a port has colons of its own
+    if not colon or address.endswith("]") or (":" in host and _is_ipv6(address)):
+        host, port = address, "0"
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not bare or (":" in bare and not _is_ipv6(bare)) or not 0 <= _port(port) < 65536:
+        raise ValueError("write 'host' or 'host:port', with a port from 0 to 65535 and an IPv6 address in brackets")
+    return bare, int(port)
+
+
+def require_names(names: Iterable[Any], what: str) -> list[bytes]:
+    """Return several names as bytes; a single str or bytes in place of a list is a mistake worth naming.
+
+    :raises TypeError: for a bare str or bytes, or a name that is neither
+    """
+    if isinstance(names, (str, bytes)):
+        raise TypeError(f"a list of {what}s is needed, not one {type(names).__name__}")
+    return [to_name(name, what) for name in names]
+
+
+def _integer(low: int, high: int = MAX_INT32, unit: str = "") -> tuple[Check, str]:
     allowed = f"an integer from {low} to {high}" + (f" ({unit})" if unit else "")
 
     def check(value: Any) -> int:
@@ -35,7 +148,7 @@ def _integer(low: int, high: int = MAX_INT32, unit: str = "") -> tuple[Callable[
     return check, allowed
 
 
-def _optional(row: tuple[Callable[[Any], Any], str]) -> tuple[Callable[[Any], Any], str]:
+def _optional(row: tuple[Check, str]) -> tuple[Check, str]:
     inner, allowed = row
 
     def check(value: Any) -> Any:
@@ -44,7 +157,7 @@ def _optional(row: tuple[Callable[[Any], Any], str]) -> tuple[Callable[[Any], An
     return check, f"{allowed}, or None"
 
 
-def _boolean() -> tuple[Callable[[Any], Any], str]:
+def _boolean() -> tuple[Check, str]:
     def check(value: Any) -> bool:
         if not isinstance(value, bool):
             raise ValueError("must be True or False")
@@ -53,18 +166,20 @@ def _boolean() -> tuple[Callable[[Any], Any], str]:
     return check, "True or False"
 
 
-def _one_of(*values: Any, names: str = "") -> tuple[Callable[[Any], Any], str]:
-    allowed = names or "one of " + ", ".join(repr(value) for value in values)
+def _one_of(*members: Any, names: str = "") -> tuple[Check, str]:
+    allowed = names or "one of " + ", ".join(repr(member) for member in members)
 
     def check(value: Any) -> Any:
-        if isinstance(value, bool) or value not in values:
-            raise ValueError(f"must be {allowed}")
-        return value
+        for member in members:
+            # 1.0 and True equal 1, but are not what goes on the wire
+            if value == member and isinstance(value, type(member)) and not isinstance(value, bool):
+                return member
+        raise ValueError(f"must be {allowed}")
 
     return check, allowed
 
 
-def _callable() -> tuple[Callable[[Any], Any], str]:
+def _callable() -> tuple[Check, str]:
     def check(value: Any) -> Any:
         if value is not None and not callable(value):
             raise ValueError("must be callable, or None")
@@ -73,22 +188,54 @@ def _callable() -> tuple[Callable[[Any], Any], str]:
     return check, "a callable, or None"
 
 
-def _text() -> tuple[Callable[[Any], Any], str]:
+def _text() -> tuple[Check, str]:
     def check(value: Any) -> str:
         if isinstance(value, bytes):
-            value = value.decode("utf-8")
+            value = value.decode("utf-8", "surrogateescape")
         if not isinstance(value, str):
             raise ValueError("must be a str")
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            raise ValueError("must be text that UTF-8 can hold") from None
+        if size > MAX_STRING_BYTES:
+            raise ValueError(f"must have at most {MAX_STRING_BYTES} bytes, not {size}")
         return value
 
     return check, "a str"
 
 
-def _any() -> tuple[Callable[[Any], Any], str]:
+def _version() -> tuple[Check, str]:
+    text, _allowed = _text()
+
+    def check(value: Any) -> Any:
+        if not text(value).split(".")[0].isdecimal():
+            raise ValueError("must be a version like '2.8.1'")
+        return value
+
+    return check, "a version like '2.8.1'"
+
+
+def _name() -> tuple[Check, str]:
+    allowed = f"a str or bytes of 1 to {MAX_STRING_BYTES} ASCII characters"
+
+    def check(value: Any) -> bytes:
+        try:
+            name = to_name(value, "it")
+        except TypeError:
+            raise ValueError(f"must be {allowed}") from None
+        if not 0 < len(name) <= MAX_STRING_BYTES:
+            raise ValueError(f"must be {allowed}")
+        return name
+
+    return check, allowed
+
+
+def _any() -> tuple[Check, str]:
     return (lambda value: value), "anything"
 
 
-def _tls() -> tuple[Callable[[Any], Any], str]:
+def _tls() -> tuple[Check, str]:
     def check(value: Any) -> Any:
         if value is not None and not hasattr(value, "wrap_socket"):
             raise ValueError("must be an SslConfig, an ssl.SSLContext or None")
@@ -97,25 +244,36 @@ def _tls() -> tuple[Callable[[Any], Any], str]:
     return check, "an SslConfig, an ssl.SSLContext or None"
 
 
-def _table(*rows: tuple[str, Any, tuple[Callable[[Any], Any], str], str]) -> dict[str, Option]:
+def _none(instead: str) -> tuple[Check, str]:
+    def check(value: Any) -> None:
+        if value is not None:
+            raise ValueError(instead)
+
+    return check, "None"
+
+
+def _table(*rows: tuple[str, Any, tuple[Check, str], str]) -> dict[str, Option]:
     return {name: Option(name, default, check[0], check[1], doc) for name, default, check, doc in rows}
 
 
 _MS = "milliseconds"
+#: Options that may hold passwords: errors end up in logs.
+_SECRET = {"sasl_config", "ssl_config"}
+_NO_ZOOKEEPER = "Kafka has no ZooKeeper any more; write KafkaClient(hosts='kafka-1:9092,kafka-2:9092') instead"
 _OFFSETS = _one_of(OffsetType.EARLIEST, OffsetType.LATEST, names="OffsetType.EARLIEST or OffsetType.LATEST")
 
 CLIENT = _table(
-    ("hosts", "127.0.0.1:9092", _any(), "Comma-separated host:port of some brokers; the others are found through them."),
-    ("zookeeper_hosts", None, _any(), "Retired: brokers are found through hosts."),
+    ("hosts", "127.0.0.1:9092", (parse_hosts, "host:port,host:port"), "Some brokers; the others are found through them."),
+    ("zookeeper_hosts", None, _none(_NO_ZOOKEEPER), "Retired: brokers are found through hosts."),
     ("socket_timeout_ms", 30000, _integer(1, unit=_MS), "How long connecting, or one request, may take."),
     ("offsets_channel_socket_timeout_ms", 10000, _integer(1, unit=_MS), "The same for committing and fetching offsets."),
     ("use_greenlets", False, _boolean(), "Check that gevent has patched the standard library."),
     ("exclude_internal_topics", True, _boolean(), "Hide topics whose names start with two underscores."),
-    ("source_address", "", _text(), "host[:port] that outgoing connections are made from."),
+    ("source_address", "", (parse_source, "host or host:port"), "What outgoing connections are made from."),
     ("ssl_config", None, _tls(), "TLS settings; plaintext when None."),
-    ("broker_version", "0.9.0", _text(), "Accepted and ignored: versions are negotiated per connection."),
+    ("broker_version", "0.9.0", _version(), "Accepted and ignored: versions are negotiated per connection."),
     ("client_id", "pykafka", _text(), "The name that brokers log and apply quotas to."),
-    ("sasl_config", None, _one_of(None, names="None: SASL is not supported yet"), "Room for SASL."),
+    ("sasl_config", None, _none("SASL is not in this version yet: leave it out"), "Room for SASL."),
     ("metadata_max_age_ms", 300000, _integer(1, unit=_MS), "How old metadata of topics in use may get."),
     ("reconnect_backoff_ms", 50, _integer(1, unit=_MS), "The pause before connecting again; doubles while it fails."),
     ("reconnect_backoff_max_ms", 1000, _integer(1, unit=_MS), "The longest such pause."),
@@ -145,7 +303,7 @@ PRODUCER = _table(
 )
 
 CONSUMER = _table(
-    ("consumer_group", None, _any(), "The group that offsets are committed for; None: they are not committed."),
+    ("consumer_group", None, _optional(_name()), "The group that offsets are committed for; None: they are not committed."),
     ("partitions", None, _any(), "The partitions to read; None: all of the topic."),
     ("fetch_message_max_bytes", 1048576, _integer(1, unit="bytes"), "How much is fetched of a partition at a time."),
     ("num_consumer_fetchers", 1, _integer(1), "Accepted and without effect: one thread fetches from all brokers."),
@@ -176,26 +334,33 @@ CONSUMER = _table(
 def check_options(owner: str, table: Mapping[str, Option], given: Mapping[str, object]) -> dict[str, Any]:
     """Return every option of ``table``: the given ones checked, the others at their defaults.
 
+    What was not given is checked too: a default may have to be parsed.
+
     :raises KafkaConfigError: listing all bad options at once: unknown names (with the nearest known one) and bad values
+    :raises BadNameError: a KafkaConfigError and UnicodeException, when one of them is a name that is not ASCII
     """
-    values = {name: option.default for name, option in table.items()}
+    values: dict[str, Any] = {}
     problems: list[str] = []
-    for name, value in given.items():
+    kind = KafkaConfigError
+    for name, value in {**{row.name: row.default for row in table.values()}, **given}.items():
         option = table.get(name)
         if option is None:
             problems.append(f"{name}: unknown option{_did_you_mean(name, table)}")
             continue
         try:
             values[name] = option.check(value)
-        except (ValueError, OverflowError) as error:
-            problems.append(f"{name}={_shown(value)}: {error}")
+        except (ValueError, OverflowError, UnicodeException) as error:
+            problems.append(f"{name}={_shown(name, value)}: {error}")
+            kind = BadNameError if isinstance(error, UnicodeException) else kind
     if problems:
         plural = "option" if len(problems) == 1 else "options"
-        raise KafkaConfigError("\n  ".join([f"{owner} got {len(problems)} bad {plural}", *problems]))
+        raise kind("\n  ".join([f"{owner} got {len(problems)} bad {plural}", *problems]))
     return values
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
+    if name in _SECRET and value is not None:
+        return f"<{type(value).__name__}>"
     shown = repr(value)
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
@@ -210,72 +375,3 @@ def _did_you_mean(name: str, table: Mapping[str, Option]) -> str:
 def describe(table: Mapping[str, Option]) -> list[tuple[str, str, str, str]]:
     """Return (name, default, allowed, meaning) per option, for the documentation."""
     return [(option.name, repr(option.default), option.allowed, option.doc) for option in table.values()]
-
-
-def to_name(value: Union[str, bytes, Any], what: str) -> bytes:
-    """Return a topic's or group's name as bytes.
-
-    :raises TypeError: when it is neither str nor bytes
-    :raises UnicodeException: when it is not ASCII
-    """
-    if isinstance(value, bytes):
-        if not value.isascii():
-            raise UnicodeException(f"{what} {value!r} must be ASCII")
-        return value
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__}")
-    try:
-        return value.encode("ascii")
-    except UnicodeEncodeError:
-        raise UnicodeException(f"{what} {value!r} must be ASCII") from None
-
-
-def parse_hosts(hosts: Union[str, bytes, Any]) -> list[tuple[str, int]]:
-    """Return (host, port) of every ``host:port`` in a comma-separated list; what follows a ``/`` in an item is dropped.
-
-    IPv6 addresses are written in brackets: ``[::1]:9092``. Nothing is resolved here.
-
-    :raises KafkaConfigError: naming every item that is not right and what to write
-    """
-    if isinstance(hosts, bytes):
-        hosts = hosts.decode("utf-8", "replace")
-    if not isinstance(hosts, str):
-        raise KafkaConfigError(f"hosts must be a str like 'kafka:9092', not {type(hosts).__name__}")
-    found: list[tuple[str, int]] = []
-    problems: list[str] = []
-    for item in (part.split("/", 1)[0].strip() for part in hosts.split(",")):
-        if not item:
-            continue
-        host, port, problem = _split_host(item)
-        if problem:
-            problems.append(f"hosts={item!r}: {problem}")
-        else:
-            found.append((host, port))
-    if problems or not found:
-        raise KafkaConfigError("\n  ".join(problems or ["hosts is empty: write at least one 'kafka:9092'"]))
-    return list(dict.fromkeys(found))
-
-
-def _split_host(item: str) -> tuple[str, int, Optional[str]]:
-    if "://" in item:
-        return "", 0, "no scheme belongs here, write 'kafka:9092'"
-    host, colon, port = item.rpartition(":")
-    if not colon:
-        return "", 0, f"missing port, write '{item}:9092'"
-    if host.count(":") and not (host.startswith("[") and host.endswith("]")):
-        return "", 0, f"write an IPv6 address in brackets, '[{item}]:9092'"
-    if not host:
-        return "", 0, f"missing host, write 'localhost:{port}'"
-    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        return "", 0, f"the port must be a number from 1 to 65535, not {port!r}"
-    return host.strip("[]"), int(port), None
-
-
-def require_names(names: Iterable[Any], what: str) -> list[bytes]:
-    """Return several names as bytes; a single str or bytes in place of a list is a mistake worth naming.
-
-    :raises TypeError: for a bare str or bytes, or a name that is neither
-    """
-    if isinstance(names, (str, bytes)):
-        raise TypeError(f"a list of {what}s is needed, not one {type(names).__name__}")
-    return [to_name(name, what) for name in names]

@@ -137,6 +137,12 @@ class ProtocolError(KafkaException):
     retriable = True
 
 
+class EncodeError(ProtocolError, ValueError):
+    """A request cannot be put into bytes: a value is of the wrong type or too large; sending it again cannot help."""
+
+    retriable = False
+
+
 class MessageSetDecodeFailure(KafkaException):
     """Records could not be decoded."""
 
@@ -161,6 +167,10 @@ class MissingCodecError(KafkaException, ImportError):
 
 class KafkaConfigError(KafkaException, TypeError, ValueError):
     """Options are unknown, of the wrong type or out of range; the message lists all of them."""
+
+
+class BadNameError(KafkaConfigError, UnicodeException):
+    """Among the bad options is a name that must be ASCII and is not."""
 
 
 class RdKafkaException(KafkaException):
@@ -195,10 +205,12 @@ class ProtocolClientError(KafkaException):
 
 
 __all__ = [
+    "BadNameError",
     "ConsumerStoppedException",
     "CorruptBatchError",
     "DecompressedSizeError",
     "DeliveryTimeout",
+    "EncodeError",
     "ForkedError",
     "KafkaConfigError",
     "KafkaException",

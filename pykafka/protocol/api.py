@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
-from ..exceptions import ProtocolError, UnsupportedVersion
+from ..exceptions import EncodeError, ProtocolError, UnsupportedVersion
 from .compiler import compile_codec
 from .primitives import Buffer, decode_uvarint
 from .schema import REQUESTS, RESPONSES, Request, Response
@@ -45,7 +45,8 @@ def choose_version(request: type[Request], ranges: Mapping[int, tuple[int, int]]
 def encode_request(request: Request, version: int, correlation_id: int, client_id: Optional[str]) -> list[Buffer]:
     """Return the request with its header as buffers to send in order, without the frame size.
 
-    :raises ProtocolError: for a version that is not declared, or a field that does not fit its type
+    :raises EncodeError: for a field that does not fit its type, naming it
+    :raises ProtocolError: for a version that is not declared
     """
     flexible = version >= request.FLEXIBLE
     name = _client_id(client_id)
@@ -61,8 +62,8 @@ def _client_id(client_id: Optional[str]) -> bytes:
     try:
         text = client_id.encode()
         return struct.pack(">h", len(text)) + text
-    except (UnicodeEncodeError, struct.error) as error:
-        raise ProtocolError(f"the client id cannot be sent: {error}") from error
+    except (AttributeError, UnicodeEncodeError, struct.error) as error:
+        raise EncodeError(f"client_id cannot be sent: {type(error).__name__}; it must be text of at most 32767 bytes") from error
 
 
 def encode_response(response: Response, version: int, correlation_id: int) -> list[Buffer]:

@@ -16,22 +16,11 @@ import struct as _struct
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple
 
-from ..exceptions import ProtocolError
-from .primitives import Buffer, decode_uvarint, encode_uvarint
-from .schema import Field, Message, Struct
+from ..exceptions import EncodeError, ProtocolError
+from .faults import find_fault
+from .primitives import Buffer, check_string_size, check_uuid, decode_uvarint, encode_uvarint
+from .schema import FIXED, Field, Message, Struct
 
-#: Kind -> (struct format, size) of fields of fixed size.
-FIXED = {
-    "int8": ("b", 1),
-    "int16": ("h", 2),
-    "int32": ("i", 4),
-    "int64": ("q", 8),
-    "uint16": ("H", 2),
-    "uint32": ("I", 4),
-    "float64": ("d", 8),
-    "boolean": ("?", 1),
-    "uuid": ("16s", 16),
-}
 #: What generated code may raise on malformed input besides ProtocolError, and what a wrongly typed message gives.
 _DECODE_ERRORS = "(_error, IndexError, UnicodeDecodeError)"
 _ENCODE_ERRORS = "(_error, TypeError, AttributeError, ValueError, OverflowError)"
@@ -121,7 +110,7 @@ class _Encoder(_Writer):
                 self.struct(cls, "m")
             with self.block(f"except {_ENCODE_ERRORS} as error:"):
                 text = f"{cls.__name__} v{self.version} cannot be encoded: "
-                self.line(f"raise _ProtocolError({text!r} + repr(error)) from error")
+                self.line(f"raise _EncodeError({text!r} + _find_fault(m, {self.version}, {self.flexible})) from error")
         return "\n".join(self.lines) + "\n"
 
     def struct(self, cls: type[Struct], m: str) -> None:
@@ -157,7 +146,7 @@ class _Encoder(_Writer):
 
     def size(self, field: Field, count: str) -> None:
         if self.flexible:
-            self.line(f"w(_uvarint({count} + 1))")
+            self.line(f"w(_uvarint({f'_string_size({count})' if field.kind == 'string' else count} + 1))")
         else:
             pack = self.constant("pack", self.packer(">h" if field.kind == "string" else ">i"))
             self.line(f"w({pack}.pack({count}))")
@@ -394,12 +383,6 @@ class _Decoder(_Writer):
             self.line(f"raise _ProtocolError('tag ' + str({tag}) + ' runs beyond the end, at byte ' + str(p))")
 
 
-def _uuid(value: bytes) -> bytes:
-    if len(value) != 16:  # pack() would pad or cut it without a word
-        raise ValueError(f"a uuid has 16 bytes, not {len(value)}")
-    return value
-
-
 # -- putting it together ----------------------------------------------------------------------------------------------
 
 _codecs: dict[tuple[type[Message], int], Codec] = {}
@@ -421,9 +404,12 @@ def source_of(cls: type[Message], version: int) -> tuple[str, dict[str, Any]]:
         "_pack": _struct.pack,
         "_unpack_from": _struct.unpack_from,
         "_uvarint": encode_uvarint,
-        "_uuid": _uuid,
+        "_string_size": check_string_size,
+        "_uuid": check_uuid,
         "_decode_uvarint": decode_uvarint,
         "_ProtocolError": ProtocolError,
+        "_EncodeError": EncodeError,
+        "_find_fault": find_fault,
     }
     return source, names
 

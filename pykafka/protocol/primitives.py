@@ -11,6 +11,9 @@ Buffer = Union[bytes, bytearray, memoryview]
 
 #: An unsigned varint has at most five bytes; a sixth is refused.
 MAX_UVARINT_BYTES = 5
+UUID_BYTES = 16
+#: Kafka refuses longer strings, though in flexible versions their length is a varint.
+MAX_STRING_BYTES = 32767
 _SMALL = [bytes((n,)) for n in range(128)]
 
 
@@ -41,3 +44,23 @@ def decode_uvarint(buffer: memoryview, at: int) -> tuple[int, int]:
                 break
             return value, at + step + 1
     raise ProtocolError(f"an unsigned varint at byte {at} is longer than 32 bits")
+
+
+def check_string_size(size: int) -> int:
+    """Return ``size`` if a string may have so many bytes.
+
+    :raises ValueError: if not
+    """
+    if size > MAX_STRING_BYTES:
+        raise ValueError(f"a string has at most {MAX_STRING_BYTES} bytes, not {size}")
+    return size
+
+
+def check_uuid(value: bytes) -> bytes:
+    """Return ``value`` if it is a uuid: packing would pad or cut anything else without a word.
+
+    :raises ValueError: if not
+    """
+    if len(value) != UUID_BYTES:
+        raise ValueError(f"a uuid has {UUID_BYTES} bytes, not {len(value)}")
+    return value

@@ -26,6 +26,18 @@ _DEFAULTS: dict[str, Any] = {
     "records": None,
     "uuid": bytes(16),
 }
+#: Kind -> (struct format, size) of fields of fixed size.
+FIXED = {
+    "int8": ("b", 1),
+    "int16": ("h", 2),
+    "int32": ("i", 4),
+    "int64": ("q", 8),
+    "uint16": ("H", 2),
+    "uint32": ("I", 4),
+    "float64": ("d", 8),
+    "boolean": ("?", 1),
+    "uuid": ("16s", 16),
+}
 _BY_KIND = object()
 
 

@@ -131,7 +131,7 @@ class Wire:
     def send(self, request: Request, version: int, tag: Any) -> list[Buffer]:
         """Return the buffers to send for ``request``; :meth:`receive` gives ``tag`` back with the reply.
 
-        :raises ProtocolError: when the request cannot be encoded; nothing is awaited then
+        :raises EncodeError: when the request cannot be encoded; nothing is awaited then
         """
         correlation_id = self._next_id
         chunks = _joined(encode_request(request, version, correlation_id, self._client_id))

@@ -13,7 +13,7 @@ from typing import Any, Callable
 import pytest
 
 from pykafka import KafkaClient, Topic
-from pykafka.exceptions import ConsumerStoppedException, KafkaException
+from pykafka.exceptions import ConsumerStoppedException
 
 from ..support import read_all, until, values
 

@@ -64,10 +64,12 @@ class HashingPartitioner(BasePartitioner):
     :param hash_func: key -> int; None is the SHA-1 that PyKafka always used
     """
 
+    #: our own way of choosing may run on the I/O thread, whole columns at once; a user's hash or subclass may not
+    is_builtin = False
+
     def __init__(self, hash_func: Optional[Callable[[bytes], int]] = None) -> None:
         self.hash_func = hash_func or _sha1
-        #: our own hash may run on the I/O thread; a user's may not
-        self.is_builtin = hash_func is None
+        self.is_builtin = hash_func is None and type(self) is HashingPartitioner
         self._hashes = _Hashes(self.hash_func)
 
     def __call__(self, partitions: Sequence[Any], key: Optional[bytes] = None) -> Any:
@@ -92,7 +94,7 @@ class Murmur2Partitioner(HashingPartitioner):
 
     def __init__(self) -> None:
         super().__init__(_positive_murmur2)
-        self.is_builtin = True
+        self.is_builtin = type(self) is Murmur2Partitioner
 
 
 class GroupHashingPartitioner(BasePartitioner):

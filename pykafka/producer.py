@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import operator
 import queue
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -27,7 +29,7 @@ from .exceptions import (
     ProducerStoppedException,
 )
 from .partitioners import HashingPartitioner, RandomPartitioner
-from .records.message import Headers, Message, OnDelivery, QueuedMessage, to_epoch_ms
+from .records.message import Headers, Message, OnDelivery, Origin, QueuedMessage, to_epoch_ms
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 Serializer = Callable[[Any, Any], tuple[Optional[bytes], Optional[bytes]]]
 #: produce_many() queues this many messages at a time, so that a bounded queue stays one.
 MANY_AT_ONCE = 2000
+#: ... and at most this part of the bounds, so that what was queued before is sent while the rest waits for room.
+STEPS_IN_QUEUE = 4
 #: How many delivery reports a thread may leave unread, as a multiple of max_queued_messages.
 UNREAD_FACTOR = 2
 
@@ -61,7 +65,8 @@ class ReportQueue:
         """Add a report."""
         self._items.put(report)
         if self._items.qsize() > self._limit:
-            self._items.get_nowait()
+            with contextlib.suppress(queue.Empty):  # its reader was faster
+                self._items.get_nowait()
             if not self._warned:
                 self._warned = True
                 log.warning("more than %d delivery reports are unread: the oldest are dropped; read or disable them", self._limit)
@@ -118,11 +123,13 @@ class Producer:
         self._serializer: Optional[Serializer] = options["serializer"]
         self._sync: bool = options["sync"]
         self._max_size: int = options["max_request_size"]
-        self._needs_key = isinstance(self._partitioner, HashingPartitioner)
+        self._needs_key = isinstance(self._partitioner, HashingPartitioner) and self._partitioner.is_builtin
         self._reports = _Reports(options["max_queued_messages"] * UNREAD_FACTOR) if self._keeps_reports else None
         self._running = False
         self._lock = threading.Lock()
         self._core: ProducerCore
+        #: what stop() has not finished: Ctrl-C may interrupt it, and start() come before it is done
+        self._unfinished: list[ProducerCore] = []
         self._chooser: Optional[Callable[[Optional[bytes]], int]] = None
         if options["auto_start"]:
             self.start()
@@ -137,6 +144,7 @@ class Producer:
 
     def __del__(self) -> None:
         if getattr(self, "_running", False):
+            self._core.leave()
             warnings.warn(f"{self!r} was never stopped: use a with block, or stop()", ResourceWarning, source=self, stacklevel=2)
 
     def __enter__(self) -> Producer:
@@ -153,12 +161,14 @@ class Producer:
         with self._lock:
             if self._running:
                 return
-            self._core = self._make_core()
+            engine = self._cluster.engine
+            core = self._make_core()
+            engine.loop.call_soon(engine.sender.add, core)
+            engine.use_topic(self._topic.name.decode())
+            exiting.flush_at_exit(core)
+            self._cluster.track(self)
+            self._core = core
             self._running = True
-        self._cluster.engine.use_topic(self._topic.name.decode())
-        self._cluster.engine.loop.call_soon(self._cluster.engine.sender.add, self._core)
-        exiting.flush_at_exit(self._core)
-        self._cluster.track(self)
 
     def _make_core(self) -> ProducerCore:
         options = self._options
@@ -200,28 +210,20 @@ class Producer:
     def stop(self) -> None:
         """Send what is queued, wait for the outcome (at most ``pending_timeout_ms``), and stop. Twice is harmless.
 
+        When it was interrupted, call it again to have the rest done.
+
         :raises ProduceFailureError: when messages were still undecided; each has an error and says so in its report
         """
         with self._lock:
-            if not self._running:
-                return
-            self._running = False
-        self._finish(self._pending_deadline())
-
-    def _pending_deadline(self) -> Deadline:
-        pending_ms = self._options["pending_timeout_ms"]
-        return Deadline(None if pending_ms < 0 else pending_ms / 1000.0)
-
-    def _finish(self, deadline: Deadline) -> None:
-        engine = self._cluster.engine
-        try:
-            if not engine.loop.forked and not engine.loop.stopped:
-                self._core.flush(deadline)
-        except OperationTimedOut as error:
-            log.debug("stop() ran out of time: %s", error)
-        left = 0 if engine.loop.forked else self._core.close(Deadline(5.0))
-        if not engine.loop.stopped and not engine.loop.forked:
-            engine.release_topic(self._topic.name.decode())
+            if self._running:
+                self._running = False
+                self._unfinished.append(self._core)
+        deadline = self._pending_deadline()
+        left = 0
+        for core in list(self._unfinished):
+            left += self._finish(core, deadline)
+            with contextlib.suppress(ValueError):  # another thread's stop() was faster
+                self._unfinished.remove(core)
         if left:
             raise ProduceFailureError(
                 f"{left} messages to {self._topic.name.decode()} were not acknowledged when the producer stopped;"
@@ -229,18 +231,33 @@ class Producer:
                 topic=self._topic.name,
             )
 
+    def _pending_deadline(self) -> Deadline:
+        pending_ms = self._options["pending_timeout_ms"]
+        return Deadline(None if pending_ms < 0 else pending_ms / 1000.0)
+
+    def _finish(self, core: ProducerCore, deadline: Deadline) -> int:
+        loop = self._cluster.engine.loop
+        if loop.forked:
+            return 0
+        try:
+            if not loop.stopped:
+                core.flush(deadline)
+        except OperationTimedOut as error:
+            log.debug("stop() ran out of time: %s", error)
+        return core.close(Deadline(5.0))
+
     def flush(self, timeout: Optional[float] = None) -> None:
         """Return when every message queued before the call has an outcome, sending at once instead of lingering.
 
         :param timeout: in seconds; None waits until all are decided, at most about ``delivery_timeout_ms``
         :raises OperationTimedOut: saying how many were still undecided
         """
-        self._check_running()
-        self._core.flush(Deadline(timeout))
+        self._running_core().flush(Deadline(timeout))
 
-    def _check_running(self) -> None:
+    def _running_core(self) -> ProducerCore:
         if not self._running:
             raise ProducerStoppedException(f"the producer of {self._topic.name.decode()} is stopped: start() it first")
+        return self._core
 
     # -- producing ----------------------------------------------------------------------------------------------------
 
@@ -265,8 +282,8 @@ class Producer:
         :raises ProducerQueueFullError: when the queue is full and ``block_on_queue_full`` is off
         :raises ProducerStoppedException: when the producer is not running
         """
-        if not self._running:
-            self._check_running()
+        # once: another thread may stop and start the producer meanwhile, which gives it another core
+        core = self._core if self._running else self._running_core()
         if self._serializer is not None:
             message, partition_key = self._serializer(message, partition_key)
         size = ROW_BYTES
@@ -278,21 +295,21 @@ class Producer:
             if type(partition_key) is not bytes:
                 raise TypeError(f"partition_key must be bytes or None, not {type(partition_key).__name__}")
             size += len(partition_key)
-            self._core.has_keys = True
+            core.has_keys = True
         elif self._needs_key:
             raise ValueError("this partitioner needs a partition_key for every message")
         timestamp = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
-        row = QueuedMessage(message, partition_key, timestamp, headers, on_delivery, self._core.queue_origin)
+        row = QueuedMessage(message, partition_key, timestamp, headers, on_delivery, core.queue_origin)
         if headers is not None or on_delivery is not None or self._reports is not None or self._chooser is not None:
-            size += self._dress(row)
-        core = self._core
+            size += self._dress(row, core)
         if size > self._max_size:
             return self._refuse_size(row, size)
         rows = core.rows
         if len(rows) >= core.row_limit or core.room < size:
-            self._wait_for_room(1, size)
-        core.room -= size
-        rows.append(row)
+            self._queue_in_turn(core, [row], size)
+        else:
+            core.room -= size
+            rows.append(row)
         if self._sync:
             return self._wait_sync(row)
         if core.idle:
@@ -301,87 +318,105 @@ class Producer:
             core.hurry()
         return row
 
-    def _dress(self, row: QueuedMessage) -> int:
+    def _dress(self, row: QueuedMessage, core: ProducerCore) -> int:
         """Give a row what only some rows have; return what that costs in bytes."""
         size = 0
         if row.headers is not None:
             row.headers = _checked_headers(row.headers)
-            self._core.has_headers = True
-            size = sum(len(name) + len(value or b"") + 20 for name, value in row.headers)
+            core.has_headers = True
+            size = sum(len(name.encode()) + len(value or b"") + 20 for name, value in row.headers)
         if row.on_delivery is not None:
             if not callable(row.on_delivery):
                 raise TypeError(f"on_delivery must be callable, not {type(row.on_delivery).__name__}")
-            self._core.wants_callbacks = True
+            core.wants_callbacks = True
+            # now: at exit, when the outcome may come, no thread can be started any more
+            self._cluster.engine.callbacks.ensure_started()
         if self._reports is not None:
             row.delivery_report_q = self._reports.queue
         if self._chooser is not None:
-            row._origin = self._core.origin(self._chooser(row.partition_key))
+            row._origin = core.origin(self._chooser(row.partition_key))
         return size
 
     def produce_many(
-        self, values: Iterable[Optional[bytes]], partition_key: Optional[bytes] = None, timestamp: Any = None
+        self, values: Iterable[Any], partition_key: Any = None, timestamp: Any = None
     ) -> list[QueuedMessage]:
         """Queue many messages at once, all with the same key and timestamp, and return them: the cheapest way to produce.
 
+        A sync producer waits until all are acknowledged.
+
         :raises TypeError: naming the type of a value that is neither bytes nor None; nothing is queued then
+        :raises MessageSizeTooLarge: when one is larger than ``max_request_size``; nothing is queued then
         :raises ProducerQueueFullError: when there is no room for all and ``block_on_queue_full`` is off; nothing is queued
         """
-        self._check_running()
+        core = self._running_core()
         values = values if isinstance(values, list) else list(values)
-        plain = self._serializer is None and self._chooser is None and self._reports is None and not self._sync
-        if not plain:
-            return [self.produce(value, partition_key, timestamp) for value in values]
-        wrong = set(map(type, values)) - {bytes, type(None)}
-        if wrong:
-            raise TypeError(f"every message must be bytes or None, not {wrong.pop().__name__}")
-        if partition_key is not None and type(partition_key) is not bytes:
-            raise TypeError(f"partition_key must be bytes or None, not {type(partition_key).__name__}")
-        if partition_key is None and self._needs_key:
-            raise ValueError("this partitioner needs a partition_key for every message")
-        if max(map(len, filter(None, values)), default=0) + ROW_BYTES + len(partition_key or b"") > self._max_size:
-            return [self.produce(value, partition_key, timestamp) for value in values]
-        step = min(MANY_AT_ONCE, self._options["max_queued_messages"])
-        if not self._options["block_on_queue_full"]:
-            step = max(1, len(values))  # all of them or none
-        made: list[QueuedMessage] = []
-        for start in range(0, len(values), step):
-            made += self._queue_some(values[start : start + step], partition_key, timestamp)
+        if not values:
+            return []
+        keys: Optional[list[Optional[bytes]]] = None
+        if self._serializer is not None:
+            pairs = [self._serializer(value, partition_key) for value in values]
+            values, keys = [value for value, _key in pairs], [key for _value, key in pairs]
+        # everything that can be wrong is found before the first one is queued
+        self._check_types(values, [partition_key] if keys is None else keys)
+        sizes = _lengths(values) if keys is None else list(map(operator.add, _lengths(values), _lengths(keys)))
+        overhead = ROW_BYTES + (len(partition_key or b"") if keys is None else 0)
+        if max(sizes) + overhead > self._max_size:
+            raise self._too_large(max(sizes) + overhead)
+        moment = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
+        origins: Iterable[Origin] = repeat(core.queue_origin, len(values))
+        if self._chooser is not None:
+            origins = [core.origin(self._chooser(key)) for key in keys or repeat(partition_key, len(values))]
+        core.has_keys = core.has_keys or partition_key is not None or keys is not None
+        # hot: per message
+        made = list(
+            map(QueuedMessage, values, keys or repeat(partition_key), repeat(moment), repeat(None), repeat(None), origins)
+        )
+        if self._reports is not None:
+            for row in made:
+                row.delivery_report_q = self._reports.queue
+        for start, stop in self._steps(sizes, overhead):
+            self._queue_some(core, made[start:stop], sum(sizes[start:stop]) + overhead * (stop - start))
+        if self._sync:
+            for row in made:
+                self._wait_sync(row)
         return made
 
-    def _queue_some(self, values: list[Optional[bytes]], partition_key: Optional[bytes], timestamp: Any) -> list[QueuedMessage]:
-        core = self._core
-        core.has_keys = core.has_keys or partition_key is not None
-        moment = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
-        size = sum(map(len, filter(None, values))) + (ROW_BYTES + len(partition_key or b"")) * len(values)
-        # hot: per message
-        some = list(
-            map(
-                QueuedMessage,
-                values,
-                repeat(partition_key),
-                repeat(moment),
-                repeat(None),
-                repeat(None),
-                repeat(core.queue_origin),
-            )
-        )
-        if not core.has_room(len(some), size):
-            self._wait_for_room(len(some), size)
-        core.room -= size
-        core.rows += some
+    def _check_types(self, values: list[Any], keys: list[Any]) -> None:
+        for what, column in (("every message", values), ("partition_key", keys)):
+            wrong = set(map(type, column)) - {bytes, type(None)}
+            if wrong:
+                raise TypeError(f"{what} must be bytes or None, not {wrong.pop().__name__}")
+        if self._needs_key and None in keys:
+            raise ValueError("this partitioner needs a partition_key for every message")
+
+    def _steps(self, sizes: list[int], overhead: int) -> Iterator[tuple[int, int]]:
+        """Return from where to where messages are queued at once: all of them or, where the queue blocks, a part of it."""
+        if not self._options["block_on_queue_full"]:
+            return iter([(0, len(sizes))])
+        most_rows = min(MANY_AT_ONCE, max(1, self._options["max_queued_messages"] // STEPS_IN_QUEUE))
+        return _cut(sizes, overhead, most_rows, self._options["max_queued_bytes"] // STEPS_IN_QUEUE)
+
+    def _queue_some(self, core: ProducerCore, some: list[QueuedMessage], size: int) -> None:
+        if len(core.rows) + len(some) > core.row_limit or core.room < size:
+            self._queue_in_turn(core, some, size)
+        else:
+            core.room -= size
+            core.rows.extend(some)
         if core.idle:
             core.wake()
         elif len(core.rows) >= core.full_at:
             core.hurry()
-        return some
 
-    def _wait_for_room(self, count: int, size: int) -> None:
-        core = self._core
+    def _queue_in_turn(self, core: ProducerCore, rows: list[QueuedMessage], size: int) -> None:
+        """Queue ``rows`` of ``size`` bytes when there is room for them, behind those who wait for that already."""
         if core.failed is not None:
-            raise core.failed
-        if core.has_room(count, size):
-            return
-        if not self._options["block_on_queue_full"]:
+            raise core.failed.with_traceback(None)
+        if self._options["block_on_queue_full"]:
+            # every queued message has an outcome by the delivery timeout, so there is room by then at the latest
+            if not core.queue_when_room(rows, size, Deadline(self._options["delivery_timeout_ms"] / 1000.0 + 30.0)):
+                topic = self._topic.name
+                raise ProducerQueueFullError(f"no room in the queue of {topic.decode()} in time", topic=topic)
+        elif not core.queue_if_room(rows, size):
             core.hurry()
             raise ProducerQueueFullError(
                 f"{core.outstanding} messages of {self._topic.name.decode()} are waiting"
@@ -389,17 +424,16 @@ class Producer:
                 f" max_queued_bytes={self._options['max_queued_bytes']}): slow down, or let produce() block",
                 topic=self._topic.name,
             )
-        # every queued message has an outcome by the delivery timeout, so there is room by then at the latest
-        if not core.wait_for_room(count, size, Deadline(self._options["delivery_timeout_ms"] / 1000.0 + 30.0)):
-            raise ProducerQueueFullError(f"no room in the queue of {self._topic.name.decode()} in time", topic=self._topic.name)
-        self._check_running()
 
-    def _refuse_size(self, row: QueuedMessage, size: int) -> QueuedMessage:
-        error = MessageSizeTooLarge(
+    def _too_large(self, size: int) -> MessageSizeTooLarge:
+        return MessageSizeTooLarge(
             f"a message of {size - ROW_BYTES} bytes is too large for max_request_size={self._max_size}, which has to hold"
             f" {ROW_BYTES} bytes more",
             topic=self._topic.name,
         )
+
+    def _refuse_size(self, row: QueuedMessage, size: int) -> QueuedMessage:
+        error = self._too_large(size)
         row._outcome = error
         if self._sync:
             raise error
@@ -435,8 +469,28 @@ class Producer:
 
     def _raise_worker_exceptions(self) -> None:
         """Raise what made sending impossible, if anything did (a name that PyKafka code is known to call)."""
-        if self._running and self._core.failed is not None:
-            raise self._core.failed
+        core = self._core if self._running else None
+        if core is not None and core.failed is not None:
+            raise core.failed.with_traceback(None)
+
+
+def _lengths(column: list[Optional[bytes]]) -> list[int]:
+    try:
+        # hot: per message, in C. A None in the column raises TypeError and takes the slow way
+        return list(map(len, column))  # type: ignore[arg-type]
+    except TypeError:
+        return [len(item or b"") for item in column]
+
+
+def _cut(sizes: list[int], overhead: int, most_rows: int, most_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield (from, to) for stretches of at most ``most_rows`` rows and, but for a single row, ``most_bytes`` bytes."""
+    start = 0
+    while start < len(sizes):
+        count = min(most_rows, len(sizes) - start)
+        while count > 1 and sum(sizes[start : start + count]) + overhead * count > most_bytes:
+            count //= 2
+        yield start, start + count
+        start += count
 
 
 def _checked_headers(headers: Any) -> Headers:
@@ -445,7 +499,9 @@ def _checked_headers(headers: Any) -> Headers:
         name, value = item
         if not isinstance(name, str) or not (value is None or isinstance(value, bytes)):
             raise TypeError(f"a header is a str and bytes or None, not {type(name).__name__} and {type(value).__name__}")
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"the name of header {name!r} cannot be written as UTF-8: {error}") from error
         pairs.append((name, value))
     return pairs
-
-

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from .._machines.accumulator import Accumulator, Answer, Outcome, SendSettings
-from .._machines.batches import Batch, columns_of
+from .._machines.accumulator import NO_PARTITION, Accumulator, Answer, Outcome, SendSettings
+from .._machines.batches import Batch, Chunk, columns_of
 from ..exceptions import KafkaException, OperationTimedOut, ProduceFailureError, ProducerStoppedException, error_for
 from ..protocol.messages import InitProducerIdRequest
-from ..records.message import DELIVERED, Origin, QueuedMessage
+from ..records.message import DELIVERED, QueuedMessage
 from . import forking
+from .crashes import log_crash
+from .line import WaitingLine
 from .loop import Timer
-from .waiting import Deadline, Result, Signal
+from .origins import AssignedOrigin, QueueOrigin
+from .waiting import Deadline, Result, Signal, refuse_on_io_thread
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -25,8 +27,6 @@ log = logging.getLogger(__name__)
 #: Chooses partitions for rows in queue order: (rows, partition ids) -> [(partition id, its rows in order), ...]
 Assign = Callable[[list[QueuedMessage], Sequence[int]], list[tuple[int, list[QueuedMessage]]]]
 
-#: The record format ("magic") that everything is written in.
-RECORD_FORMAT = 2
 #: What a queued row costs beside its value and key: the object, its timestamp, its place in lists.
 ROW_BYTES = 200
 #: How many queued rows make a send worth while before their sizes are known.
@@ -35,38 +35,12 @@ FIRST_FULL_AT = 1000
 BATCHES_AT_ONCE = 4
 
 
-class QueueOrigin(Origin):
-    """The origin of rows whose partition is not chosen yet; leads back to the producer they were queued in."""
-
-    __slots__ = ("delivery",)
-
-    assigned = False
-
-    def __init__(self, topic: bytes, delivery: ProducerCore) -> None:
-        super().__init__(topic)
-        self.delivery = delivery
-
-    def settle(self, message: Any) -> None:
-        """Have the I/O thread choose partitions for everything queued, and wait for that."""
-        self.delivery.settle_partitions()
-
-
-class AssignedOrigin(Origin):
-    """The origin of queued rows of one partition; also leads back to the producer, for ``message.result()``."""
-
-    __slots__ = ("delivery",)
-
-    def __init__(self, topic: bytes, partition_id: int, codec: int, delivery: ProducerCore) -> None:
-        super().__init__(topic, partition_id, None, codec, RECORD_FORMAT)
-        self.delivery = delivery
-
-
 class ProducerCore:
     """Rows in, outcomes out. ``rows``, ``room`` and ``row_limit`` are shared with produce(); all else is the I/O thread's.
 
     ``rows`` is appended to by user threads and cut from the front here; each of the two is one atomic list operation.
-    ``room`` (bytes) is counted down by produce() without a lock, so that two threads may lose a few bytes of count
-    between them; it is set exactly at every collection, so the error never adds up.
+    ``room`` (bytes) is counted down by produce() and up here, without a lock, so that two threads may lose a few bytes of
+    count between them; it is set exactly at every collection, so the error never adds up.
     """
 
     def __init__(
@@ -116,8 +90,10 @@ class ProducerCore:
         self._wake_timer: Optional[Timer] = None
         self._asking_id = False
         self._closed = False
-        self._space = threading.Condition()
-        self._space_waiters = 0
+        self._leaving = False
+        #: a collection was asked for and has not begun
+        self._hurrying = False
+        self._line = WaitingLine(self._has_room)
         forking.watch(self)
 
     def origin(self, partition_id: int) -> AssignedOrigin:
@@ -137,14 +113,18 @@ class ProducerCore:
     def hurry(self) -> None:
         """Have what is queued sent at once: somebody waits for it, or there is enough for full batches."""
         self.full_at = self._max_rows + 1  # asked for once; the collection sets it again
+        if self._hurrying and not self.engine.loop.stopped:
+            return  # what is queued by now is seen by the collection that is to come
+        self._hurrying = True
         self._post(self.collect)
 
     def _post(self, step: Callable[[], None]) -> None:
-        self.idle = False
         try:
+            self.idle = False
             self.engine.loop.call_soon(step)
-        except KafkaException:
-            # closed, or forked: the next produce() is to hear of it as well
+        except BaseException:
+            # closed, forked or Ctrl-C: the next produce() is to hear of it, or to try again
+            self._hurrying = False
             self.idle = True
             raise
 
@@ -152,12 +132,17 @@ class ProducerCore:
         """Let go, in a forked child, of what belongs to the parent; every produce() there raises."""
         self.rows.clear()
         self.idle = True
+        self._hurrying = False
+        self._line = WaitingLine(self._has_room)  # a thread that is not in the child may have held its lock
 
     def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
         """Return when ``message`` has an outcome; raise OperationTimedOut after ``timeout`` seconds."""
+        refuse_on_io_thread("waiting for the outcome of a message")
         signal = self._waiting.setdefault(message, Signal())
-        if message.done:  # decided between the caller's look and ours
-            self._waiting.pop(message, None)
+        if message.done:
+            # decided between the caller's look and ours; another thread may wait at the same signal, so it is not dropped
+            with contextlib.suppress(KafkaException):
+                self.engine.loop.call_soon(self._release, [message])
             return
         self.hurry()
         if not signal.wait(Deadline(timeout)):
@@ -166,34 +151,52 @@ class ProducerCore:
                 topic=self.settings.topic,
             )
 
-    def wait_for_room(self, count: int, size: int, deadline: Deadline) -> bool:
-        """Return True as soon as ``count`` rows of ``size`` bytes may be queued, False when ``deadline`` passed first."""
-        if self.engine.callbacks.in_worker():
-            return True  # room may only come when this very callback returns
-        self.hurry()
-        with self._space:
-            self._space_waiters += 1
-            try:
-                while not self.has_room(count, size) and not self._closed and self.failed is None:
-                    left = deadline.left()
-                    if left <= 0:
-                        return False
-                    self._space.wait(min(left, 0.5))
-            finally:
-                self._space_waiters -= 1
-        return True
+    def queue_if_room(self, rows: list[QueuedMessage], size: int) -> bool:
+        """Queue ``rows`` of ``size`` bytes and return True, or return False when there is no room for all of them."""
+        return self._line.try_to_pass(len(rows), size, lambda: self._queue(rows, size))
 
-    def has_room(self, count: int, size: int) -> bool:
-        """Return whether ``count`` rows of ``size`` bytes may be queued now."""
-        if not self.rows and not self._held_rows and not self._called_rows:
+    def queue_when_room(self, rows: list[QueuedMessage], size: int, deadline: Deadline) -> bool:
+        """Queue ``rows`` of ``size`` bytes as soon as there is room for all; return False when there was none in time.
+
+        :raises KafkaException: when the producer was stopped, or can never send
+        """
+        self.hurry()
+        try:
+            refuse_on_io_thread("a full queue")
+        except KafkaException:
+            return self.queue_if_room(rows, size)
+        try:
+            return self._line.wait(len(rows), size, lambda: self._queue(rows, size), self._may_wait, self.hurry, deadline)
+        finally:
+            self._set_row_limit()
+
+    def _queue(self, rows: list[QueuedMessage], size: int) -> None:
+        self.room -= size
+        self.rows.extend(rows)
+
+    def _may_wait(self) -> bool:
+        self._set_row_limit()
+        self._check_open()
+        # room may only come when this very callback returns
+        return not (self._called_rows and self.engine.callbacks.in_worker())
+
+    def _check_open(self) -> None:
+        if self.failed is not None:
+            raise self.failed.with_traceback(None)  # raised again and again, its traceback would grow each time
+        if self._closed:
+            raise self._stopped()
+
+    def _has_room(self, count: int, size: int) -> bool:
+        if count == 1 and not self.outstanding and not self._called_rows:
             return True  # a message larger than the whole bound goes alone
-        return len(self.rows) + count <= self.row_limit and self.room >= size
+        return self.outstanding + self._called_rows + count <= self._max_rows and self.room >= size
 
     def flush(self, deadline: Deadline) -> None:
         """Return when everything queued before the call has an outcome.
 
         :raises OperationTimedOut: naming how many messages were still undecided
         """
+        refuse_on_io_thread("flush()")
         result: Result[None] = Result()
         self.engine.loop.call_soon(self._begin_flush, result)
         try:
@@ -238,9 +241,15 @@ class ProducerCore:
         """Fail what is still queued and return how many messages that were; produce() must not be called any more."""
         if self.engine.loop.stopped:
             return self.outstanding
+        refuse_on_io_thread("stopping a producer")
         result: Result[int] = Result()
         self.engine.loop.call_soon(self._close, result)
         return result.wait(deadline, f"closing the producer of {self.settings.topic}")
+
+    def leave(self) -> None:
+        """Have what is queued finished and this core removed after that, without waiting: its producer is gone."""
+        with contextlib.suppress(KafkaException):  # the client is gone as well
+            self.engine.loop.call_soon(self._leave)
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 
@@ -252,62 +261,99 @@ class ProducerCore:
 
     def collect(self) -> None:
         """Take the queued rows, choose their partitions and send what can be sent."""
+        self._hurrying = False
         if self._closed:
             self._refuse_late()
             return
         if self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
-        if self.rows:
-            self._take_rows()
-        # produce() looks at idle after its append, and we look at rows after setting it: one of the two sees the other
-        self.idle = True
-        if self.rows:
-            self.idle = False
-            self._on_rows()
-        self.update_room()
+        try:
+            if self.rows:
+                self._take_rows()
+        finally:
+            # produce() looks at idle after its append, and we look at rows after setting it: one of the two sees the other
+            self.idle = True
+            if self.rows:
+                self._post(self._on_rows)
+            self._count_room()
         self.engine.sender.dispatch_for(self)
 
     def _take_rows(self) -> None:
         """Move queued rows into the accumulator, by partition."""
-        # the last known ones when the topic is missing from the picture: it may only be a broker that has just started
-        self._partition_ids = self.engine.partition_ids(self.settings.topic) or self._partition_ids
         count = len(self.rows)
         rows = self.rows[:count]
         del self.rows[:count]
-        now = self.engine.loop.now()
         mark = self._flush_mark
         # counted before anything can fail, so that every row has exactly one outcome
         self._held_rows += count
+        self._held_bytes += ROW_BYTES * count
         self._unresolved[mark] = self._unresolved.get(mark, 0) + count
-        try:
-            groups = self._assign(rows, self._partition_ids)
-        except Exception as error:  # a partitioner of the user's that was given to the I/O thread by mistake, or ours
-            log.exception("choosing partitions for %s failed", self.settings.topic)
-            size = columns_of(rows).size
-            self._held_bytes += size + ROW_BYTES * count
-            self.apply([Outcome(rows, -1, ProduceFailureError(f"no partition could be chosen: {error}"), mark, size)])
-            return
-        taken = 0
-        for partition_id, group in groups:
-            columns = columns_of(group, with_keys=self.has_keys, with_headers=self.has_headers)
-            taken += columns.size
-            self._held_bytes += columns.size + ROW_BYTES * len(group)
-            origin = self.origin(partition_id)
-            for row in group:  # hot: per message
-                row._origin = origin
-            self.accumulator.append(partition_id, columns, now, mark)
+        self._place_waiting()
+        taken = self._place(rows, 0, self.engine.loop.now(), mark)
         self.full_at = max(1, BATCHES_AT_ONCE * self.settings.max_batch_bytes * count // max(1, taken))
 
-    def update_room(self) -> None:
-        """Tell produce() exactly how much more may be queued, and wake who waits for that."""
-        self.row_limit = self._max_rows - self._held_rows - self._called_rows
+    def _place_waiting(self) -> None:
+        """Choose partitions for the rows that have had to wait for that, if any partition is known by now."""
+        # the last known ones when the topic is missing from the picture: it may only be a broker that has just started
+        self._partition_ids = self.engine.partition_ids(self.settings.topic) or self._partition_ids
+        if self._partition_ids:
+            for chunk in self.accumulator.take_unplaced():
+                self._place(chunk.columns.rows, chunk.columns.size, chunk.born_at, chunk.flush_mark)
+
+    def _place(self, rows: list[QueuedMessage], counted: int, born_at: float, mark: int) -> int:
+        """Give ``rows`` to the accumulator and return their size, of which ``counted`` is in ``_held_bytes`` already."""
+        try:
+            groups = self._assign(rows, self._partition_ids)
+            if sum(len(group) for _partition_id, group in groups) != len(rows):
+                groups = [(NO_PARTITION, rows)]  # no partition is known
+            chunks = {
+                partition_id: Chunk(
+                    columns_of(group, with_keys=self.has_keys, with_headers=self.has_headers), born_at, mark
+                )
+                for partition_id, group in groups
+            }
+        except Exception as error:  # a partitioner that raises, or a message that was changed after it was queued
+            log_crash(log, "choosing partitions for %s failed", self.settings.topic)
+            failure = ProduceFailureError(f"no partition could be chosen: {error}", topic=self.settings.topic)
+            failure.__cause__ = error
+            self.apply([Outcome(rows, -1, failure, mark, counted)])
+            return 0
+        taken = sum(chunk.columns.size for chunk in chunks.values())
+        self._held_bytes += taken - counted
+        for partition_id, chunk in chunks.items():
+            if partition_id != NO_PARTITION:
+                origin = self.origin(partition_id)
+                for row in chunk.columns.rows:  # hot: per message
+                    row._origin = origin
+            self.accumulator.append(partition_id, chunk.columns, born_at, mark)
+        return taken
+
+    def _count_room(self) -> None:
+        """Tell produce() exactly how much more may be queued, and let in who waits for that; nothing is queued now."""
         self.room = self._max_bytes - self._held_bytes - self._called_bytes
-        if self._space_waiters and (self.row_limit * 2 >= self._max_rows or not self._held_rows) and self.room > 0:
-            with self._space:
-                self._space.notify_all()
+        self._let_in()
+
+    def _set_row_limit(self) -> None:
+        # none while somebody waits: who comes later has to go to the end of the line
+        self.row_limit = 0 if self._line else self._max_rows - self._held_rows - self._called_rows
+
+    def _let_in(self) -> None:
+        self._set_row_limit()
+        if not self._line:
+            return
+        free = self._max_rows - self._held_rows - self._called_rows
+        # not for every few rows: who has waited goes on with a fair stretch of room
+        if free * 2 >= self._max_rows or not self._held_rows:
+            self._line.look_again()
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
+
+    def next_batch(self, partition_id: int, limit: int, place: object) -> Optional[Batch]:
+        """Return the next batch for ``place``, at most about ``limit`` bytes; None when there is none that fits."""
+        batch = self.accumulator.next_batch(partition_id, limit, place)
+        self.apply(self.accumulator.take_unencodable())
+        return batch
 
     def on_answer(self, batch: Batch, answer: Answer) -> None:
         """Act on the broker's answer to one batch."""
@@ -350,14 +396,18 @@ class ProducerCore:
             self._unresolved[outcome.flush_mark] -= len(rows)
             if self.wants_reports:
                 self._report(rows, outcome.error)
-            if self.wants_callbacks:
+            if not self.wants_callbacks:
+                self.room += size
+            else:
                 self._called_rows += len(rows)
                 self._called_bytes += size
                 self.engine.callbacks.submit(self._call_back, rows, size, outcome.error)
             if self._waiting:
                 self._release(rows)
         self._end_flushes()
-        self.update_room()
+        self._let_in()
+        if self._leaving:
+            self._close_when_done()
 
     @staticmethod
     def _report(rows: list[QueuedMessage], error: Optional[Exception]) -> None:
@@ -374,7 +424,7 @@ class ProducerCore:
             if row.on_delivery is not None:
                 try:
                     row.on_delivery(row, error)
-                except Exception:
+                except BaseException:  # SystemExit too: the others and the count of them must not suffer
                     log.exception("an on_delivery callback raised; the others go on")
         with contextlib.suppress(KafkaException):  # closed meanwhile: nobody queues anything any more
             self.engine.loop.call_soon(self._on_called, len(rows), size)
@@ -382,7 +432,8 @@ class ProducerCore:
     def _on_called(self, count: int, size: int) -> None:
         self._called_rows -= count
         self._called_bytes -= size
-        self.update_room()
+        self.room += size
+        self._let_in()
 
     def wait_for_callbacks(self, deadline: Deadline) -> None:
         """Return when the callbacks of everything decided so far have run; at once when called from one of them."""
@@ -390,6 +441,7 @@ class ProducerCore:
         if self.wants_callbacks and not callbacks.in_worker():
             ran: Result[None] = Result()
             callbacks.submit(ran.succeed, None)
+            callbacks.run_here()  # at exit no thread can be started for them any more
             ran.wait(deadline, f"callbacks of {self.settings.topic}")
 
     def _release(self, rows: list[QueuedMessage]) -> None:
@@ -404,7 +456,11 @@ class ProducerCore:
     # -- flush and close ----------------------------------------------------------------------------------------------
 
     def _begin_flush(self, result: Result[None]) -> None:
-        self.collect()
+        try:
+            self.collect()
+        except Exception as error:
+            result.fail(error)
+            raise
         self._flushes.append((self._flush_mark, result))
         self._flush_mark += 1
         self._end_flushes()
@@ -420,6 +476,9 @@ class ProducerCore:
             result.succeed(None)
 
     def _close(self, result: Result[int]) -> None:
+        if self._closed:
+            result.succeed(0)
+            return
         # in this order: a produce() that comes too late for _take_rows sees that we are idle, and posts _refuse_late
         self._closed = True
         self.idle = True
@@ -431,7 +490,18 @@ class ProducerCore:
         for timer in (self._linger_timer, self._wake_timer):
             if timer is not None:
                 timer.cancel()
+        self.engine.release_topic(self.settings.topic)
+        self._line.wake_all()
         result.succeed(left)
+
+    def _leave(self) -> None:
+        self._leaving = True
+        self.collect()
+        self._close_when_done()
+
+    def _close_when_done(self) -> None:
+        if not self.outstanding and not self._closed:
+            self._close(Result())
 
     def _stopped(self) -> ProducerStoppedException:
         topic = self.settings.topic
@@ -448,13 +518,17 @@ class ProducerCore:
 
     def before_dispatch(self) -> None:
         """Ask for a producer id where one is missing, and let what is too old fail."""
+        if self.accumulator.has_unplaced:
+            self._place_waiting()
+            if self.accumulator.has_unplaced:
+                self.engine.refresh_soon()
         if self.accumulator.needs_producer_id and not self._asking_id:
             self._ask_producer_id()
         self.apply(self.accumulator.expire(self.engine.loop.now()))
 
-    def after_dispatch(self) -> None:
-        """See to it that we wake up when a retry is due or something expires."""
-        wake_at = self.accumulator.wake_at(self.engine.loop.now())
+    def after_dispatch(self, now: float) -> None:
+        """See to it that we wake up when a retry is due or something expires; ``now`` is when the dispatch began."""
+        wake_at = self.accumulator.wake_at(now)
         timer = self._wake_timer
         if timer is not None and timer.fn is not None:
             if timer.when <= wake_at:
@@ -472,8 +546,10 @@ class ProducerCore:
     def _on_producer_id(self, reply: Any, error: Optional[Exception]) -> None:
         if reply is not None and reply.error_code:
             error = error_for(reply.error_code, api="InitProducerId", topic=self.settings.topic)
+        self.accumulator.obstacle = error
         if error is None:
             self._asking_id = False
+            self.failed = None
             self.accumulator.set_producer_id(reply.producer_id, reply.producer_epoch)
             self.engine.sender.dispatch_for(self)
         elif getattr(error, "retriable", True):

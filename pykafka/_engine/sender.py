@@ -11,6 +11,7 @@ from .._machines.metadata import ZERO_UUID
 from ..exceptions import UnsupportedVersion, error_for
 from ..protocol.messages import ProduceRequest
 from ..protocol.schema import Request, Response
+from .crashes import log_crash
 from .lane import Call, Lane
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ LAST_NAMED_VERSION = 12
 ZSTD = 4
 
 Item = tuple["ProducerCore", Batch]
+#: What a request asks for besides its batches: (acks, ack timeout, is a broker needed that knows zstd).
+Terms = tuple[int, int, bool]
+
+
+def _terms(core: ProducerCore) -> Terms:
+    return core.settings.acks, core.ack_timeout_ms, core.settings.codec == ZSTD
 
 
 class Sender:
@@ -80,22 +87,22 @@ class Sender:
     def _dispatch(self) -> None:
         for core in list(self._active):
             core.before_dispatch()
-        for lane, wanted in self._by_lane().items():
+        # one moment for the whole round: what falls due in the middle of it is found by after_dispatch
+        now = self._engine.loop.now()
+        for lane, wanted in self._by_lane(now).items():
             while wanted and lane.outstanding < MAX_IN_FLIGHT and not lane.congested:
-                items = self._fill_request(wanted)
-                if not items:
-                    break
-                self._send(lane, items)
+                items = self._fill_request(lane, wanted, now)
+                if items:
+                    self._send(lane, items)
         for core in list(self._active):
-            core.after_dispatch()
+            core.after_dispatch(now)
             # whose turn was first is last next time, if there is a next time
             self._active.pop(core, None)
             if core.accumulator.active:
                 self._active[core] = None
 
-    def _by_lane(self) -> dict[Lane, list[tuple[ProducerCore, int]]]:
+    def _by_lane(self, now: float) -> dict[Lane, list[tuple[ProducerCore, int]]]:
         """Return, per broker connection, the (producer, partition) pairs that have something to send."""
-        now = self._engine.loop.now()
         lanes: dict[Lane, list[tuple[ProducerCore, int]]] = {}
         for core in self._active:
             for partition_id in core.accumulator.sendable(now):
@@ -103,72 +110,86 @@ class Sender:
                 if broker is None:
                     self._engine.refresh_soon()
                     continue
-                lanes.setdefault(self._engine.lane(broker.host, broker.port, "data"), []).append((core, partition_id))
+                lane = self._engine.lane(broker.host, broker.port, "data")
+                if not core.accumulator.is_elsewhere(partition_id, lane):
+                    lanes.setdefault(lane, []).append((core, partition_id))
         return lanes
 
-    def _fill_request(self, wanted: list[tuple[ProducerCore, int]]) -> list[Item]:
+    def _fill_request(self, lane: Lane, wanted: list[tuple[ProducerCore, int]], now: float) -> list[Item]:
         """Return the batches of one request, taking them off ``wanted`` where nothing more is to be had."""
         first = wanted[0][0]
-        budget = first.settings.max_batch_bytes
-        terms = (first.settings.acks, first.ack_timeout_ms)
-        now = self._engine.loop.now()
+        most = budget = first.settings.max_batch_bytes
         items: list[Item] = []
+        filled: set[tuple[str, int]] = set()
         for entry in list(wanted):
             core, partition_id = entry
-            if (core.settings.acks, core.ack_timeout_ms) != terms:
+            place = (core.settings.topic, partition_id)
+            # of two batches for one partition in one request a broker keeps one, and answers once
+            if place in filled or _terms(core) != _terms(first):
                 continue
-            # the first batch may be of any size: one that must be sent again cannot be cut
-            batch = core.accumulator.next_batch(partition_id, budget if items else max(budget, 2**31))
+            try:
+                # the first batch may be of any size: one that must be sent again cannot be cut
+                batch = core.next_batch(partition_id, budget if items else max(budget, 2**31), lane)
+            except Exception:  # a bug of ours; what was taken before it is on its way all the same
+                log_crash(log, "no batch could be made for %s/%d; it is tried again later", *place)
+                wanted.remove(entry)
+                continue
+            more = core.accumulator.has_more(partition_id, now)
+            if batch is None and items and more:
+                break  # it needs a request with more room
+            wanted.remove(entry)
             if batch is None:
-                break
+                continue
+            filled.add(place)
             items.append((core, batch))
             budget -= len(batch.data)
-            wanted.remove(entry)
-            if core.accumulator.has_more(partition_id, now):
+            if more:
                 wanted.append(entry)
-            if budget < first.settings.max_batch_bytes // 8:
+            if budget < most // 8:
                 break
         return items
 
     def _send(self, lane: Lane, items: list[Item]) -> None:
-        now = self._engine.loop.now()
-        core = items[0][0]
-        acks = core.settings.acks
-        born_at = min(batch.born_at for _core, batch in items)
-        delivery_left_s = born_at + core.settings.delivery_timeout_s - now
-        deadline = now + min(self._engine.request_timeout_s, max(0.5, delivery_left_s))
+        # not the delivery deadline of the batch: when a call is late the whole connection is closed, under all producers
+        deadline = self._engine.loop.now() + self._engine.request_timeout_s
+        #: as they are when it is sent: metadata that arrives before the answer may know the topic no more, or another one
+        topic_ids: dict[str, bytes] = {}
 
         def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
-            return self._request(abilities, items)
+            topic_ids.update((core.settings.topic, self._engine.topic_id(core.settings.topic)) for core, _batch in items)
+            return self._request(abilities, items, topic_ids)
 
         def on_done(reply: Optional[Response], error: Optional[Exception], call: Call) -> None:
-            self._on_done(items, reply, error, call)
+            self._on_done(items, topic_ids, reply, error, call)
 
-        lane.request(Call(build, on_done, deadline, expects_reply=acks != 0))
+        lane.request(Call(build, on_done, deadline, expects_reply=items[0][0].settings.acks != 0))
 
-    def _request(self, abilities: BrokerAbilities, items: list[Item]) -> tuple[Request, Optional[int]]:
+    @staticmethod
+    def _request(
+        abilities: BrokerAbilities, items: list[Item], topic_ids: dict[str, bytes]
+    ) -> tuple[Request, Optional[int]]:
         core = items[0][0]
         newest = abilities.versions.get(ProduceRequest.KEY, (0, 0))[1]
-        if newest < ZSTD_VERSION and any(one.settings.codec == ZSTD for one, _batch in items):
+        if newest < ZSTD_VERSION and core.settings.codec == ZSTD:
             raise UnsupportedVersion(f"zstd needs Produce v{ZSTD_VERSION}, and this broker has v{newest}: use another codec")
-        topics: dict[str, ProduceRequest.TopicProduceData] = {}
-        has_ids = True
+        topics = {
+            name: ProduceRequest.TopicProduceData(name=name, topic_id=topic_id, partition_data=[])
+            for name, topic_id in topic_ids.items()
+        }
         for one, batch in items:
-            name = one.settings.topic
-            if name not in topics:
-                topic_id = self._engine.topic_id(name)
-                has_ids = has_ids and topic_id != ZERO_UUID
-                topics[name] = ProduceRequest.TopicProduceData(name=name, topic_id=topic_id, partition_data=[])
-            topics[name].partition_data.append(ProduceRequest.PartitionProduceData(index=batch.partition_id, records=batch.data))
+            part = ProduceRequest.PartitionProduceData(index=batch.partition_id, records=batch.data)
+            topics[one.settings.topic].partition_data.append(part)
         request = ProduceRequest(
             transactional_id=None,
             acks=core.settings.acks,
             timeout_ms=core.ack_timeout_ms,
             topic_data=list(topics.values()),
         )
-        return request, None if has_ids else LAST_NAMED_VERSION
+        return request, LAST_NAMED_VERSION if ZERO_UUID in topic_ids.values() else None
 
-    def _on_done(self, items: list[Item], reply: Any, error: Optional[Exception], call: Call) -> None:
+    def _on_done(
+        self, items: list[Item], topic_ids: dict[str, bytes], reply: Any, error: Optional[Exception], call: Call
+    ) -> None:
         if error is not None:
             self._engine.refresh_soon()
             for core, batch in items:
@@ -177,10 +198,10 @@ class Sender:
             for core, batch in items:
                 core.on_sent_without_ack(batch)
         else:
-            self._on_reply(items, reply)
+            self._on_reply(items, topic_ids, reply)
         self.dispatch()
 
-    def _on_reply(self, items: list[Item], reply: Any) -> None:
+    def _on_reply(self, items: list[Item], topic_ids: dict[str, bytes], reply: Any) -> None:
         answers: dict[tuple[Any, int], Any] = {}
         for topic in reply.responses:
             for part in topic.partition_responses:
@@ -188,7 +209,7 @@ class Sender:
         stale = False
         for core, batch in items:
             name = core.settings.topic
-            part = answers.get((self._engine.topic_id(name), batch.partition_id)) or answers.get((name, batch.partition_id))
+            part = answers.get((topic_ids[name], batch.partition_id)) or answers.get((name, batch.partition_id))
             if part is None:
                 core.on_no_answer(batch, error_for(-1, api="Produce", topic=name, partition=batch.partition_id), True)
                 continue

@@ -13,17 +13,23 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple, Optional
 
-from ..exceptions import DeliveryTimeout, KafkaException, error_for
+from ..exceptions import DeliveryTimeout, KafkaException, ProduceFailureError, error_for
 from ..records.encode import restamp
 from ..records.message import QueuedMessage
 from .batches import BATCH_OVERHEAD, Batch, Chunk, Columns, columns_of, take_rows
-from .idempotence import OUT_OF_ORDER_SEQUENCE_NUMBER, PartitionSequence, Verdict, judge
+from .idempotence import NEW_NUMBERS, OUT_OF_ORDER_SEQUENCE_NUMBER, PartitionSequence, Verdict, judge
 
 #: A broker remembers this many batches per producer and partition; with more in flight it could not tell a duplicate.
 MAX_IN_FLIGHT = 5
 
 #: Errors after which the batch may be in the log: REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND.
 MAYBE_WRITTEN = frozenset({7, 20})
+
+#: Where rows wait whose partition cannot be chosen, because no partition of the topic is known.
+NO_PARTITION = -1
+
+#: So long after an acknowledgement a broker is taken to know our sequence: it forgets a producer that was idle for long.
+PROOF_LASTS_S = 600.0
 
 
 class Outcome(NamedTuple):
@@ -76,7 +82,17 @@ class Answer(NamedTuple):
 class PartitionQueue:
     """One partition: rows to seal, batches in flight and batches to send again, each oldest first."""
 
-    __slots__ = ("chunks", "in_flight", "must_renumber", "not_before", "orders", "partition_id", "resend", "sequence")
+    __slots__ = (
+        "chunks",
+        "in_flight",
+        "last_error",
+        "must_renumber",
+        "not_before",
+        "orders",
+        "partition_id",
+        "resend",
+        "sequence",
+    )
 
     def __init__(self, partition_id: int) -> None:
         self.partition_id = partition_id
@@ -88,21 +104,29 @@ class PartitionQueue:
         #: there is a hole in the sequence: what is sent next needs a new epoch, or a new producer id
         self.must_renumber = False
         self.orders = itertools.count()
+        #: why the last attempt failed, until one succeeds: what too late a row is told
+        self.last_error: Optional[Exception] = None
 
     @property
     def empty(self) -> bool:
         """Return whether nothing of this partition is without an outcome."""
         return not (self.chunks or self.in_flight or self.resend)
 
-    def wants_to_send(self, now: float, max_in_flight: int) -> bool:
+    def wants_to_send(self, now: float, settings: SendSettings) -> bool:
         """Return whether a batch may leave now."""
-        if now < self.not_before or len(self.in_flight) >= max_in_flight:
+        if now < self.not_before or len(self.in_flight) >= self._most_in_flight(now, settings):
             return False
         if self.resend:
             first = self.next_resend()
             # in order or not at all: what is in flight must come before what is sent again
             return first is not None and (not self.in_flight or self.in_flight[-1].order < first.order)
         return bool(self.chunks) and not self.must_renumber
+
+    def _most_in_flight(self, now: float, settings: SendSettings) -> int:
+        # a broker that knows nothing of a producer takes any sequence as its first: of two batches under way it could
+        # refuse the first (not the leader yet) and write the second
+        proven = self.sequence is not None and now - self.sequence.acked_at < PROOF_LASTS_S
+        return settings.max_in_flight if proven or not settings.idempotent else 1
 
     def next_resend(self) -> Optional[Batch]:
         """Return the batch to send again first, None when all have to wait for new numbers.
@@ -138,7 +162,11 @@ class Accumulator:
     def __init__(self, settings: SendSettings) -> None:
         self.settings = settings
         self.producer_id = -1
+        #: why no producer id is to be had, as far as the engine knows
+        self.obstacle: Optional[Exception] = None
         self._first_epoch = -1
+        #: outcomes of rows that could not be encoded, until :meth:`take_unencodable`
+        self._unencodable: list[Outcome] = []
         self._queues: dict[int, PartitionQueue] = {}
         self._active: dict[int, PartitionQueue] = {}
 
@@ -150,15 +178,30 @@ class Accumulator:
             queue = self._queues[partition_id] = PartitionQueue(partition_id)
         return queue
 
-    def append(self, partition_id: int, columns: Columns, now: float, flush_mark: int) -> None:
-        """Add rows."""
+    def append(self, partition_id: int, columns: Columns, born_at: float, flush_mark: int) -> None:
+        """Add rows; with NO_PARTITION they wait, and expire, until :meth:`take_unplaced`."""
         queue = self._queue(partition_id)
-        queue.chunks.append(Chunk(columns, now, flush_mark))
+        queue.chunks.append(Chunk(columns, born_at, flush_mark))
         self._active[partition_id] = queue
+
+    @property
+    def has_unplaced(self) -> bool:
+        """Return whether rows wait for a partition to be chosen."""
+        return NO_PARTITION in self._active
+
+    def take_unplaced(self) -> list[Chunk]:
+        """Return the rows that wait for a partition, oldest first; they are the caller's to append again."""
+        queue = self._active.pop(NO_PARTITION, None)
+        if queue is None:
+            return []
+        chunks = list(queue.chunks)
+        queue.chunks.clear()
+        return chunks
 
     def set_producer_id(self, producer_id: int, epoch: int) -> None:
         """Number batches under a new producer id from now on, in each partition as soon as that is safe."""
         self.producer_id = producer_id
+        self.obstacle = None
         self._first_epoch = epoch
         for queue in self._queues.values():
             queue.must_renumber = queue.sequence is not None
@@ -180,18 +223,28 @@ class Accumulator:
         """Return the partitions that have a batch to send now."""
         if self.needs_producer_id:
             return []
-        limit = self.settings.max_in_flight
-        return [pid for pid, queue in self._active.items() if queue.wants_to_send(now, limit)]
+        settings = self.settings
+        return [pid for pid, queue in self._active.items() if pid != NO_PARTITION and queue.wants_to_send(now, settings)]
 
     def has_more(self, partition_id: int, now: float) -> bool:
         """Return whether the partition has another batch to send now."""
         queue = self._active.get(partition_id)
-        return queue is not None and queue.wants_to_send(now, self.settings.max_in_flight)
+        return queue is not None and queue.wants_to_send(now, self.settings)
 
-    def next_batch(self, partition_id: int, limit: int) -> Optional[Batch]:
+    def is_elsewhere(self, partition_id: int, place: object) -> bool:
+        """Return whether batches of the partition are in flight to anywhere but ``place``: the next one waits for them.
+
+        What the old leader has not answered yet may still be sent again, and must come first at the new one too.
+        """
+        return any(batch.place is not place for batch in self._queues[partition_id].in_flight)
+
+    def next_batch(self, partition_id: int, limit: int, place: object = None) -> Optional[Batch]:
         """Return the next batch of a sendable partition, at most about ``limit`` bytes, and count it as in flight.
 
-        None when a batch to be sent again is larger than ``limit``; a fresh one is cut to fit, down to one message.
+        None when a batch to be sent again is larger than ``limit`` (a fresh one is cut to fit, down to one message), or
+        when nothing could be encoded: see :meth:`take_unencodable`.
+
+        :param place: where it is sent to, for :meth:`is_elsewhere`
         """
         queue = self._queues[partition_id]
         if queue.resend:
@@ -203,32 +256,61 @@ class Accumulator:
         else:
             sealed = self._seal(queue, min(limit, self.settings.max_batch_bytes) - BATCH_OVERHEAD)
             if sealed is None:
+                self._settle(queue)
                 return None
             batch = sealed
         batch.attempts += 1
+        batch.place = place
         queue.in_flight.append(batch)
         # the partition goes to the end of the round, so that every one has its turn
         self._active[partition_id] = self._active.pop(partition_id)
         return batch
 
     def _seal(self, queue: PartitionQueue, limit: int) -> Optional[Batch]:
-        chunk = take_rows(queue.chunks, limit)
-        if chunk is None:
-            return None
-        batch = Batch(queue.partition_id, chunk.columns, chunk.born_at, chunk.flush_mark)
-        batch.order = (next(queue.orders),)
-        self._number(queue, batch)
-        batch.encode(chunk.columns, self.settings.codec)
-        return batch
+        """Return the next rows as a batch; rows that cannot be encoded fail, and those after them are tried."""
+        while True:
+            chunk = take_rows(queue.chunks, limit)
+            if chunk is None:
+                return None
+            batch = Batch(queue.partition_id, chunk.columns, chunk.born_at, chunk.flush_mark)
+            batch.order = (next(queue.orders),)
+            sequence = self._number(queue, batch)
+            try:
+                batch.encode(chunk.columns, self.settings.codec)
+            except Exception as error:  # out of memory, a codec's own error, a message changed after it was queued
+                self._unencodable.append(self._failure(batch, self._not_encoded(batch, error)))
+                continue
+            if sequence is not None:
+                # only now: a batch that could not be encoded leaves no hole in the sequence
+                sequence.take(len(batch.rows))
+            return batch
 
-    def _number(self, queue: PartitionQueue, batch: Batch) -> None:
+    def take_unencodable(self) -> list[Outcome]:
+        """Return the outcomes of rows that could not be encoded since the last call."""
+        outcomes, self._unencodable = self._unencodable, []
+        return outcomes
+
+    def _not_encoded(self, batch: Batch, cause: Exception) -> ProduceFailureError:
+        topic = self.settings.topic
+        error = ProduceFailureError(
+            f"{topic}/{batch.partition_id}: a batch of {len(batch.rows)} messages could not be encoded and was not sent:"
+            f" {type(cause).__name__}: {cause}",
+            topic=topic,
+            partition=batch.partition_id,
+        )
+        error.__cause__ = cause
+        return error
+
+    def _number(self, queue: PartitionQueue, batch: Batch) -> Optional[PartitionSequence]:
+        """Give ``batch`` the next sequence numbers; they are its own when it takes them from the sequence returned."""
         if not self.settings.idempotent:
-            return
+            return None
         if queue.sequence is None:
             queue.sequence = PartitionSequence(self.producer_id, self._first_epoch)
         batch.producer_id = queue.sequence.producer_id
         batch.producer_epoch = queue.sequence.epoch
-        batch.base_sequence = queue.sequence.take(len(batch.rows))
+        batch.base_sequence = queue.sequence.next_sequence
+        return queue.sequence
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
@@ -267,7 +349,11 @@ class Accumulator:
         queue = self._queues[batch.partition_id]
         queue.in_flight.remove(batch)
         batch.maybe_written = batch.maybe_written or sent
-        return self._carry_out(queue, batch, Verdict.RETRY, -1, error, now)
+        verdict = Verdict.RETRY
+        if not sent and isinstance(error, KafkaException) and not error.retriable:
+            # it was refused before it left, and will be every time: this broker cannot take it
+            verdict = Verdict.FAIL_AND_RENUMBER if self.settings.idempotent else Verdict.FAIL
+        return self._carry_out(queue, batch, verdict, -1, error, now)
 
     def on_sent_without_ack(self, batch: Batch) -> list[Outcome]:
         """Return the outcome of a batch sent with acks=0: whatever becomes of it, nobody will tell."""
@@ -288,24 +374,40 @@ class Accumulator:
         if verdict is Verdict.RETRY and not self._may_retry(batch):
             verdict = Verdict.FAIL
         if verdict in (Verdict.DELIVERED, Verdict.DELIVERED_BEFORE):
+            queue.last_error = None
+            if queue.sequence is not None:
+                queue.sequence.acked_at = now
             known = base_offset if verdict is Verdict.DELIVERED else -1
             outcomes.append(Outcome(batch.rows, known, None, batch.flush_mark, batch.size))
+        elif batch.expired:
+            queue.must_renumber |= self.settings.idempotent and (not batch.maybe_written or verdict in NEW_NUMBERS)
         elif verdict in (Verdict.FAIL, Verdict.FAIL_AND_RENUMBER):
             queue.must_renumber |= verdict is Verdict.FAIL_AND_RENUMBER
             assert error is not None
             outcomes.append(self._failure(batch, error))
         elif verdict is Verdict.SPLIT:
-            queue.put_back(self._halves(batch))
+            outcomes += self._split(queue, batch)
         else:
             queue.must_renumber |= verdict is Verdict.RENUMBER
             queue.not_before = now + self.settings.retry_backoff_s
+            queue.last_error = error
             queue.put_back([batch])
         self._settle(queue)
-        return outcomes
+        # rows that were too late have had their outcome; what the broker says of them now only matters to the sequence
+        return [] if batch.expired else outcomes
 
     def _may_retry(self, batch: Batch) -> bool:
         most = self.settings.max_retries
         return most is None or batch.attempts <= most
+
+    def _split(self, queue: PartitionQueue, batch: Batch) -> list[Outcome]:
+        """Have ``batch`` sent again in two halves; return its outcome when they cannot be encoded."""
+        try:
+            queue.put_back(self._halves(batch))
+        except Exception as error:
+            queue.must_renumber |= self.settings.idempotent
+            return [self._failure(batch, self._not_encoded(batch, error))]
+        return []
 
     def _halves(self, batch: Batch) -> tuple[Batch, Batch]:
         middle = len(batch.rows) // 2
@@ -341,17 +443,28 @@ class Accumulator:
             queue.sequence = PartitionSequence(self.producer_id, self._first_epoch)
         queue.must_renumber = False
         for batch in queue.resend:
-            self._number(queue, batch)
+            numbered_by = self._number(queue, batch)
+            if numbered_by is not None:
+                numbered_by.take(len(batch.rows))
             batch.is_half = False
             restamp(batch.data, batch.producer_id, batch.producer_epoch, batch.base_sequence)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def expire(self, now: float) -> list[Outcome]:
-        """Return the outcomes of everything that waits to be sent and is older than the delivery timeout."""
+        """Return the outcomes of everything older than the delivery timeout.
+
+        A batch in flight stays there until it has come back, only its rows are decided: it may still be written, and its
+        place in the sequence is taken.
+        """
         born_before = now - self.settings.delivery_timeout_s
         outcomes: list[Outcome] = []
         for queue in list(self._active.values()):
+            for batch in queue.in_flight:
+                if batch.born_at <= born_before and not batch.expired:
+                    batch.expired = True
+                    late = self._too_late(True, queue)
+                    outcomes.append(Outcome(batch.rows, -1, late, batch.flush_mark, batch.size))
             while queue.resend and queue.resend[0].born_at <= born_before:
                 batch = queue.resend.popleft()
                 if not batch.maybe_written:
@@ -366,13 +479,21 @@ class Accumulator:
 
     def _too_late(self, maybe_written: bool, queue: PartitionQueue) -> DeliveryTimeout:
         fate = "it may have been written all the same" if maybe_written else "it was not written"
-        return DeliveryTimeout(
-            f"not acknowledged within delivery_timeout_ms={self.settings.delivery_timeout_s * 1000:.0f}: {fate};"
-            " check that the partition has a leader and that it can be reached",
+        cause = queue.last_error or self.obstacle
+        if cause is not None:
+            why = f"the last error was: {cause}"
+        elif queue.partition_id == NO_PARTITION:
+            why = "no partition of the topic is known: check that the topic still exists"
+        else:
+            why = "check that the partition has a leader and that it can be reached"
+        error = DeliveryTimeout(
+            f"not acknowledged within delivery_timeout_ms={self.settings.delivery_timeout_s * 1000:.0f}: {fate}; {why}",
             topic=self.settings.topic,
             partition=queue.partition_id,
             possibly_written=maybe_written,
         )
+        error.__cause__ = cause
+        return error
 
     def fail_all(self, error: KafkaException) -> list[Outcome]:
         """Return outcomes that fail everything not in flight: the producer cannot go on, or is being closed."""
@@ -392,7 +513,8 @@ class Accumulator:
         for queue in list(self._active.values()):
             for batch in queue.in_flight:
                 batch.maybe_written = True
-                outcomes.append(self._failure(batch, error))
+                if not batch.expired:
+                    outcomes.append(self._failure(batch, error))
             queue.in_flight.clear()
             self._settle(queue)
         return outcomes
@@ -411,14 +533,16 @@ class Accumulator:
         return Outcome(batch.rows, -1, error, batch.flush_mark, batch.size)
 
     def wake_at(self, now: float) -> float:
-        """Return when something here needs attention without any answer: a retry is due, or something expires."""
+        """Return when something here needs attention without any answer: a retry is due, or something expires.
+
+        :param now: the time that :meth:`sendable` was asked with, so that what fell due in between is not missed
+        """
         wake = float("inf")
         timeout_s = self.settings.delivery_timeout_s
         for queue in self._active.values():
             if (queue.resend or queue.chunks) and queue.not_before > now:
                 wake = min(wake, queue.not_before)
-            if queue.resend:
-                wake = min(wake, queue.resend[0].born_at + timeout_s)
-            if queue.chunks:
-                wake = min(wake, queue.chunks[0].born_at + timeout_s)
+            births = [batch.born_at for batch in queue.in_flight if not batch.expired]
+            births += [waiting[0].born_at for waiting in (queue.resend, queue.chunks) if waiting]
+            wake = min(wake, min(births, default=wake) + timeout_s)
         return wake

@@ -106,11 +106,13 @@ class Batch:
         "base_sequence",
         "born_at",
         "data",
+        "expired",
         "flush_mark",
         "is_half",
         "maybe_written",
         "order",
         "partition_id",
+        "place",
         "producer_epoch",
         "producer_id",
         "rows",
@@ -134,6 +136,10 @@ class Batch:
         self.is_half = False
         #: an earlier attempt may have reached the log although nobody told us
         self.maybe_written = False
+        #: its rows were too late and have had their outcome; only its place in the sequence is still of interest
+        self.expired = False
+        #: where the last attempt was sent to
+        self.place: object = None
 
     def encode(self, columns: Columns, codec: int) -> None:
         """Encode ``columns`` into :attr:`data`, with the producer id, epoch and sequence set before."""

@@ -25,6 +25,9 @@ class Verdict(enum.Enum):
     FAIL_AND_RENUMBER = "it will not be written; what follows needs a new epoch"
 
 
+#: Verdicts after which the partition goes on under another epoch.
+NEW_NUMBERS = frozenset({Verdict.RENUMBER, Verdict.FAIL_AND_RENUMBER})
+
 NONE = 0
 MESSAGE_TOO_LARGE = 10
 OUT_OF_ORDER_SEQUENCE_NUMBER = 45
@@ -67,12 +70,14 @@ def judge(code: int, *, retriable: bool, oldest: bool, idempotent: bool, count: 
 class PartitionSequence:
     """The producer id, the epoch and the next sequence number of one partition."""
 
-    __slots__ = ("epoch", "next_sequence", "producer_id")
+    __slots__ = ("acked_at", "epoch", "next_sequence", "producer_id")
 
     def __init__(self, producer_id: int, epoch: int) -> None:
         self.producer_id = producer_id
         self.epoch = epoch
         self.next_sequence = 0
+        #: when a batch under this producer id was last acknowledged, in any epoch: since then the broker demands the next
+        self.acked_at = float("-inf")
 
     def take(self, count: int) -> int:
         """Return the first of ``count`` sequence numbers; they wrap from 2**31 - 1 to 0."""

@@ -49,6 +49,10 @@ class Delivery(Protocol):
         """Return when ``message`` has an outcome; raise OperationTimedOut after ``timeout`` seconds."""
 
 
+#: The last millisecond that a datetime can hold, and the most that a record's timestamp can: 64 bits, signed.
+_LAST_DATETIME_MS = 253402300799999
+_MOST_MS = 2**63 - 1
+
 #: Slots that are never written read as these: most messages never need them, and a store each is what they would cost.
 _UNSET: dict[str, Any] = {
     "partition_key": None,
@@ -155,8 +159,8 @@ class Message(MessageBase):
 
     @property
     def timestamp_dt(self) -> Optional[datetime.datetime]:
-        """Return the timestamp as a naive UTC datetime, or None; may be assigned."""
-        if self.timestamp is None or self.timestamp < 0:
+        """Return the timestamp as a naive UTC datetime, or None, also beyond the year 9999; may be assigned."""
+        if self.timestamp is None or not 0 <= self.timestamp <= _LAST_DATETIME_MS:
             return None
         import datetime  # a millisecond or two that only users of datetimes pay
 
@@ -175,8 +179,12 @@ def to_epoch_ms(timestamp: Any) -> int:
     """Return epoch milliseconds for a datetime (naive means UTC), an int or a float of milliseconds.
 
     :raises TypeError: for anything else
+    :raises ValueError: for what does not fit into 64 bits
     """
     if isinstance(timestamp, (int, float)) and not isinstance(timestamp, bool):
+        # this way round a float that is not a number is refused as well
+        if not -_MOST_MS - 1 <= timestamp <= _MOST_MS:
+            raise ValueError(f"timestamp={timestamp!r} is no number of milliseconds that a message can have (64 bits)")
         return int(timestamp)
     import datetime  # a millisecond or two that only users of datetimes pay
 
@@ -290,5 +298,6 @@ class QueuedMessage(Message):
             delivery: Delivery = self._origin.delivery  # type: ignore[attr-defined]  # a queued message has such an origin
             delivery.wait_for(self, timeout)
         if self.error is not None:
-            raise self.error
+            # it is shared by the whole batch and may be raised again and again: its traceback would grow each time
+            raise self.error.with_traceback(None)
         return self

@@ -6,6 +6,7 @@ from typing import Optional
 
 from pykafka._machines.accumulator import Accumulator, Outcome, SendSettings
 from pykafka._machines.batches import Batch, columns_of
+from pykafka._machines.idempotence import PartitionSequence
 from pykafka.records.batch import split_batches
 from pykafka.records.decode import decode_batch
 from pykafka.records.message import Origin, QueuedMessage
@@ -28,11 +29,16 @@ def settings(acks: int = -1, max_retries: Optional[int] = None, codec: int = 0, 
     return SendSettings("orders", codec, acks, max_batch_bytes, TIMEOUT_S, BACKOFF_S, max_retries)
 
 
-def accumulator(acks: int = -1, max_retries: Optional[int] = None, max_batch_bytes: int = ROOMY) -> Accumulator:
-    """Return an accumulator that is ready to send: an idempotent one has its producer id (7, epoch 0)."""
+def accumulator(
+    acks: int = -1, max_retries: Optional[int] = None, max_batch_bytes: int = ROOMY, epoch: int = 0
+) -> Accumulator:
+    """Return an accumulator that is ready to send: an idempotent one has its producer id (7), and brokers that know it."""
     made = Accumulator(settings(acks, max_retries, max_batch_bytes=max_batch_bytes))
     if acks == -1:
-        made.set_producer_id(7, 0)
+        made.set_producer_id(7, epoch)
+        for partition in range(4):
+            sequence = made._queue(partition).sequence = PartitionSequence(7, epoch)
+            sequence.acked_at = 0.0
     return made
 
 

@@ -41,18 +41,20 @@ class SimulatedPartition:
         values = [value or b"" for value in decode_batch(raw, "orders", 0, 10**9).values]
         recent = self._recent.setdefault(raw.producer_id, deque(maxlen=REMEMBERED))
         epoch, first, count = raw.producer_epoch, raw.base_sequence, len(values)
-        last = recent[-1] if recent else Written(-1, 0, 0, 0)
-        if epoch < last.epoch:
-            self.fenced += 1
-            return Answer(STALE_EPOCH)
-        for known in recent:
-            if known[:3] == (epoch, first, count):
-                return Answer(0, known.offset)
-        expected = (last.first + last.count) % 2**31 if epoch == last.epoch else 0
-        if first != expected:
-            return Answer(OUT_OF_ORDER)
-        if epoch != last.epoch:
-            recent.clear()
+        if recent:
+            last = recent[-1]
+            if epoch < last.epoch:
+                self.fenced += 1
+                return Answer(STALE_EPOCH)
+            for known in recent:
+                if known[:3] == (epoch, first, count):
+                    return Answer(0, known.offset)
+            expected = (last.first + last.count) % 2**31 if epoch == last.epoch else 0
+            if first != expected:
+                return Answer(OUT_OF_ORDER)
+            if epoch != last.epoch:
+                recent.clear()
+        # of a producer that the broker knows nothing of it takes any sequence as its first
         recent.append(Written(epoch, first, count, len(self.log)))
         self.accepted.append((raw.producer_id, epoch, first, count))
         self.log += values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pykafka._machines.accumulator import MAX_IN_FLIGHT, Accumulator, Answer
+from pykafka._machines.accumulator import MAX_IN_FLIGHT, PROOF_LASTS_S, Accumulator, Answer
 from pykafka.exceptions import (
     DeliveryTimeout,
     NotLeaderForPartition,
@@ -82,6 +82,59 @@ def test_only_so_many_batches_of_a_partition_are_in_flight(acks: int, most: int)
 
 def test_five_in_flight_is_what_a_broker_remembers() -> None:
     assert MAX_IN_FLIGHT == 5
+
+
+def newcomer(epoch: int = 0) -> Accumulator:
+    """Return an accumulator whose producer id no broker has seen yet."""
+    machine = Accumulator(settings(acks=-1))
+    machine.set_producer_id(9, epoch)
+    return machine
+
+
+def test_until_the_first_acknowledgement_one_batch_is_in_flight_because_a_broker_takes_any_first_sequence() -> None:
+    machine = newcomer()
+    add(machine, "one", mark=0)
+    add(machine, "two", mark=1)
+    one = send(machine)
+    assert machine.sendable(0.0) == [] and not machine.has_more(0, 0.0)
+    machine.on_answer(one, NOT_LEADER, 0.0)
+    assert values_of(send(machine, now=1.0)) == ["one"], "two would have been written before it"
+    assert machine.sendable(1.0) == []
+    machine.on_answer(one, OK, 1.0)
+    send_each(machine, *"abcd", now=1.0)
+    add(machine, "more", mark=1)
+    assert machine.sendable(1.0) == [0], "now several may be under way"
+
+
+def test_after_a_long_silence_it_is_one_batch_again_because_a_broker_forgets() -> None:
+    machine = newcomer()
+    machine.on_answer(send_each(machine, "a")[0], OK, 1.0)
+    send_each(machine, "b", now=PROOF_LASTS_S)
+    add(machine, "c")
+    assert machine.sendable(PROOF_LASTS_S) == [0]
+    assert machine.sendable(PROOF_LASTS_S + 1.0) == []
+
+
+def test_a_new_epoch_needs_no_new_proof_but_a_new_producer_id_does() -> None:
+    for epoch, sendable in ((0, [0]), (32767, [])):
+        machine = newcomer(epoch)
+        machine.on_answer(send_each(machine, "a")[0], OK, 0.0)
+        machine.on_answer(send_each(machine, "bad")[0], BAD_RECORD, 0.0)
+        if machine.needs_producer_id or machine.producer_id < 0:
+            machine.set_producer_id(10, 0)
+        send_each(machine, "b")
+        add(machine, "c")
+        assert machine.sendable(0.0) == sendable
+
+
+def test_a_partition_is_elsewhere_while_batches_are_in_flight_to_its_old_leader() -> None:
+    machine = accumulator()
+    add(machine, "a")
+    batch = machine.next_batch(0, ROOMY, "old leader")
+    assert batch is not None
+    assert machine.is_elsewhere(0, "new leader") and not machine.is_elsewhere(0, "old leader")
+    machine.on_no_answer(batch, LOST, True, 0.0)
+    assert not machine.is_elsewhere(0, "new leader")
 
 
 def test_one_full_partition_does_not_hold_up_another() -> None:
@@ -283,8 +336,7 @@ def test_another_partition_goes_on_under_the_old_epoch() -> None:
 
 
 def test_after_the_last_epoch_a_new_producer_id_is_asked_for() -> None:
-    machine = accumulator()
-    machine.set_producer_id(7, 32767)
+    machine = accumulator(epoch=32767)
     (a,) = send_each(machine, "a")
     machine.on_answer(a, OUT_OF_ORDER, 0.0)
     assert machine.needs_producer_id
@@ -313,8 +365,7 @@ def test_a_batch_that_may_be_in_the_log_is_never_given_a_new_number(refused: Ans
 
 
 def test_under_a_new_producer_id_nothing_new_leaves_before_what_is_in_flight_has_come_back() -> None:
-    machine = accumulator()
-    machine.set_producer_id(7, 32767)
+    machine = accumulator(epoch=32767)
     (a,) = send_each(machine, "a", partition=0)
     (x,) = send_each(machine, "x", partition=1)
     machine.on_answer(a, OUT_OF_ORDER, 0.0)  # no epoch is left: all partitions get another producer id

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from pykafka._machines.accumulator import MAYBE_WRITTEN, Accumulator, Answer, Outcome
-from pykafka.exceptions import DeliveryTimeout, MessageSizeTooLarge, ProducerStoppedException, SocketDisconnectedError
+from pykafka._machines.accumulator import MAYBE_WRITTEN, NO_PARTITION, Accumulator, Answer, Outcome
+from pykafka._machines.batches import columns_of
+from pykafka.exceptions import (
+    DeliveryTimeout,
+    MessageSizeTooLarge,
+    ProduceFailureError,
+    ProducerStoppedException,
+    SocketDisconnectedError,
+    UnsupportedVersion,
+)
+from pykafka.records.message import QueuedMessage
 
-from .making import TIMEOUT_S, accumulator, add, send, send_each, settings, stamp_of, told, values_of
+from .making import BACKOFF_S, TIMEOUT_S, accumulator, add, row, send, send_each, settings, stamp_of, told, values_of
 
 OK = Answer(0, 40)
 NOT_LEADER = Answer(6)
@@ -180,11 +189,63 @@ def test_one_doubtful_attempt_stays_in_doubt_whatever_comes_after_it() -> None:
     assert written(outcome)
 
 
-def test_what_is_in_flight_does_not_expire_before_it_has_come_back() -> None:
+@pytest.mark.parametrize("answer", [OK, NOT_LEADER, TOO_LARGE, OUT_OF_ORDER])
+def test_what_is_in_flight_expires_as_possibly_written_and_a_late_answer_tells_nothing_more(answer: Answer) -> None:
+    machine = accumulator()
+    add(machine, "a", "b")
+    batch = send(machine)
+    (outcome,) = machine.expire(TIMEOUT_S)
+    assert told([outcome]) == ["a", "b"]
+    assert written(outcome)
+    assert machine.expire(TIMEOUT_S + 1) == []
+    assert list(machine.active) == [0], "its place in the sequence is taken until the broker has answered"
+    assert machine.on_answer(batch, answer, TIMEOUT_S + 2) == []
+    assert list(machine.active) == []
+
+
+def test_the_sequence_goes_on_after_a_late_answer_and_starts_anew_after_a_late_refusal() -> None:
+    for answer, stamp in ((OK, (7, 0, 1)), (NOT_LEADER, (7, 1, 0)), (OUT_OF_ORDER, (7, 1, 0))):
+        machine = accumulator()
+        (batch,) = send_each(machine, "a")
+        machine.expire(TIMEOUT_S)
+        machine.on_answer(batch, answer, TIMEOUT_S)
+        (after,) = send_each(machine, "b", now=TIMEOUT_S)
+        assert stamp_of(after) == stamp
+
+
+def test_a_late_batch_whose_connection_broke_is_not_sent_again() -> None:
     machine = accumulator()
     (batch,) = send_each(machine, "a")
-    assert machine.expire(10 * TIMEOUT_S) == []
-    assert told(machine.on_answer(batch, OK, 10 * TIMEOUT_S)) == ["a"]
+    machine.expire(TIMEOUT_S)
+    assert machine.on_no_answer(batch, LOST, True, TIMEOUT_S) == []
+    assert list(machine.active) == []
+    (after,) = send_each(machine, "b", now=TIMEOUT_S)
+    assert stamp_of(after) == (7, 0, 1), "the broker may have it: it decides"
+
+
+def test_abandoning_tells_nothing_of_rows_that_were_too_late_already() -> None:
+    machine = accumulator()
+    send_each(machine, "a")
+    machine.expire(TIMEOUT_S)
+    assert machine.abandon(STOPPED) == []
+
+
+def test_a_timeout_names_the_last_error_and_has_it_as_its_cause() -> None:
+    machine = accumulator()
+    (batch,) = send_each(machine, "a")
+    add(machine, "behind")
+    machine.on_no_answer(batch, LOST, True, 1.0)
+    for outcome in machine.expire(TIMEOUT_S):
+        assert "the connection broke" in str(outcome.error)
+        assert outcome.error is not None and outcome.error.__cause__ is LOST
+
+
+def test_a_timeout_for_want_of_a_producer_id_names_the_reason() -> None:
+    machine = Accumulator(settings())
+    add(machine, "a")
+    machine.obstacle = LOST
+    (outcome,) = machine.expire(TIMEOUT_S)
+    assert "the connection broke" in str(outcome.error)
 
 
 def test_after_a_batch_that_was_surely_not_written_the_next_one_starts_a_new_epoch() -> None:
@@ -213,8 +274,27 @@ def test_after_a_batch_that_may_be_written_the_next_one_goes_on_and_the_broker_d
 def test_nothing_to_do_means_no_waking() -> None:
     machine = accumulator()
     assert machine.wake_at(0.0) == float("inf")
-    send_each(machine, "a")
-    assert machine.wake_at(0.0) == float("inf"), "what is in flight wakes us by its answer"
+    (batch,) = send_each(machine, "a")
+    machine.on_answer(batch, OK, 0.0)
+    assert machine.wake_at(0.0) == float("inf")
+
+
+def test_it_wakes_once_for_what_is_in_flight_to_expire_and_then_waits_for_the_answer() -> None:
+    machine = accumulator()
+    send_each(machine, "a", now=3.0)
+    assert machine.wake_at(10.0) == 3.0 + TIMEOUT_S
+    machine.expire(3.0 + TIMEOUT_S)
+    assert machine.wake_at(3.0 + TIMEOUT_S) == float("inf")
+
+
+def test_a_retry_that_falls_due_while_the_round_lasts_is_not_missed() -> None:
+    machine = accumulator()
+    (batch,) = send_each(machine, "a")
+    machine.on_answer(batch, NOT_LEADER, 1.0)
+    began = 1.0 + BACKOFF_S - 0.001
+    assert machine.sendable(began) == []
+    # however late it is by now, the time the round began with is what counts
+    assert machine.wake_at(began) == 1.0 + BACKOFF_S
 
 
 def test_it_wakes_when_the_oldest_row_expires() -> None:
@@ -229,6 +309,84 @@ def test_it_wakes_when_a_batch_that_waits_to_be_sent_again_expires() -> None:
     (batch,) = send_each(machine, "a", now=3.0)
     machine.on_answer(batch, NOT_LEADER, 4.0)
     assert machine.wake_at(10.0) == 3.0 + TIMEOUT_S
+
+
+# -- what cannot be encoded -------------------------------------------------------------------------------------------
+
+
+def spoil(rows: list[QueuedMessage]) -> None:
+    """Change queued messages behind the producer's back into what no record can hold."""
+    for each in rows:
+        each.value = "text"  # type: ignore[assignment]
+
+
+def test_rows_that_cannot_be_encoded_fail_alone_and_leave_no_hole_in_the_sequence() -> None:
+    machine = accumulator()
+    add(machine, "before", mark=0)
+    before = send(machine)
+    bad = row(b"bad")
+    spoil([bad])
+    machine.append(0, columns_of([bad]), 0.0, 1)
+    add(machine, "after", mark=2)
+    after = send(machine)
+    (outcome,) = machine.take_unencodable()
+    assert outcome.rows == [bad] and outcome.flush_mark == 1
+    assert isinstance(outcome.error, ProduceFailureError) and isinstance(outcome.error.__cause__, Exception)
+    assert "orders/0" in str(outcome.error)
+    assert [stamp_of(batch) for batch in (before, after)] == [(7, 0, 0), (7, 0, 1)]
+    assert machine.take_unencodable() == []
+
+
+def test_a_partition_with_nothing_but_rows_that_cannot_be_encoded_is_done() -> None:
+    machine = accumulator()
+    bad = row(b"bad")
+    spoil([bad])
+    machine.append(0, columns_of([bad]), 0.0, 0)
+    assert machine.next_batch(0, 1000) is None
+    assert len(machine.take_unencodable()) == 1
+    assert list(machine.active) == []
+
+
+def test_halves_that_cannot_be_encoded_fail_and_the_next_batch_starts_a_new_epoch() -> None:
+    machine = accumulator()
+    rows = add(machine, "a", "b")
+    batch = send(machine)
+    spoil(rows)
+    (outcome,) = machine.on_answer(batch, TOO_LARGE, 0.0)
+    assert outcome.rows == rows and isinstance(outcome.error, ProduceFailureError)
+    assert stamp_of(send_each(machine, "c")[0]) == (7, 1, 0)
+
+
+def test_a_batch_that_no_broker_can_ever_take_fails_at_once() -> None:
+    machine = accumulator()
+    first, second = send_each(machine, "a", "b")
+    cannot = UnsupportedVersion("this broker is too old")
+    (outcome,) = machine.on_no_answer(first, cannot, False, 0.0)
+    assert (told([outcome]), outcome.error) == (["a"], cannot)
+    machine.on_answer(second, OUT_OF_ORDER, 0.0)
+    assert stamp_of(send(machine, now=1.0)) == (7, 1, 0)
+
+
+# -- no partition known -----------------------------------------------------------------------------------------------
+
+
+def test_rows_without_a_partition_wait_to_be_taken_back_and_are_never_sendable() -> None:
+    machine = accumulator()
+    add(machine, "a", partition=NO_PARTITION, now=3.0, mark=4)
+    assert machine.has_unplaced and machine.sendable(5.0) == []
+    (chunk,) = machine.take_unplaced()
+    assert ([each.value for each in chunk.columns.rows], chunk.born_at, chunk.flush_mark) == ([b"a"], 3.0, 4)
+    assert not machine.has_unplaced and machine.take_unplaced() == []
+    assert list(machine.active) == []
+
+
+def test_rows_without_a_partition_expire_like_any_other() -> None:
+    machine = accumulator()
+    add(machine, "a", partition=NO_PARTITION)
+    assert machine.wake_at(0.0) == TIMEOUT_S
+    (outcome,) = machine.expire(TIMEOUT_S)
+    assert not written(outcome)
+    assert "no partition of the topic is known" in str(outcome.error)
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------

@@ -132,23 +132,10 @@ def _pykafka(workload: str, topic: Any, count: int) -> dict[str, float]:
 
 
 def kafka_python(workload: str, hosts: str, topic: str, count: int) -> dict[str, float]:
-    from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+    from kafka import KafkaProducer
 
     if workload.startswith("consume"):
-        consumer = KafkaConsumer(bootstrap_servers=hosts, auto_offset_reset="earliest", enable_auto_commit=False)
-        consumer.assign([TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))])
-        got = 0
-        with Meter() as meter:
-            if workload == "consume_batches":
-                while got < count:
-                    got += sum(map(len, consumer.poll(timeout_ms=10000, max_records=BATCH).values()))
-            else:
-                for _message in consumer:
-                    got += 1
-                    if got >= count:
-                        break
-        consumer.close()
-        return meter.rate(count)
+        return _kafka_python_consume(workload, hosts, topic, count)
     if workload == "memory":
         producer = KafkaProducer(
             bootstrap_servers=hosts, acks="all", linger_ms=600000, batch_size=2**24, delivery_timeout_ms=700000
@@ -178,6 +165,25 @@ def kafka_python(workload: str, hosts: str, topic: str, count: int) -> dict[str,
     return meter.rate(count)
 
 
+def _kafka_python_consume(workload: str, hosts: str, topic: str, count: int) -> dict[str, float]:
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(bootstrap_servers=hosts, auto_offset_reset="earliest", enable_auto_commit=False)
+    consumer.assign([TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))])
+    got = 0
+    with Meter() as meter:
+        if workload == "consume_batches":
+            while got < count:
+                got += sum(map(len, consumer.poll(timeout_ms=10000, max_records=BATCH).values()))
+        else:
+            for _message in consumer:
+                got += 1
+                if got >= count:
+                    break
+    consumer.close()
+    return meter.rate(count)
+
+
 # -- aiokafka ---------------------------------------------------------------------------------------------------------
 
 
@@ -188,24 +194,10 @@ def aiokafka(workload: str, hosts: str, topic: str, count: int) -> dict[str, flo
 
 
 async def _aiokafka(workload: str, hosts: str, topic: str, count: int) -> dict[str, float]:
-    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+    from aiokafka import AIOKafkaProducer
 
     if workload.startswith("consume"):
-        consumer = AIOKafkaConsumer(topic, bootstrap_servers=hosts, auto_offset_reset="earliest", enable_auto_commit=False)
-        await consumer.start()
-        got = 0
-        with Meter() as meter:
-            if workload == "consume_batches":
-                while got < count:
-                    found = await consumer.getmany(timeout_ms=10000, max_records=BATCH)
-                    got += sum(map(len, found.values()))
-            else:
-                async for _message in consumer:
-                    got += 1
-                    if got >= count:
-                        break
-        await consumer.stop()
-        return meter.rate(count)
+        return await _aiokafka_consume(workload, hosts, topic, count)
     linger_ms = 600000 if workload == "memory" else 0 if workload == "latency" else 5
     producer = AIOKafkaProducer(
         bootstrap_servers=hosts, acks="all", linger_ms=linger_ms, max_batch_size=2**26 if workload == "memory" else 16384
@@ -245,25 +237,34 @@ async def _aiokafka(workload: str, hosts: str, topic: str, count: int) -> dict[s
     return meter.rate(count)
 
 
+async def _aiokafka_consume(workload: str, hosts: str, topic: str, count: int) -> dict[str, float]:
+    from aiokafka import AIOKafkaConsumer
+
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=hosts, auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    got = 0
+    with Meter() as meter:
+        if workload == "consume_batches":
+            while got < count:
+                found = await consumer.getmany(timeout_ms=10000, max_records=BATCH)
+                got += sum(map(len, found.values()))
+        else:
+            async for _message in consumer:
+                got += 1
+                if got >= count:
+                    break
+    await consumer.stop()
+    return meter.rate(count)
+
+
 # -- confluent-kafka --------------------------------------------------------------------------------------------------
 
 
 def confluent(workload: str, hosts: str, topic: str, count: int) -> dict[str, float]:
-    from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+    from confluent_kafka import Producer
 
     if workload.startswith("consume"):
-        consumer = Consumer({"bootstrap.servers": hosts, "group.id": "bench", "enable.auto.commit": False})
-        partitions = consumer.list_topics(topic).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
-        got = 0
-        with Meter() as meter:
-            while got < count:
-                if workload == "consume_batches":
-                    got += len(consumer.consume(BATCH, 10))
-                elif consumer.poll(10) is not None:
-                    got += 1
-        consumer.close()
-        return meter.rate(count)
+        return _confluent_consume(workload, hosts, topic, count)
     config = {"bootstrap.servers": hosts, "acks": "all", "queue.buffering.max.messages": max(1000000, count + 1)}
     if workload == "latency":
         config["linger.ms"] = 0
@@ -308,7 +309,31 @@ def confluent(workload: str, hosts: str, topic: str, count: int) -> dict[str, fl
     return meter.rate(count)
 
 
+def _confluent_consume(workload: str, hosts: str, topic: str, count: int) -> dict[str, float]:
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": hosts, "group.id": "bench", "enable.auto.commit": False})
+    partitions = consumer.list_topics(topic).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+    got = 0
+    with Meter() as meter:
+        while got < count:
+            if workload == "consume_batches":
+                got += len(consumer.consume(BATCH, 10))
+            elif consumer.poll(10) is not None:
+                got += 1
+    consumer.close()
+    return meter.rate(count)
+
+
 CLIENTS = {"pykafka": pykafka, "kafka-python": kafka_python, "aiokafka": aiokafka, "confluent-kafka": confluent}
+#: What a program that produces and consumes imports.
+CLASSES = {
+    "pykafka": "KafkaClient, Producer, SimpleConsumer",
+    "kafka-python": "KafkaProducer, KafkaConsumer",
+    "aiokafka": "AIOKafkaProducer, AIOKafkaConsumer",
+    "confluent-kafka": "Producer, Consumer",
+}
 MODULES = {"pykafka": "pykafka", "kafka-python": "kafka", "aiokafka": "aiokafka", "confluent-kafka": "confluent_kafka"}
 
 

@@ -140,7 +140,7 @@ class Cluster:
     def brokers(self) -> dict[int, Broker]:
         """Return the brokers by id, as last seen."""
         infos = self.engine.view.brokers
-        made = {info: self._brokers.get(info) or Broker(self, info) for info in infos.values()}
+        made = {info: self._brokers.get(info) or Broker.of(self, info) for info in infos.values()}
         self._brokers = made
         return {info.id: broker for info, broker in made.items()}
 
@@ -178,7 +178,7 @@ class Cluster:
         group = to_name(consumer_group, "consumer_group").decode()
         self.engine.forget_coordinator(group)
         info = self.engine.coordinator(group, Deadline(self.socket_timeout_s))
-        return self.brokers.get(info.id) or Broker(self, info)
+        return self.brokers.get(info.id) or Broker.of(self, info)
 
     def get_offset_manager(self, consumer_group: Union[str, bytes]) -> Broker:
         """Return the broker that coordinates a group: PyKafka's older name of :meth:`get_group_coordinator`."""

@@ -36,7 +36,7 @@ def to_name(value: Union[str, bytes, Any], what: str) -> bytes:
             raise UnicodeException(f"{what} {value!r} must be ASCII")
         return value
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__}")
+        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__} {value!r}")
     try:
         return value.encode("ascii")
     except UnicodeEncodeError:
@@ -125,13 +125,14 @@ def parse_source(address: Union[str, bytes, Any]) -> Optional[tuple[str, int]]:
 
 
 def require_names(names: Iterable[Any], what: str) -> list[bytes]:
-    """Return several names as bytes; a single str or bytes in place of a list is a mistake worth naming.
+    """Return the names in a list as bytes; ``what`` is the argument that it was given as.
 
-    :raises TypeError: for a bare str or bytes, or a name that is neither
+    :raises TypeError: for what is no list, above all a single name, or a name that is neither str nor bytes
+    :raises UnicodeException: for a name that is not ASCII
     """
-    if isinstance(names, (str, bytes)):
-        raise TypeError(f"a list of {what}s is needed, not one {type(names).__name__}")
-    return [to_name(name, what) for name in names]
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise TypeError(f"{what} must be a list of names, not {names!r}")
+    return [to_name(name, f"{what}[{number}]") for number, name in enumerate(names)]
 
 
 def _integer(low: int, high: int = MAX_INT32, unit: str = "") -> tuple[Check, str]:

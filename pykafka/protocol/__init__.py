@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ..records.message import Message
+from .requests import CreateTopicRequest
 
-__all__ = ["Message"]
+__all__ = ["CreateTopicRequest", "Message"]

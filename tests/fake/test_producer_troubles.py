@@ -1,0 +1,558 @@
+"""What a producer does when something is wrong on this side: bad rows, missing metadata, Ctrl-C, neighbours, impatience."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import traceback
+from typing import Any, Callable
+
+import pytest
+
+from pykafka import KafkaClient
+from pykafka.common import CompressionType
+from pykafka.exceptions import (
+    ClusterAuthorizationFailed,
+    DeliveryTimeout,
+    KafkaException,
+    MessageSizeTooLarge,
+    ProduceFailureError,
+    ProducerQueueFullError,
+    ProducerStoppedException,
+    TopicAuthorizationFailed,
+    UnsupportedVersion,
+)
+from pykafka.partitioners import HashingPartitioner
+from pykafka.protocol.api import response_of
+from pykafka.protocol.messages import ProduceResponse
+from pykafka.records.batch import split_batches
+from pykafka.records.decode import decode_batch
+
+from ..support import until
+from .broker import FakeBroker, fake_broker
+
+
+class Log:
+    """Answers Produce as a broker does that writes everything, and keeps what it was sent by partition."""
+
+    def __init__(self, broker: FakeBroker) -> None:
+        self.written: dict[int, list[bytes]] = {}
+        #: while it is cleared, nothing is answered
+        self.gate = threading.Event()
+        self.gate.set()
+        broker.scripts["Produce"] = self.answer
+
+    def answer(self, request: Any, version: int) -> Any:
+        self.gate.wait(20)
+        topics = []
+        for topic in request.topic_data:
+            rows = []
+            for part in topic.partition_data:
+                log = self.written.setdefault(part.index, [])
+                rows.append(ProduceResponse.PartitionProduceResponse(index=part.index, error_code=0, base_offset=len(log)))
+                log += values_of(part)
+            topics.append(
+                ProduceResponse.TopicProduceResponse(topic_id=topic.topic_id, name=topic.name, partition_responses=rows)
+            )
+        return ProduceResponse(responses=topics)
+
+
+def values_of(part: Any) -> list[bytes]:
+    """Return the values in what one partition was sent."""
+    (batch,) = split_batches(bytes(part.records), "t", part.index)
+    return [value or b"" for value in decode_batch(batch, "t", part.index, 2**20).values]
+
+
+def by_key(partitions: Any, key: Any) -> Any:
+    """Choose the partition whose number the key is."""
+    return partitions[int(key)]
+
+
+def refused(request: Any, version: int) -> Any:
+    """Answer that the topic may not be written to."""
+    row = ProduceResponse.PartitionProduceResponse(index=0, error_code=29, base_offset=-1)
+    return ProduceResponse(responses=[ProduceResponse.TopicProduceResponse(topic_id=b"T" * 16, partition_responses=[row])])
+
+
+def on_io_thread(client: KafkaClient, step: Callable[[], object]) -> Any:
+    """Return what ``step`` returns or raises on the I/O thread: where the log handlers of an application may run."""
+    got: list[Any] = []
+
+    def run() -> None:
+        try:
+            got.append(step())
+        except Exception as error:
+            got.append(error)
+
+    client.cluster.engine.loop.call_soon(run)
+    until(lambda: got, what="the step on the I/O thread")
+    return got[0]
+
+
+# -- several producers ------------------------------------------------------------------------------------------------
+
+
+def test_two_producers_of_one_topic_never_share_a_request_for_a_partition() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        log.gate.clear()
+        topic = client.topics["t"]
+        with topic.get_producer(linger_ms=0) as one, topic.get_producer(linger_ms=0) as other:
+            made = []
+            for number in range(8):
+                made += [one.produce(b"one %d" % number), other.produce(b"other %d" % number)]
+            log.gate.set()
+            assert sorted(message.result(10).offset for message in made) == list(range(16))
+        for request in broker.seen("Produce"):
+            assert [len(topic_data.partition_data) for topic_data in request.topic_data] == [1]
+        assert sorted(log.written[0]) == sorted(message.value or b"" for message in made)
+
+
+def test_a_producer_with_little_patience_does_not_break_the_connection_under_the_others() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        log.gate.clear()
+        topic = client.topics["t"]
+        with topic.get_producer(required_acks=1, linger_ms=0) as patient:
+            waiting = patient.produce(b"patient")
+            until(lambda: broker.seen("Produce"), what="the request")
+            with topic.get_producer(delivery_timeout_ms=100, linger_ms=0) as impatient:
+                with pytest.raises(DeliveryTimeout) as caught:
+                    impatient.produce(b"impatient").result(10)
+                assert caught.value.possibly_written
+                log.gate.set()
+                assert waiting.result(10).offset == 0
+                assert impatient.produce(b"again").result(10).offset == 2
+        assert log.written[0] == [b"patient", b"impatient", b"again"]
+
+
+def test_a_callback_that_forwards_to_another_producer_waits_while_that_ones_queue_is_full() -> None:
+    with fake_broker(partitions=2) as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        topic = client.topics["t"]
+        with topic.get_producer() as source, topic.get_producer(max_queued_messages=3) as sink:
+            forwarded: list[Any] = []
+            source.produce(b"warm up").result(10)
+            log.gate.clear()
+            full = [sink.produce(b"x") for _ in range(3)]
+            core = source._core
+            core.wants_callbacks = True
+            client.cluster.engine.callbacks.submit(lambda: forwarded.append(sink.produce(b"forwarded")))
+            until(lambda: len(sink._core._line), what="the callback waiting for room")
+            assert sink._core.outstanding == 3
+            log.gate.set()
+            until(lambda: forwarded and forwarded[0].done and all(message.done for message in full), what="everything")
+
+
+# -- rows that cannot be sent -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"timestamp": 2**63}, "timestamp=9223372036854775808"),
+        ({"timestamp": float("nan")}, "timestamp=nan"),
+        ({"headers": [("\ud800", b"")]}, "name of header"),
+    ],
+)
+def test_what_no_record_can_hold_is_refused_before_it_is_queued(how: dict[str, Any], words: str) -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        Log(broker)
+        with client.topics["t"].get_producer() as producer:
+            good = producer.produce(b"good")
+            with pytest.raises(ValueError, match=words):
+                producer.produce(b"bad", **how)
+            assert producer.produce(b"after").result(10).offset == 1
+            assert good.offset == 0
+
+
+@pytest.mark.parametrize("acks", [-1, 1])
+def test_a_message_spoilt_after_it_was_queued_fails_and_takes_nobody_with_it(acks: int) -> None:
+    with fake_broker(partitions=2) as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        topic = client.topics["t"]
+        with topic.get_producer(linger_ms=60000, required_acks=acks, partitioner=by_key) as producer:
+            good = producer.produce(b"good", b"0")
+            bad = producer.produce(b"bad", b"1")
+            bad.timestamp = "tomorrow"  # type: ignore[assignment]
+            producer.flush(10)
+            assert good.offset == 0
+            assert isinstance(bad.error, ProduceFailureError) and "t/1" in str(bad.error)
+            assert [producer.produce(b"later", key).result(10).offset for key in (b"0", b"1")] == [1, 0]
+        assert log.written == {0: [b"good", b"later"], 1: [b"later"]}
+
+
+def test_headers_spoilt_after_they_were_queued_fail_what_was_collected_with_them_and_nothing_else() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        Log(broker)
+        with client.topics["t"].get_producer(linger_ms=60000) as producer:
+            bad = producer.produce(b"bad", headers=[("name", b"")])
+            bad.headers = [("\ud800", b"")]
+            producer.flush(10)
+            assert isinstance(bad.error, ProduceFailureError)
+            assert producer.produce(b"after").result(10).offset == 0
+            assert producer._core._held_bytes == 0
+
+
+def test_a_codec_that_the_broker_is_too_old_for_is_an_error_at_once() -> None:
+    with fake_broker(caps={"Produce": 6}) as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        topic = client.topics["t"]
+        with topic.get_producer(compression=CompressionType.ZSTD) as modern, topic.get_producer() as plain:
+            refused_one, good = modern.produce(b"x"), plain.produce(b"y")
+            with pytest.raises(UnsupportedVersion, match="use another codec"):
+                refused_one.result(10)
+            good.result(10)
+        assert log.written == {0: [b"y"]}
+
+
+# -- metadata ---------------------------------------------------------------------------------------------------------
+
+
+def without_topics(broker: FakeBroker) -> Callable[[], None]:
+    """Have the broker know no topics, as one that has just started; return what ends that."""
+    full = broker.scripts["Metadata"]
+
+    def empty(request: Any, version: int) -> Any:
+        answer = full(request, version)
+        answer.topics = []
+        return answer
+
+    broker.scripts["Metadata"] = empty
+
+    def end() -> None:
+        broker.scripts["Metadata"] = full
+
+    return end
+
+
+def test_messages_wait_while_no_partition_is_known_and_leave_in_order_when_there_is_one() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        topic = client.topics["t"]
+        end = without_topics(broker)
+        client.update_cluster()
+        with topic.get_producer(linger_ms=0) as producer:
+            made = []
+            for number in range(3):
+                made.append(producer.produce(b"%d" % number))
+                until(lambda: producer._core.accumulator.has_unplaced and not producer._core.rows, what="a collection")
+            assert producer._core.outstanding == 3
+            end()
+            assert [message.result(10).offset for message in made] == [0, 1, 2]
+        assert log.written == {0: [b"0", b"1", b"2"]}
+        assert producer._core._held_bytes == 0
+
+
+def test_messages_for_which_no_partition_ever_appears_expire() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        topic = client.topics["t"]
+        without_topics(broker)
+        client.update_cluster()
+        with topic.get_producer(delivery_timeout_ms=200) as producer:
+            with pytest.raises(DeliveryTimeout) as caught:
+                producer.produce(b"x").result(10)
+            assert not caught.value.possibly_written
+
+
+def test_an_answer_is_understood_although_the_topic_was_forgotten_meanwhile() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        log.gate.clear()
+        with client.topics["t"].get_producer(required_acks=1, linger_ms=0) as producer:
+            message = producer.produce(b"once")
+            until(lambda: broker.seen("Produce"), what="the request")
+            without_topics(broker)
+            client.update_cluster()
+            log.gate.set()
+            message.result(10)
+        assert log.written == {0: [b"once"]}
+
+
+# -- stopping, starting, dropping -------------------------------------------------------------------------------------
+
+
+def test_stop_that_was_interrupted_is_finished_by_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        Log(broker)
+        producer = client.topics["t"].get_producer(linger_ms=60000)
+        made = producer.produce_many([b"x"] * 10)
+
+        def interrupted(deadline: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(producer._core, "flush", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                producer.stop()
+        with pytest.raises(ProducerStoppedException):
+            producer.produce(b"no more")
+        producer.stop()
+        assert [message.offset for message in made] == list(range(10))
+        assert client.cluster.engine.sender.cores == []
+
+
+def test_a_producer_started_again_while_it_stops_goes_on() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        log.gate.clear()
+        producer = client.topics["t"].get_producer()
+        first = producer.produce(b"1")
+        old = producer._core
+        stopping = threading.Thread(target=producer.stop)
+        stopping.start()
+        until(lambda: not producer._running, what="stop() to have begun")
+        producer.start()
+        log.gate.set()
+        stopping.join(10)
+        assert first.done and old._closed
+        assert producer.produce(b"2").result(10).offset == 1
+        producer.stop()
+
+
+def test_a_producer_of_a_closed_client_does_not_start_and_says_so() -> None:
+    with fake_broker() as broker:
+        client = KafkaClient(broker.hosts)
+        producer = client.topics["t"].get_producer(auto_start=False)
+        client.close()
+        with pytest.raises(KafkaException, match="closed"):
+            producer.start()
+        assert "stopped" in repr(producer)
+
+
+def test_what_a_dropped_producer_had_queued_is_sent_and_then_nothing_of_it_is_left() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        producer: Any = client.topics["t"].get_producer(linger_ms=60000)
+        message = producer.produce(b"x")
+        with pytest.warns(ResourceWarning, match="never stopped"):
+            del producer
+            gc.collect()
+        until(lambda: message.done and not client.cluster.engine.sender.cores, what="the end of the producer")
+        assert log.written == {0: [b"x"]}
+        until(lambda: not client.cluster.engine._refresh._uses, what="the topic to be given back")
+
+
+def test_raising_one_error_again_and_again_does_not_make_it_grow() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        broker.scripts["Produce"] = refused
+        with client.topics["t"].get_producer() as producer:
+            message = producer.produce(b"x")
+            for _ in range(20):
+                with pytest.raises(TopicAuthorizationFailed):
+                    message.result(10)
+            assert message.error is not None
+            assert len(traceback.extract_tb(message.error.__traceback__)) < 5
+
+
+def test_a_producer_that_could_not_send_for_want_of_rights_can_once_it_has_them() -> None:
+    answers = [31, 0]
+
+    def init(request: Any, version: int) -> Any:
+        return response_of(type(request))(error_code=answers.pop(0), producer_id=7, producer_epoch=0)  # type: ignore[call-arg]
+
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        Log(broker)
+        broker.scripts["InitProducerId"] = init
+        with client.topics["t"].get_producer() as producer:
+            with pytest.raises(ClusterAuthorizationFailed):
+                producer.produce(b"x").result(10)
+            with pytest.raises(ClusterAuthorizationFailed):
+                producer._raise_worker_exceptions()
+            producer.produce(b"y").result(10)
+            producer._raise_worker_exceptions()
+
+
+# -- waiting ----------------------------------------------------------------------------------------------------------
+
+
+def test_on_the_io_thread_nothing_waits_for_itself() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        log.gate.clear()
+        with client.topics["t"].get_producer(max_queued_messages=2) as producer:
+            waiting = [producer.produce(b"x"), producer.produce(b"y")]
+            assert isinstance(on_io_thread(client, lambda: producer.produce(b"z")), ProducerQueueFullError)
+            for step in (producer.flush, producer.stop, waiting[0].result):
+                error = on_io_thread(client, step)
+                assert isinstance(error, KafkaException) and "I/O thread" in str(error)
+            log.gate.set()
+            producer.stop()
+            assert all(message.done for message in waiting)
+
+
+def test_two_threads_may_wait_for_one_message() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        log.gate.clear()
+        with client.topics["t"].get_producer() as producer:
+            message = producer.produce(b"x")
+            core = producer._core
+            released, go_on = threading.Event(), threading.Event()
+            release = core._release
+
+            def late(rows: Any) -> None:
+                released.set()
+                go_on.wait(20)
+                release(rows)
+
+            core._release = late  # type: ignore[method-assign]
+            first = threading.Thread(target=message.result, args=(20,), daemon=True)
+            first.start()
+            until(lambda: core._waiting, what="the first waiter")
+            log.gate.set()
+            assert released.wait(20)
+            # decided, but the first waiter was not told yet: the second finds the outcome, and leaves the first its turn
+            core.wait_for(message, 20)
+            go_on.set()
+            first.join(20)
+            assert not first.is_alive()
+
+
+def test_who_needs_much_room_is_not_starved_by_many_who_need_little() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        with client.topics["t"].get_producer(max_queued_bytes=200_000) as producer:
+            over = threading.Event()
+
+            def little() -> None:
+                while not over.is_set():
+                    producer.produce(b"x" * 1000)
+
+            threads = [threading.Thread(target=little, daemon=True) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            try:
+                until(lambda: len(producer._core._line), what="a full queue")
+                began = time.monotonic()
+                producer.produce(b"much" * 30_000)
+                assert time.monotonic() - began < 20
+            finally:
+                over.set()
+            for thread in threads:
+                thread.join(20)
+        assert b"much" * 30_000 in log.written[0]
+
+
+def test_asking_a_full_queue_again_and_again_does_not_flood_the_io_thread() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        loop = client.cluster.engine.loop
+        busy = threading.Event()
+        with client.topics["t"].get_producer(max_queued_messages=5, block_on_queue_full=False) as producer:
+            loop.call_soon(busy.wait, 20)
+            for _ in range(5):
+                producer.produce(b"x")
+            for _ in range(100):
+                with pytest.raises(ProducerQueueFullError):
+                    producer.produce(b"x")
+            assert len(loop._mailbox) < 10
+            busy.set()
+        assert log.written == {0: [b"x"] * 5}
+
+
+def test_rows_that_arrive_during_every_collection_do_not_nest_collections() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        with client.topics["t"].get_producer(linger_ms=0) as producer:
+            core = producer._core
+            assign, left = core._assign, [2000]
+
+            def more(rows: Any, partition_ids: Any) -> Any:
+                if left[0]:
+                    left[0] -= 1
+                    producer.produce(b"more")
+                return assign(rows, partition_ids)
+
+            core._assign = more
+            producer.produce(b"first")
+            until(lambda: len(log.written.get(0, [])) == 2001, what="every message")
+
+
+def test_ctrl_c_while_the_io_thread_is_woken_does_not_leave_the_queue_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+
+        def interrupted(*args: Any) -> None:
+            raise KeyboardInterrupt
+
+        with client.topics["t"].get_producer() as producer:
+            with monkeypatch.context() as patch:
+                patch.setattr(client.cluster.engine.loop, "call_soon", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    producer.produce(b"first")
+            producer.produce(b"second").result(10)
+        assert log.written == {0: [b"first", b"second"]}
+
+
+# -- produce_many and partitioners ------------------------------------------------------------------------------------
+
+
+Options = dict[str, Any]
+
+
+@pytest.mark.parametrize("options", [{}, {"delivery_reports": True}, {"sync": True}, {"partitioner": lambda parts, key: parts[0]}])
+def test_produce_many_queues_nothing_when_one_of_them_is_wrong(options: Options) -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        with client.topics["t"].get_producer(linger_ms=60000, max_request_size=5000, **options) as producer:
+            with pytest.raises(TypeError, match="not str"):
+                producer.produce_many([b"1", b"2", "3"])
+            with pytest.raises(TypeError, match="partition_key"):
+                producer.produce_many([b"1"], partition_key="key")
+            with pytest.raises(MessageSizeTooLarge):
+                producer.produce_many([b"1", b"2" * 5000])
+            assert producer._core.outstanding == 0 and producer.produce_many([]) == []
+            made = producer.produce_many([b"1", None, b"3"], partition_key=b"key")
+            producer.flush(10)
+            assert [message.offset for message in made] == [0, 1, 2]
+        assert log.written == {0: [b"1", b"", b"3"]}
+
+
+def test_produce_many_serializes_every_message_and_a_sync_one_waits_for_all() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        topic = client.topics["t"]
+        with topic.get_producer(serializer=lambda value, key: (str(value).encode(), b"k"), sync=True) as producer:
+            made = producer.produce_many([1, 2, 3])
+            assert all(message.done and message.partition_key == b"k" for message in made)
+        assert log.written == {0: [b"1", b"2", b"3"]}
+        assert len(broker.seen("Produce")) == 1
+
+
+def test_produce_many_keeps_to_the_bound_in_bytes() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        log.gate.clear()
+        with client.topics["t"].get_producer(max_queued_bytes=100_000) as producer:
+            thread = threading.Thread(target=producer.produce_many, args=([b"x" * 1000] * 500,), daemon=True)
+            thread.start()
+            until(lambda: len(producer._core._line), what="a full queue")
+            assert producer._core.outstanding <= 100
+            log.gate.set()
+            thread.join(20)
+        assert len(log.written[0]) == 500
+
+
+def test_produce_many_of_more_than_the_queue_can_ever_hold_is_refused_when_it_is_not_to_block() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        Log(broker)
+        with client.topics["t"].get_producer(max_queued_bytes=100_000, block_on_queue_full=False) as producer:
+            with pytest.raises(ProducerQueueFullError):
+                producer.produce_many([b"x" * 1000] * 500)
+            assert producer._core.outstanding == 0
+            producer.produce(b"x" * 200_000).result(10)
+
+
+def test_a_subclass_of_the_hashing_partitioner_chooses_for_itself() -> None:
+    class Third(HashingPartitioner):
+        def __call__(self, partitions: Any, key: Any = None) -> Any:
+            return sorted(partitions)[2]
+
+    with fake_broker(partitions=4) as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        with client.topics["t"].get_producer(partitioner=Third()) as producer:
+            producer.produce(b"with a key", b"key")
+            producer.produce(b"without")
+        assert log.written == {2: [b"with a key", b"without"]}

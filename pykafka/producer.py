@@ -337,9 +337,7 @@ class Producer:
             row._origin = core.origin(self._chooser(row.partition_key))
         return size
 
-    def produce_many(
-        self, values: Iterable[Any], partition_key: Any = None, timestamp: Any = None
-    ) -> list[QueuedMessage]:
+    def produce_many(self, values: Iterable[Any], partition_key: Any = None, timestamp: Any = None) -> list[QueuedMessage]:
         """Queue many messages at once, all with the same key and timestamp, and return them: the cheapest way to produce.
 
         A sync producer waits until all are acknowledged.
@@ -455,9 +453,7 @@ class Producer:
                 topic=self._topic.name,
             ) from error
 
-    def get_delivery_report(
-        self, block: bool = True, timeout: Optional[float] = None
-    ) -> tuple[Message, Optional[Exception]]:
+    def get_delivery_report(self, block: bool = True, timeout: Optional[float] = None) -> tuple[Message, Optional[Exception]]:
         """Return (message, None or the error) of a message that this thread produced, oldest outcome first.
 
         :raises queue.Empty: when there is none (within ``timeout`` seconds)

@@ -275,7 +275,9 @@ class ProducerCore:
             # produce() looks at idle after its append, and we look at rows after setting it: one of the two sees the other
             self.idle = True
             if self.rows:
-                self._post(self._on_rows)
+                # not at once: a fast producer would keep us here, and the sockets would wait
+                with contextlib.suppress(KafkaException):  # the client is being closed
+                    self._post(self._on_rows)
             self._count_room()
         self.engine.sender.dispatch_for(self)
 
@@ -308,9 +310,7 @@ class ProducerCore:
             if sum(len(group) for _partition_id, group in groups) != len(rows):
                 groups = [(NO_PARTITION, rows)]  # no partition is known
             chunks = {
-                partition_id: Chunk(
-                    columns_of(group, with_keys=self.has_keys, with_headers=self.has_headers), born_at, mark
-                )
+                partition_id: Chunk(columns_of(group, with_keys=self.has_keys, with_headers=self.has_headers), born_at, mark)
                 for partition_id, group in groups
             }
         except Exception as error:  # a partitioner that raises, or a message that was changed after it was queued

@@ -85,6 +85,10 @@ class Sender:
             self._dispatching = False
 
     def _dispatch(self) -> None:
+        if not any(core.accumulator.active for core in self._active):
+            # the answer to a message that came alone leads here: who waited for it is to go on, not to wait for us
+            self._active.clear()
+            return
         for core in list(self._active):
             core.before_dispatch()
         # one moment for the whole round: what falls due in the middle of it is found by after_dispatch
@@ -165,9 +169,7 @@ class Sender:
         lane.request(Call(build, on_done, deadline, expects_reply=items[0][0].settings.acks != 0))
 
     @staticmethod
-    def _request(
-        abilities: BrokerAbilities, items: list[Item], topic_ids: dict[str, bytes]
-    ) -> tuple[Request, Optional[int]]:
+    def _request(abilities: BrokerAbilities, items: list[Item], topic_ids: dict[str, bytes]) -> tuple[Request, Optional[int]]:
         core = items[0][0]
         newest = abilities.versions.get(ProduceRequest.KEY, (0, 0))[1]
         if newest < ZSTD_VERSION and core.settings.codec == ZSTD:

@@ -168,6 +168,19 @@ def test_timestamp_dt_without_a_timestamp_is_none(timestamp: Optional[int]) -> N
     assert Message(b"", timestamp=timestamp).timestamp_dt is None
 
 
+def test_timestamp_dt_beyond_the_year_9999_is_none() -> None:
+    assert Message(b"", timestamp=253402300799999).timestamp_dt == datetime.datetime(9999, 12, 31, 23, 59, 59, 999000)
+    assert Message(b"", timestamp=253402300800000).timestamp_dt is None
+    assert Message(b"", timestamp=2**63 - 1).timestamp_dt is None
+
+
+@pytest.mark.parametrize("wrong", [2**63, -(2**63) - 1, 1e300, float("inf"), float("nan")])
+def test_a_timestamp_that_does_not_fit_into_64_bits_is_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match="64 bits"):
+        to_epoch_ms(wrong)
+    assert to_epoch_ms(2**63 - 1) == 2**63 - 1 and to_epoch_ms(-(2**63)) == -(2**63)
+
+
 def test_timestamp_dt_may_be_assigned() -> None:
     message = Message(b"")
     message.timestamp_dt = datetime.datetime(2009, 2, 13, 23, 31, 30, 123456)

@@ -69,6 +69,37 @@ def by_key(partitions: Any, key: Any) -> Any:
     return partitions[int(key)]
 
 
+def without_topics(broker: FakeBroker) -> Callable[[], None]:
+    """Have the broker know no topics, as one that has just started; return what ends that."""
+    return with_metadata(broker, lambda answer: answer.topics.clear())
+
+
+def leaderless(broker: FakeBroker) -> Callable[[], None]:
+    """Have no partition a leader; return what ends that."""
+
+    def depose(answer: Any) -> None:
+        for partition in answer.topics[0].partitions:
+            partition.leader_id = -1
+
+    return with_metadata(broker, depose)
+
+
+def with_metadata(broker: FakeBroker, change: Callable[[Any], object]) -> Callable[[], None]:
+    """Have ``change`` made to all metadata from now on; return what ends that."""
+    full = broker.scripts["Metadata"]
+
+    def changed(request: Any, version: int) -> Any:
+        answer = full(request, version)
+        change(answer)
+        return answer
+
+    def end() -> None:
+        broker.scripts["Metadata"] = full
+
+    broker.scripts["Metadata"] = changed
+    return end
+
+
 def refused(request: Any, version: int) -> Any:
     """Answer that the topic may not be written to."""
     row = ProduceResponse.PartitionProduceResponse(index=0, error_code=29, base_offset=-1)
@@ -96,17 +127,18 @@ def on_io_thread(client: KafkaClient, step: Callable[[], object]) -> Any:
 def test_two_producers_of_one_topic_never_share_a_request_for_a_partition() -> None:
     with fake_broker() as broker, KafkaClient(broker.hosts) as client:
         log = Log(broker)
-        log.gate.clear()
         topic = client.topics["t"]
         with topic.get_producer(linger_ms=0) as one, topic.get_producer(linger_ms=0) as other:
-            made = []
-            for number in range(8):
-                made += [one.produce(b"one %d" % number), other.produce(b"other %d" % number)]
-            log.gate.set()
-            assert sorted(message.result(10).offset for message in made) == list(range(16))
+            assert [producer.produce(b"warm up").result(10).offset for producer in (one, other)] == [0, 1]
+            led = leaderless(broker)
+            client.update_cluster()
+            made = [one.produce(b"one"), other.produce(b"other")]
+            until(lambda: all(producer._core.accumulator.active for producer in (one, other)), what="both to have something")
+            led()
+            assert sorted(message.result(10).offset for message in made) == [2, 3]
         for request in broker.seen("Produce"):
             assert [len(topic_data.partition_data) for topic_data in request.topic_data] == [1]
-        assert sorted(log.written[0]) == sorted(message.value or b"" for message in made)
+        assert sorted(log.written[0][2:]) == [b"one", b"other"]
 
 
 def test_a_producer_with_little_patience_does_not_break_the_connection_under_the_others() -> None:
@@ -208,23 +240,6 @@ def test_a_codec_that_the_broker_is_too_old_for_is_an_error_at_once() -> None:
 
 
 # -- metadata ---------------------------------------------------------------------------------------------------------
-
-
-def without_topics(broker: FakeBroker) -> Callable[[], None]:
-    """Have the broker know no topics, as one that has just started; return what ends that."""
-    full = broker.scripts["Metadata"]
-
-    def empty(request: Any, version: int) -> Any:
-        answer = full(request, version)
-        answer.topics = []
-        return answer
-
-    broker.scripts["Metadata"] = empty
-
-    def end() -> None:
-        broker.scripts["Metadata"] = full
-
-    return end
 
 
 def test_messages_wait_while_no_partition_is_known_and_leave_in_order_when_there_is_one() -> None:

@@ -66,7 +66,7 @@ class Engine:
         refuse_on_io_thread("making a client")
         self.loop.start()
         result: Result[Any] = Result()
-        self.loop.call_soon(lambda: Bootstrap(self, self._seeds, deadline.at, topics, result).start())
+        self._post(result, lambda: Bootstrap(self, self._seeds, deadline.at, topics, result).start())
         # a second more than the seeds have, so that the list of reasons is what the caller sees
         reply = result.wait(Deadline(deadline.left() + 1.0), "reaching the cluster")
         view: ClusterView = self._submit(self._apply, reply, topics)
@@ -87,15 +87,19 @@ class Engine:
         """Return what ``fn(*args)`` returns on the I/O thread."""
         refuse_on_io_thread("asking the I/O thread")
         result: Result[Any] = Result()
+        self._post(result, lambda: result.succeed(fn(*args)))
+        return result.wait(Deadline(self.request_timeout_s), "the I/O thread")
+
+    def _post(self, result: Result[Any], step: Callable[[], object]) -> None:
+        """Have ``step`` run on the I/O thread; what it raises is the outcome that ``result`` is waited for."""
 
         def run() -> None:
             try:
-                result.succeed(fn(*args))
+                step()
             except Exception as error:
                 result.fail(error)
 
         self.loop.call_soon(run)
-        return result.wait(Deadline(self.request_timeout_s), "the I/O thread")
 
     def call(
         self, broker: BrokerInfo, request: Request, deadline: Deadline, *, lane: str = "control", cap: Optional[int] = None
@@ -108,7 +112,7 @@ class Engine:
         def ask() -> None:
             self._ask(self.lane(broker.host, broker.port, lane), request, until.at, _into(result), cap)
 
-        self.loop.call_soon(ask)
+        self._post(result, ask)
         api = type(request).NAME
         return result.wait(Deadline(until.left() + 1.0), f"{api} to broker {broker.id} ({broker.host}:{broker.port})")
 
@@ -118,13 +122,16 @@ class Engine:
         while True:
             result: Result[Any] = Result()
             attempt = deadline.within(METADATA_TIMEOUT_S)
-            self.loop.call_soon(self.ask_any, request, _into(result), attempt.at)
+            self._ask_any_for(result, request, attempt)
             try:
                 return result.wait(Deadline(attempt.left() + 1.0), f"{type(request).NAME} to any broker")
             except KafkaException as error:
                 if not error.retriable or deadline.passed or self.loop.stopped:
                     raise
                 self.pause(METADATA_PAUSE_S)
+
+    def _ask_any_for(self, result: Result[Any], request: Request, deadline: Deadline) -> None:
+        self._post(result, lambda: self.ask_any(request, _into(result), deadline.at))
 
     @staticmethod
     def pause(seconds: float) -> None:

@@ -134,15 +134,20 @@ class FakeBroker:
         script = self.scripts.get(request.NAME)
         return DROP if script is None else script(request, version)
 
+    def hang_up(self) -> None:
+        """Close every connection, as a broker does with those that were idle for long, and go on listening."""
+        for conn in self._connections:
+            with suppress(OSError):
+                conn.shutdown(socket.SHUT_RDWR)
+        self._connections.clear()
+
     def close(self) -> None:
         """Stop listening and close every connection."""
         # a blocked accept() does not end when its socket is merely closed
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for conn in self._connections:
-            with suppress(OSError):
-                conn.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
 
 
 def _exactly(conn: socket.socket, count: int) -> bytes:

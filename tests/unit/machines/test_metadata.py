@@ -235,3 +235,53 @@ def test_topics_are_released_as_often_as_they_were_used() -> None:
     refresh.release("never used")
     assert refresh.topics == []
     assert not refresh.poll(10**6)
+
+
+def pauses(refresh: MetadataRefresh, count: int, *, changed: bool = False, failing: bool = False) -> list[float]:
+    """Return the pauses between ``count`` questions, each asked as early as allowed and answered at once."""
+    now = 1000.0
+    moments: list[float] = []
+    for _ in range(count + 1):
+        refresh.mark_stale(now)
+        now = max(now, refresh.wake_at())
+        assert refresh.poll(now)
+        moments.append(now)
+        if failing:
+            refresh.on_failure(now)
+        else:
+            refresh.on_reply(now, changed=changed)
+    return [round(later - earlier, 6) for earlier, later in zip(moments, moments[1:])]
+
+
+def test_what_stays_wrong_is_asked_about_ever_more_rarely() -> None:
+    assert pauses(asked("deleted"), 7) == [0.1, 0.2, 0.4, 0.8, 1.6, 2.5, 2.5]
+
+
+def test_when_nobody_answers_the_pause_grows_as_well() -> None:
+    assert pauses(asked("t"), 7, failing=True) == [0.1, 0.2, 0.4, 0.8, 1.6, 2.5, 2.5]
+
+
+def test_while_the_picture_changes_it_is_asked_for_as_often_as_allowed() -> None:
+    assert pauses(asked("t"), 5, changed=True) == [0.1] * 5
+
+
+def test_a_change_ends_the_long_pauses() -> None:
+    refresh = asked("t")
+    pauses(refresh, 7)
+    assert pauses(refresh, 3, changed=True)[1:] == [0.1, 0.1]
+
+
+def test_a_new_trouble_after_a_calm_time_is_followed_closely_again() -> None:
+    refresh = asked("t")
+    pauses(refresh, 7)
+    calm = refresh.wake_at() + 300.0
+    refresh.mark_stale(calm)
+    assert refresh.poll(calm)
+    refresh.on_reply(calm, changed=False)
+    refresh.mark_stale(calm)
+    assert refresh.wake_at() == pytest.approx(calm + 0.1)
+
+
+def test_clients_do_not_all_ask_at_the_same_moment() -> None:
+    early, late = (MetadataRefresh(300.0, Backoff(0.1, 2.5, lambda chance=chance: chance)) for chance in (0.0, 0.999999))
+    assert pauses(early, 1)[0] < 0.09 < 0.11 < pauses(late, 1)[0]

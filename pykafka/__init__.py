@@ -17,21 +17,28 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .balancedconsumer import BalancedConsumer
     from .broker import Broker
     from .client import KafkaClient
     from .cluster import Cluster
     from .connection import SslConfig
+    from .managedbalancedconsumer import ManagedBalancedConsumer
+    from .membershipprotocol import RangeProtocol, RoundRobinProtocol
     from .partition import Partition
     from .producer import Producer
     from .simpleconsumer import SimpleConsumer
     from .topic import Topic
 
 __all__ = [
+    "BalancedConsumer",
     "Broker",
     "Cluster",
     "KafkaClient",
+    "ManagedBalancedConsumer",
     "Partition",
     "Producer",
+    "RangeProtocol",
+    "RoundRobinProtocol",
     "SimpleConsumer",
     "SslConfig",
     "Topic",
@@ -40,11 +47,15 @@ __all__ = [
 
 #: Public name -> the module it lives in.
 _HOMES = {
+    "BalancedConsumer": "balancedconsumer",
     "Broker": "broker",
     "Cluster": "cluster",
     "KafkaClient": "client",
+    "ManagedBalancedConsumer": "managedbalancedconsumer",
     "Partition": "partition",
     "Producer": "producer",
+    "RangeProtocol": "membershipprotocol",
+    "RoundRobinProtocol": "membershipprotocol",
     "SimpleConsumer": "simpleconsumer",
     "SslConfig": "connection",
     "Topic": "topic",

@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from .broker import Broker
 from .cluster import Cluster, TopicDict
+from .config import CLIENT
 from .handlers import ThreadingHandler
 
 DEFAULT_HOSTS = "127.0.0.1:9092"
@@ -19,9 +20,8 @@ class KafkaClient:
     >>> client = KafkaClient(hosts="127.0.0.1:9092")    # doctest: +SKIP
     >>> topic = client.topics["my.topic"]               # doctest: +SKIP
 
-    Making it reaches out to the hosts. Further options, keyword-only, are listed in the documentation
-    (``pykafka.config.CLIENT``): ``client_id``, ``metadata_max_age_ms``, ``reconnect_backoff_ms``,
-    ``reconnect_backoff_max_ms``, ``max_response_bytes``, ``sasl_config``.
+    Making it reaches out to the hosts. All options and their defaults are listed in the documentation
+    (``pykafka.config.CLIENT``).
 
     :param hosts: ``host:port`` of some brokers, comma-separated; the others are found through them
     :param socket_timeout_ms: how long connecting, or one request, may take
@@ -42,28 +42,24 @@ class KafkaClient:
         source_address: str = "",
         ssl_config: Optional[Any] = None,
         broker_version: str = "0.9.0",
-        **more: Any,
+        *,
+        client_id: str = "pykafka",
+        sasl_config: Optional[Any] = None,
+        metadata_max_age_ms: int = 300000,
+        reconnect_backoff_ms: int = 50,
+        reconnect_backoff_max_ms: int = 1000,
+        max_response_bytes: int = 104857600,
+        **unknown: Any,
     ) -> None:
+        given = {name: value for name, value in dict(locals()).items() if name in CLIENT}
         # the default object itself, not an equal string that the caller wrote: without hosts the table of options refuses it
         if zookeeper_hosts is not None and hosts is not DEFAULT_HOSTS:
             warnings.warn("zookeeper_hosts is ignored: brokers are found through hosts", DeprecationWarning, stacklevel=2)
-            zookeeper_hosts = None
+            given["zookeeper_hosts"] = None
         if use_greenlets is True:
             _require_gevent()
-        self._hosts = hosts
-        self.cluster = Cluster(
-            hosts,
-            ThreadingHandler(),
-            socket_timeout_ms=socket_timeout_ms,
-            offsets_channel_socket_timeout_ms=offsets_channel_socket_timeout_ms,
-            exclude_internal_topics=exclude_internal_topics,
-            source_address=source_address,
-            zookeeper_hosts=zookeeper_hosts,
-            ssl_config=ssl_config,
-            broker_version=broker_version,
-            use_greenlets=use_greenlets,
-            **more,
-        )
+        self._hosts = given.pop("hosts")
+        self.cluster = Cluster(self._hosts, ThreadingHandler(), **given, **unknown)
 
     def __repr__(self) -> str:
         return f"<KafkaClient hosts={self._hosts!r} brokers={len(self.cluster.engine.view.brokers)}>"

@@ -1,0 +1,340 @@
+"""PyKafka's names, keywords, order and defaults: what user code written for it relies on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, Callable
+
+import pytest
+
+import pykafka
+from pykafka import balancedconsumer, config, exceptions, managedbalancedconsumer, membershipprotocol
+from pykafka.broker import Broker
+from pykafka.client import KafkaClient
+from pykafka.cluster import Cluster, TopicDict
+from pykafka.common import CompressionType, OffsetType
+from pykafka.connection import SslConfig
+from pykafka.exceptions import ERROR_CODES
+from pykafka.handlers import ThreadingHandler
+from pykafka.membershipprotocol import GroupMembershipProtocol, RangeProtocol, RoundRobinProtocol
+from pykafka.partition import Partition
+from pykafka.partitioners import GroupHashingPartitioner, HashingPartitioner, RandomPartitioner
+from pykafka.producer import Producer
+from pykafka.protocol import CreateTopicRequest, Message
+from pykafka.simpleconsumer import SimpleConsumer
+from pykafka.topic import OffsetPartitionResponse, Topic
+from pykafka.utils import deserialize_utf8, serialize_utf8
+
+from .fake.broker import fake_broker
+
+
+def parameters(function: Callable[..., Any]) -> str:
+    """Return the parameters of a function or class as they are written, without annotations and ``self``."""
+    shown = inspect.signature(function)
+    kept = [one.replace(annotation=inspect.Parameter.empty) for name, one in shown.parameters.items() if name != "self"]
+    return str(shown.replace(parameters=kept, return_annotation=inspect.Signature.empty))[1:-1]
+
+
+OF_ALL_CONSUMERS = (
+    "fetch_message_max_bytes=1048576, num_consumer_fetchers=1, auto_commit_enable=False, auto_commit_interval_ms=60000,"
+    " queued_max_messages=2000, fetch_min_bytes=1, fetch_error_backoff_ms=500, fetch_wait_max_ms=100,"
+    " offsets_channel_backoff_ms=1000, offsets_commit_max_retries=5, auto_offset_reset=-2, consumer_timeout_ms=-1,"
+)
+OF_BALANCED = f"topic, cluster, consumer_group, {OF_ALL_CONSUMERS} rebalance_max_retries=5, rebalance_backoff_ms=2000,"
+AT_THE_END = f"membership_protocol={RangeProtocol!r}, deserializer=None, reset_offset_on_fetch=True"
+
+#: Class or function -> its parameters. What is behind a lone * is ours; before it, PyKafka's own order and defaults.
+SIGNATURES: dict[Callable[..., Any], str] = {
+    KafkaClient: (
+        "hosts='127.0.0.1:9092', zookeeper_hosts=None, socket_timeout_ms=30000, offsets_channel_socket_timeout_ms=10000,"
+        " use_greenlets=False, exclude_internal_topics=True, source_address='', ssl_config=None, broker_version='0.9.0', *,"
+        " client_id='pykafka', sasl_config=None, metadata_max_age_ms=300000, reconnect_backoff_ms=50,"
+        " reconnect_backoff_max_ms=1000, max_response_bytes=104857600, **unknown"
+    ),
+    Cluster: (
+        "hosts, handler=None, socket_timeout_ms=30000, offsets_channel_socket_timeout_ms=10000, exclude_internal_topics=True,"
+        " source_address='', zookeeper_hosts=None, ssl_config=None, broker_version='0.9.0', **more"
+    ),
+    Broker: (
+        "id_, host, port, handler, socket_timeout_ms, offsets_channel_socket_timeout_ms, buffer_size=1048576, source_host='',"
+        " source_port=0, ssl_config=None, broker_version='0.9.0', api_versions=None"
+    ),
+    Broker.from_metadata: (
+        "metadata, handler, socket_timeout_ms, offsets_channel_socket_timeout_ms, buffer_size=65536, source_host='',"
+        " source_port=0, ssl_config=None, broker_version='0.9.0', api_versions=None"
+    ),
+    Partition: "topic, id_, leader, replicas, isr",
+    # max_retries, required_acks and linger_ms are changed on purpose
+    Producer: (
+        "cluster, topic, partitioner=None, compression=0, max_retries=None, retry_backoff_ms=100, required_acks=-1,"
+        " ack_timeout_ms=10000, max_queued_messages=100000, min_queued_messages=70000, linger_ms=5, queue_empty_timeout_ms=0,"
+        " block_on_queue_full=True, max_request_size=1000012, sync=False, delivery_reports=False, pending_timeout_ms=5000,"
+        " auto_start=True, serializer=None, *, delivery_timeout_ms=120000, max_queued_bytes=67108864, **unknown"
+    ),
+    SimpleConsumer: (
+        f"topic, cluster, consumer_group=None, partitions=None, {OF_ALL_CONSUMERS} auto_start=True, reset_offset_on_start=False,"
+        " compacted_topic=False, generation_id=-1, consumer_id=b'', deserializer=None, reset_offset_on_fetch=True, *,"
+        " isolation_level='read_committed', fetch_max_bytes=52428800, queued_max_bytes=67108864,"
+        " max_decompressed_bytes=134217728, **unknown"
+    ),
+    balancedconsumer.BalancedConsumer: (
+        f"{OF_BALANCED} zookeeper_connection_timeout_ms=6000, zookeeper_connect=None, zookeeper_hosts='127.0.0.1:2181',"
+        " zookeeper=None, auto_start=True, reset_offset_on_start=False, post_rebalance_callback=None, use_rdkafka=False,"
+        f" compacted_topic=False, {AT_THE_END}"
+    ),
+    managedbalancedconsumer.ManagedBalancedConsumer: (
+        f"{OF_BALANCED} heartbeat_interval_ms=3000, auto_start=True, reset_offset_on_start=False, post_rebalance_callback=None,"
+        f" use_rdkafka=False, compacted_topic=True, {AT_THE_END}"
+    ),
+    Message: (
+        "value, partition_key=None, compression_type=0, offset=-1, partition_id=-1, produce_attempt=0, protocol_version=0,"
+        " timestamp=None, delivery_report_q=None"
+    ),
+    SslConfig: "cafile, certfile=None, keyfile=None, password=None, *, check_hostname=True",
+    CreateTopicRequest: "topic_name, num_partitions=-1, replication_factor=-1, replica_assignment=(), config_entries=()",
+    OffsetPartitionResponse: "offset, err",
+    GroupMembershipProtocol: "protocol_type, protocol_name, metadata, decide_partitions",
+    HashingPartitioner: "hash_func=None",
+    RandomPartitioner: "",
+    GroupHashingPartitioner: "hash_func, group_size=1",
+    serialize_utf8: "value, partition_key",
+    deserialize_utf8: "value, partition_key",
+}
+
+#: Class -> method -> its parameters; None stands for a property.
+MEMBERS: dict[type, dict[str, Any]] = {
+    KafkaClient: {"brokers": None, "topics": None, "update_cluster": "", "close": "", "__enter__": "", "__exit__": "*exc_info"},
+    Cluster: {
+        "brokers": None,
+        "topics": None,
+        "handler": None,
+        "controller_broker": None,
+        "update": "",
+        "fetch_api_versions": "",
+        "get_group_coordinator": "consumer_group",
+        "get_offset_manager": "consumer_group",
+        "get_managed_group_descriptions": "",
+    },
+    TopicDict: {"__getitem__": "key", "__contains__": "key", "__iter__": "", "__len__": "", "get": "key, default=None"},
+    Broker: {
+        "id": None,
+        "host": None,
+        "port": None,
+        "connected": None,
+        "offsets_channel_connected": None,
+        "handler": None,
+        "offsets_channel_handler": None,
+        "connect": "attempts=3",
+        "connect_offsets_channel": "attempts=3",
+        "fetch_messages": "partition_requests, timeout=30000, min_bytes=1",
+        "produce_messages": "produce_request",
+        "request_offset_limits": "partition_requests",
+        "request_metadata": "topics=None",
+        "commit_consumer_group_offsets": "consumer_group, consumer_group_generation_id, consumer_id, preqs",
+        "fetch_consumer_group_offsets": "consumer_group, preqs",
+        "join_group": "connection_id, consumer_group, member_id, topic_name, membership_protocol",
+        "leave_group": "connection_id, consumer_group, member_id",
+        "sync_group": "connection_id, consumer_group, generation_id, member_id, group_assignment",
+        "heartbeat": "connection_id, consumer_group, generation_id, member_id",
+        "list_groups": "",
+        "describe_groups": "group_ids",
+        "create_topics": "topic_reqs, timeout=0",
+        "delete_topics": "topics, timeout=0",
+        "fetch_api_versions": "",
+    },
+    Topic: {
+        "name": None,
+        "partitions": None,
+        "get_producer": "use_rdkafka=False, **kwargs",
+        "get_sync_producer": "**kwargs",
+        "get_simple_consumer": "consumer_group=None, use_rdkafka=False, **kwargs",
+        "get_balanced_consumer": "consumer_group, managed=False, **kwargs",
+        "fetch_offset_limits": "offsets_before, max_offsets=1",
+        "earliest_available_offsets": "",
+        "latest_available_offsets": "",
+        "update": "metadata",
+    },
+    Partition: {
+        "id": None,
+        "leader": None,
+        "replicas": None,
+        "isr": None,
+        "topic": None,
+        "fetch_offset_limit": "offsets_before, max_offsets=1",
+        "latest_available_offset": "",
+        "earliest_available_offset": "",
+        "update": "brokers, metadata",
+    },
+    Producer: {
+        "start": "",
+        "stop": "",
+        "produce": "message, partition_key=None, timestamp=None, *, headers=None, on_delivery=None",
+        "produce_many": "values, partition_key=None, timestamp=None",
+        "flush": "timeout=None",
+        "get_delivery_report": "block=True, timeout=None",
+        "__enter__": "",
+        "__exit__": "*exc_info",
+        "_raise_worker_exceptions": "",
+    },
+    SimpleConsumer: {
+        "topic": None,
+        "partitions": None,
+        "held_offsets": None,
+        "_partitions": None,
+        "start": "",
+        "stop": "",
+        "consume": "block=True, unblock_event=None",
+        "consume_batch": "max_messages=500, timeout_ms=None",
+        "commit_offsets": "partition_offsets=None",
+        "fetch_offsets": "",
+        "reset_offsets": "partition_offsets=None",
+        "seek": "partition, offset",
+        "position": "partition",
+        "pause": "partitions",
+        "resume": "partitions",
+        "fetch": "",
+        "cleanup": "",
+        "__iter__": "",
+        "__enter__": "",
+        "__exit__": "*exc_info",
+    },
+    Message: {"partition": None, "partition_id": None, "topic": None, "timestamp_dt": None, "set_timestamp": "timestamp"},
+    SslConfig: {"wrap_socket": "sock, server_hostname=None, **options"},
+    ThreadingHandler: {"sleep": "seconds=0", "spawn": "target, *args, name=None, **kwargs", "RLock": ""},
+}
+
+#: Code -> PyKafka's name for it.
+CODES = {
+    -1: "UnknownError", 1: "OffsetOutOfRangeError", 2: "InvalidMessageError", 3: "UnknownTopicOrPartition",
+    4: "InvalidMessageSize", 5: "LeaderNotAvailable", 6: "NotLeaderForPartition", 7: "RequestTimedOut",
+    10: "MessageSizeTooLarge", 12: "OffsetMetadataTooLarge", 14: "GroupLoadInProgress", 15: "GroupCoordinatorNotAvailable",
+    16: "NotCoordinatorForGroup", 17: "InvalidTopic", 22: "IllegalGeneration", 23: "InconsistentGroupProtocol",
+    25: "UnknownMemberId", 26: "InvalidSessionTimeout", 27: "RebalanceInProgress", 29: "TopicAuthorizationFailed",
+    30: "GroupAuthorizationFailed",
+}  # fmt: skip
+OTHER_EXCEPTIONS = (
+    "NoBrokersAvailableError", "LeaderNotFoundError", "SocketDisconnectedError", "ProduceFailureError",
+    "ConsumerStoppedException", "NoMessagesConsumedError", "MessageSetDecodeFailure", "ProducerQueueFullError",
+    "ProducerStoppedException", "OffsetRequestFailedError", "PartitionOwnedError", "RdKafkaException", "RdKafkaStoppedException",
+    "ProtocolClientError",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("thing", SIGNATURES, ids=lambda thing: thing.__qualname__)
+def test_a_signature_has_pykafkas_names_order_and_defaults(thing: Callable[..., Any]) -> None:
+    assert parameters(thing) == SIGNATURES[thing]
+
+
+@pytest.mark.parametrize(("cls", "name"), [(cls, name) for cls, names in MEMBERS.items() for name in names])
+def test_a_member_has_pykafkas_names_order_and_defaults(cls: type, name: str) -> None:
+    member = inspect.getattr_static(cls, name)
+    if MEMBERS[cls][name] is None:
+        assert isinstance(member, property)
+    else:
+        assert parameters(getattr(cls, name)) == MEMBERS[cls][name]
+
+
+@pytest.mark.parametrize(
+    ("cls", "table"), [(KafkaClient, config.CLIENT), (Producer, config.PRODUCER), (SimpleConsumer, config.CONSUMER)]
+)
+def test_signature_and_table_of_options_agree(cls: type, table: Mapping[str, config.Option]) -> None:
+    declared = inspect.signature(cls).parameters
+    options = {name: one.default for name, one in declared.items() if name not in ("cluster", "topic", "unknown")}
+    assert options == {name: option.default for name, option in table.items()}
+
+
+def test_everything_pykafka_exports_is_there() -> None:
+    names = {
+        "Broker", "SimpleConsumer", "Cluster", "Partition", "Producer", "Topic", "SslConfig", "KafkaClient",
+        "BalancedConsumer", "ManagedBalancedConsumer", "RangeProtocol", "RoundRobinProtocol", "__version__",
+    }  # fmt: skip
+    assert set(pykafka.__all__) == names
+    assert all(getattr(pykafka, name) is not None for name in names)
+    assert balancedconsumer.OffsetType is OffsetType
+
+
+def test_constants_have_the_values_of_the_protocol() -> None:
+    assert (OffsetType.EARLIEST, OffsetType.LATEST) == (-2, -1)
+    kinds = CompressionType
+    assert (kinds.NONE, kinds.GZIP, kinds.SNAPPY, kinds.LZ4, kinds.ZSTD) == (0, 1, 2, 3, 4)
+    assert RangeProtocol[:2] == (b"consumer", b"range") and RoundRobinProtocol[:2] == (b"consumer", b"roundrobin")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_an_error_code_keeps_pykafkas_name(code: int) -> None:
+    cls = ERROR_CODES[code]
+    assert cls is getattr(exceptions, CODES[code])
+    assert issubclass(cls, exceptions.ProtocolClientError) and code == cls.ERROR_CODE
+
+
+def test_the_tree_of_exceptions_is_pykafkas() -> None:
+    for name in OTHER_EXCEPTIONS:
+        assert issubclass(getattr(exceptions, name), exceptions.KafkaException)
+    assert issubclass(exceptions.RdKafkaStoppedException, exceptions.RdKafkaException)
+    assert issubclass(exceptions.UnicodeException, Exception)
+    assert not issubclass(exceptions.UnicodeException, exceptions.KafkaException)
+
+
+# -- what later versions complete -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[KafkaClient]:
+    """A client of a scripted broker."""
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        yield client
+
+
+NOT_YET: dict[str, Callable[[KafkaClient], Any]] = {
+    "Broker()": lambda client: Broker(1, "kafka", 9092, None, 1000, 1000),
+    "Broker.from_metadata": lambda client: Broker.from_metadata(None, None, 1000, 1000),
+    "Broker.handler": lambda client: client.brokers[1].handler,
+    "Broker.offsets_channel_handler": lambda client: client.brokers[1].offsets_channel_handler,
+    "Broker.fetch_messages": lambda client: client.brokers[1].fetch_messages([]),
+    "Broker.produce_messages": lambda client: client.brokers[1].produce_messages(None),
+    "Broker.request_offset_limits": lambda client: client.brokers[1].request_offset_limits([]),
+    "Broker.commit_consumer_group_offsets": lambda client: client.brokers[1].commit_consumer_group_offsets(b"g", 1, b"", []),
+    "Broker.fetch_consumer_group_offsets": lambda client: client.brokers[1].fetch_consumer_group_offsets(b"g", []),
+    "Broker.join_group": lambda client: client.brokers[1].join_group("c", b"g", b"m", b"t", RangeProtocol),
+    "Broker.leave_group": lambda client: client.brokers[1].leave_group("c", b"g", b"m"),
+    "Broker.sync_group": lambda client: client.brokers[1].sync_group("c", b"g", 1, b"m", []),
+    "Broker.heartbeat": lambda client: client.brokers[1].heartbeat("c", b"g", 1, b"m"),
+    "Broker.list_groups": lambda client: client.brokers[1].list_groups(),
+    "Broker.describe_groups": lambda client: client.brokers[1].describe_groups([b"g"]),
+    "Cluster.get_managed_group_descriptions": lambda client: client.cluster.get_managed_group_descriptions(),
+    "Topic.get_balanced_consumer": lambda client: client.topics["t"].get_balanced_consumer("g"),
+    "BalancedConsumer()": lambda client: pykafka.BalancedConsumer(client.topics["t"], client.cluster, "g"),
+    "ManagedBalancedConsumer()": lambda client: pykafka.ManagedBalancedConsumer(client.topics["t"], client.cluster, "g"),
+    "decide_partitions_range": lambda client: membershipprotocol.decide_partitions_range([], {}, b""),
+    "decide_partitions_roundrobin": lambda client: membershipprotocol.decide_partitions_roundrobin([], {}, b""),
+}
+
+
+@pytest.mark.parametrize("name", NOT_YET)
+def test_what_a_later_version_completes_says_so(name: str, client: KafkaClient) -> None:
+    with pytest.raises(NotImplementedError, match="in this version"):
+        NOT_YET[name](client)
+
+
+def test_a_broker_is_connected_to_when_asked(client: KafkaClient) -> None:
+    broker = client.brokers[1]
+    broker.connect()
+    assert broker.connected and broker.offsets_channel_connected
+    broker.connect_offsets_channel(attempts=1)
+    with pytest.raises(ValueError, match="attempts must be from 1 to 1000, not 0"):
+        broker.connect(attempts=0)
+
+
+def test_a_broker_that_cannot_be_connected_to_says_so() -> None:
+    with fake_broker() as fake, KafkaClient(fake.hosts, reconnect_backoff_ms=1, socket_timeout_ms=5000) as client:
+        broker = client.brokers[1]
+        fake.close()
+        with pytest.raises(exceptions.SocketDisconnectedError):
+            broker.connect(attempts=2)
+
+
+def test_the_offset_manager_is_the_group_coordinator_under_its_older_name(client: KafkaClient) -> None:
+    with pytest.warns(DeprecationWarning, match="get_group_coordinator"):
+        broker = client.cluster.get_offset_manager("g")
+    assert broker.id == client.cluster.get_group_coordinator("g").id

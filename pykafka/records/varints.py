@@ -11,7 +11,12 @@ MAX_OFFSETS = 1 << 17
 
 
 def encode_varint(value: int) -> bytes:
-    """Return ``value`` (64 bits, signed) as a zig-zag varint."""
+    """Return ``value`` (64 bits, signed) as a zig-zag varint.
+
+    :raises ValueError: for a larger one, which would be read back as another number
+    """
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{value} does not fit into 64 bits: timestamps in one batch must not lie that far apart")
     value = value << 1 ^ value >> 63
     out = bytearray()
     while value > 127:

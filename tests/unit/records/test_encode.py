@@ -132,6 +132,17 @@ def test_the_latest_timestamp_is_found_wherever_it_is() -> None:
     assert raw(encode_batch([b""] * 4, None, None, [5, 9, 7, 2])).max_timestamp == 9
 
 
+@pytest.mark.parametrize("count", [2, 100], ids=["record by record", "by columns"])
+@pytest.mark.parametrize("keyed", [False, True])
+@pytest.mark.parametrize(("first", "last"), [(-1, 2**63 - 1), (2**63 - 1, -1)])
+def test_timestamps_too_far_apart_for_one_batch_are_an_error_not_other_timestamps(
+    count: int, keyed: bool, first: int, last: int
+) -> None:
+    keys = [b"k"] * count if keyed else None
+    with pytest.raises(ValueError, match="64 bits"):
+        encode_batch([b"v"] * count, keys, None, [first] * (count // 2) + [last] * (count // 2))
+
+
 def test_without_a_producer_id_there_is_none() -> None:
     batch = raw(encode_batch([b"v"], None, None, [START]))
     assert (batch.producer_id, batch.producer_epoch, batch.base_sequence) == (-1, -1, -1)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Optional
 
 DEFAULT_VERSION = "4.4.0"
+#: What Kafka 4 brokers run on.
+LEAST_JAVA = 17
 _POM = Path(__file__).with_name("pom.xml")
 #: Seconds; Maven Central is slow at times.
 _FETCH_TIMEOUT_S = 300
@@ -16,8 +20,28 @@ _FETCH_TIMEOUT_S = 300
 
 def what_is_missing() -> list[str]:
     """Return what this machine lacks to run brokers, in words; empty when it has everything."""
-    needed = {"java": "Java 17 or newer (java)", "mvn": "Maven (mvn)"}
-    return [words for command, words in needed.items() if shutil.which(command) is None]
+    lacking = []
+    found = java_version()
+    if found is None or found < LEAST_JAVA:
+        seen = "" if found is None else f", not Java {found}"
+        lacking.append(f"Java {LEAST_JAVA} or newer (java){seen}")
+    if shutil.which("mvn") is None:
+        lacking.append("Maven (mvn)")
+    return lacking
+
+
+def java_version() -> Optional[int]:
+    """Return the major version of the ``java`` on PATH; None when there is none that runs."""
+    if shutil.which("java") is None:
+        return None
+    done = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=60, check=False)
+    return parse_java_version(done.stderr) if not done.returncode else None
+
+
+def parse_java_version(text: str) -> Optional[int]:
+    """Return the major version in what ``java -version`` says; before Java 9 the 8 stood behind ``1.``."""
+    match = re.search(r'version "(?:1\.)?(\d+)', text)
+    return int(match[1]) if match else None
 
 
 def cache_dir() -> Path:

@@ -15,6 +15,7 @@ import pytest
 from pykafka import KafkaClient, Topic
 from pykafka.exceptions import ConsumerStoppedException
 
+from .. import needs
 from ..support import read_all, until, values
 
 MakeTopic = Callable[..., Topic]
@@ -180,7 +181,7 @@ def test_compressed_and_plain_batches_of_one_topic_are_read_alike(make_topic: Ma
 
 
 def test_reading_committed_messages_only_skips_aborted_ones_and_markers(kafka: Any, make_topic: MakeTopic) -> None:
-    confluent_kafka = pytest.importorskip("confluent_kafka")
+    confluent_kafka = needs.package("confluent_kafka")
     topic = make_topic(1)
     name = topic.name.decode()
     producer = confluent_kafka.Producer({"bootstrap.servers": kafka.hosts, "transactional.id": name})

@@ -11,10 +11,11 @@ import pytest
 from pykafka import Topic
 from pykafka.common import CompressionType
 
+from .. import needs
 from ..brokers import KafkaCluster
 from ..support import read_all
 
-confluent_kafka = pytest.importorskip("confluent_kafka")
+confluent_kafka = needs.package("confluent_kafka")
 
 MakeTopic = Callable[..., Topic]
 CODECS = {

@@ -10,6 +10,7 @@ from pykafka import Topic
 from pykafka.common import OffsetType
 from pykafka.exceptions import KafkaException
 
+from .. import needs
 from ..support import until
 
 MakeTopic = Callable[..., Topic]
@@ -173,7 +174,7 @@ def test_without_a_group_there_is_nothing_to_commit_to(topic: Topic) -> None:
 
 
 def test_another_client_sees_what_we_committed_and_we_see_what_it_did(kafka: Any, topic: Topic, topic_name: str) -> None:
-    confluent_kafka = pytest.importorskip("confluent_kafka")
+    confluent_kafka = needs.package("confluent_kafka")
     settings = {"bootstrap.servers": kafka.hosts, "group.id": topic_name, "enable.auto.commit": False}
     place = confluent_kafka.TopicPartition(topic_name, 0)
     with topic.get_simple_consumer(topic_name) as consumer:

@@ -41,6 +41,8 @@ class Engine:
     """The I/O side of a client. ``view`` may be read from any thread: it is replaced, never changed."""
 
     def __init__(self, settings: ConnectionSettings, seeds: list[tuple[str, int]], metadata_max_age_s: float) -> None:
+        # before there is anything to close again: bootstrap() and close() both wait
+        refuse_on_io_thread("making a client")
         self.settings = settings
         self.request_timeout_s = settings.request_timeout_s
         self.loop = Loop(on_death=self._fail_all)
@@ -63,7 +65,6 @@ class Engine:
 
         :raises NoBrokersAvailableError: listing every address with its own reason
         """
-        refuse_on_io_thread("making a client")
         self.loop.start()
         result: Result[Any] = Result()
         self._post(result, lambda: Bootstrap(self, self._seeds, deadline.at, topics, result).start())
@@ -182,11 +183,11 @@ class Engine:
 
     def abandon_when_idle(self) -> None:
         """Close everything, without waiting, as soon as no producer has messages without an outcome."""
-        if self.closed or not self.sender.busy:
+        try:
+            # there, not here: a producer that has just been started may not have been added yet
+            self.loop.call_soon(self._check_dropped)
+        except KafkaException:  # the loop has ended, or is the parent's
             self.abandon()
-        elif not self.loop.stopped:
-            with contextlib.suppress(KafkaException):  # the loop has just ended, or is the parent's
-                self.loop.call_soon(self._check_dropped)
 
     def close(self, timeout_s: float) -> None:
         """Close every connection and end the threads.

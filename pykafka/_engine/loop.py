@@ -290,6 +290,7 @@ class Loop:
     def abandon(self) -> None:
         """Give up every descriptor in a forked child without a word to the broker: the parent still uses them."""
         self.forked = True
+        waiting.forget_threads()
         self._mailbox.clear()
         handlers = [key for key in self._selector.get_map().values() if key.data is not None] if self._selector.get_map() else []
         for key in handlers:

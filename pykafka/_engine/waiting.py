@@ -26,6 +26,11 @@ def never_wait_here(never: bool) -> None:
         _never_waiting.discard(threading.get_ident())
 
 
+def forget_threads() -> None:
+    """Allow waiting everywhere, in a forked child: its threads may get the numbers that the parent's had."""
+    _never_waiting.clear()
+
+
 def refuse_on_io_thread(what: str) -> None:
     """Return if the calling thread may wait.
 

@@ -19,6 +19,7 @@ from typing import Any, Callable
 import pytest
 
 from pykafka import KafkaClient, Producer
+from pykafka._engine import waiting
 from pykafka._engine.lane import Call
 from pykafka._engine.loop import READ, Loop
 from pykafka._engine.worker import Worker
@@ -259,6 +260,16 @@ def test_whoever_would_make_the_io_thread_wait_for_itself_is_told_at_once() -> N
         assert {name for name, text in outcomes.items() if "I/O thread" not in text} == set()
         broker.hang_up()  # the message is sent again
         assert message.result(10).offset == 0
+
+
+def test_a_forked_child_takes_no_thread_of_its_own_for_the_parents_io_thread() -> None:
+    loop = Loop()
+    waiting.never_wait_here(True)
+    try:
+        loop.abandon()  # what a fork calls in the child
+        waiting.refuse_on_io_thread("waiting")
+    finally:
+        waiting.never_wait_here(False)
 
 
 # -- threads that cannot be started, and jobs that end them -----------------------------------------------------------

@@ -4,6 +4,7 @@
 #   make test    the whole test suite, with real brokers     (make test ARGS="tests/unit -k crc32c")
 #   make lint    ruff and mypy --strict
 #   make bench   compares with kafka-python, aiokafka and confluent-kafka   (make bench ARGS=--quick)
+#   make docs    the pages in docs/ as HTML, in build/docs
 #   make clean   removes the virtual environments and what was built
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENVS ?= .venv
 ARGS ?=
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: $(VENVS)/demo/.ready
 	$(VENVS)/demo/bin/python examples/usage_guide.py $(ARGS)
@@ -26,10 +27,14 @@ lint: $(VENVS)/lint/.ready
 bench: $(VENVS)/bench/.ready
 	$(VENVS)/bench/bin/python benchmarks/compare.py $(ARGS)
 
+docs: $(VENVS)/docs/.ready
+	$(VENVS)/docs/bin/python -m sphinx -W --keep-going -q docs build/docs
+
 # editable: what runs is what is in the checkout
 $(VENVS)/demo/.ready: WHAT = --editable ".[all]"
 $(VENVS)/test/.ready: WHAT = --editable ".[test,all,interop]"
 $(VENVS)/lint/.ready: WHAT = ".[lint,all]"
+$(VENVS)/docs/.ready: WHAT = --editable ".[docs]"
 $(VENVS)/bench/.ready: WHAT = --editable ".[bench,all]"
 
 $(VENVS)/%/.ready: setup.py pyproject.toml

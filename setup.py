@@ -35,7 +35,8 @@ setup(
         "zstd": ZSTD,
         "all": [*FAST, *LZ4, *SNAPPY, *ZSTD],
         "test": ["pytest>=7", "mock", "hypothesis"],
-        "docs": ["sphinx"],
+        # design and decisions are in Markdown
+        "docs": ["sphinx", "myst-parser"],
         # other clients, to exchange messages with in tests and to be compared with
         "interop": ["confluent-kafka>=2.6", "kafka-python>=2.2"],
         "bench": ["kafka-python>=2.2", "aiokafka>=0.12", "confluent-kafka>=2.6"],

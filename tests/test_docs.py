@@ -75,3 +75,17 @@ def test_the_options_in_the_documentation_exist() -> None:
     text = (ROOT / "docs" / "usage.rst").read_text() + (ROOT / "README.rst").read_text()
     for name in re.findall(r"``(\w+_(?:ms|bytes|messages|acks|reset|start|full))\b", text):
         assert name in known, name
+
+
+def test_the_page_of_options_is_what_the_tables_say() -> None:
+    import runpy
+
+    page = runpy.run_path(str(ROOT / "docs" / "conf.py"))["options_page"]()
+    assert (ROOT / "docs" / "options.rst").read_text(encoding="utf-8") == page, "python docs/conf.py > docs/options.rst"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").rglob("*.[rm][sd]*"):
+        name = "decisions/*" if path.parent.name == "decisions" else path.stem
+        assert name == "index" or f"    {name}\n" in index, path

@@ -338,3 +338,16 @@ def test_the_offset_manager_is_the_group_coordinator_under_its_older_name(client
     with pytest.warns(DeprecationWarning, match="get_group_coordinator"):
         broker = client.cluster.get_offset_manager("g")
     assert broker.id == client.cluster.get_group_coordinator("g").id
+
+
+def test_zookeeper_beside_hosts_is_ignored_with_a_warning() -> None:
+    with fake_broker() as fake, pytest.warns(DeprecationWarning, match="zookeeper_hosts is ignored"):
+        KafkaClient(fake.hosts, zookeeper_hosts="zk:2181").close()
+
+
+def test_zookeeper_alone_is_refused_together_with_everything_else() -> None:
+    with pytest.raises(exceptions.KafkaConfigError) as caught:
+        KafkaClient(zookeeper_hosts="zk:2181", source_address="x:y", client_idd="me")
+    text = str(caught.value)
+    assert text.startswith("KafkaClient got 3 bad options")
+    assert "write KafkaClient(hosts=" in text and "source_address='x:y'" in text and "did you mean client_id?" in text

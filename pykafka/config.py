@@ -240,6 +240,8 @@ def _tls() -> tuple[Check, str]:
     def check(value: Any) -> Any:
         if value is not None and not hasattr(value, "wrap_socket"):
             raise ValueError("must be an SslConfig, an ssl.SSLContext or None")
+        if hasattr(value, "context"):
+            value.context()  # files that are missing or wrong are named now, not at the first connection
         return value
 
     return check, "an SslConfig, an ssl.SSLContext or None"

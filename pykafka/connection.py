@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from .exceptions import KafkaConfigError
 
 if TYPE_CHECKING:
     import ssl
@@ -45,7 +49,7 @@ class SslConfig:
     def context(self) -> ssl.SSLContext:
         """Return the SSLContext that these settings make; made once.
 
-        :raises OSError: when a file is missing or is not what it should be
+        :raises KafkaConfigError: naming the file that is missing or is not what it should be
         """
         if self._context is None:
             import ssl  # 10 ms that only users of TLS pay
@@ -56,9 +60,11 @@ class SslConfig:
             if self.cafile is None:
                 context.load_default_certs()
             else:
-                context.load_verify_locations(self.cafile)
+                with _naming(f"cafile={self.cafile!r}"):
+                    context.load_verify_locations(self.cafile)
             if self.certfile is not None:
-                context.load_cert_chain(self.certfile, self.keyfile, self.password)
+                with _naming(f"certfile={self.certfile!r}, keyfile={self.keyfile!r}"):
+                    context.load_cert_chain(self.certfile, self.keyfile, self.password)
             self._context = context
         return self._context
 
@@ -66,3 +72,12 @@ class SslConfig:
         """Return ``sock`` wrapped in TLS; without ``server_hostname`` the peer's address is what it must be named."""
         name = server_hostname or sock.getpeername()[0]
         return self.context().wrap_socket(sock, server_hostname=name, **options)
+
+
+@contextmanager
+def _naming(files: str) -> Iterator[None]:
+    """Have an error about ``files`` say that it is about them: what OpenSSL says names nothing."""
+    try:
+        yield
+    except (OSError, TypeError, ValueError) as error:
+        raise KafkaConfigError(f"SslConfig: {files} cannot be used: {error}") from error

@@ -57,7 +57,7 @@ class Channel:
         source: Optional[tuple[str, int]] = None,
         max_frame: int = 100 * 1024 * 1024,
     ) -> None:
-        self.peer = f"{host}:{port}"
+        self.peer = resolver.spelled(host, port)
         self._loop = loop
         self._owner = owner
         self._host = host
@@ -68,6 +68,7 @@ class Channel:
         self._reader = FrameReader(max_frame, peer=self.peer)
         self._sock: Optional[socket.socket] = None
         self._addresses: deque[resolver.Address] = deque()
+        self._address: tuple[Any, ...] = (host, port)
         self._failures: list[str] = []
         self._out: deque[memoryview] = deque()
         #: all bytes ever given to send, and how many of them the socket has taken
@@ -86,9 +87,18 @@ class Channel:
         self._timer = self._loop.call_at(self._loop.now() + self._setup_timeout_s, self._setup_expired)
         resolver.resolve(self._host, self._port, self._loop.call_soon, self._on_resolved)
 
+    @property
+    def silence(self) -> str:
+        """Return what has been waited for in vain so far, for people."""
+        waits = {
+            "resolving": "the name server did not answer in time",
+            "connecting": f"{self._address[0]}: nobody answered in time; is the host down, or a firewall in between?",
+            "handshaking": "the TLS handshake did not end in time; is this a TLS listener?",
+        }
+        return "; ".join([*self._failures, waits.get(self._state, "no answer in time")])
+
     def _setup_expired(self) -> None:
-        waited = f"nothing happened for {self._setup_timeout_s:.1f} s while {self._state}"
-        self._failures.append(waited)
+        self._failures = [self.silence]
         self.close(SocketDisconnectedError(f"could not connect to {self.peer}: " + "; ".join(self._failures)))
 
     def _on_resolved(self, addresses: list[resolver.Address], error: Optional[OSError]) -> None:
@@ -104,18 +114,18 @@ class Channel:
     def _try_next_address(self) -> None:
         while self._addresses:
             family, address = self._addresses.popleft()
-            self._state = "connecting"
+            self._state, self._address = "connecting", address
             try:
                 if self._start_connect(family, address):
                     return
             except OSError as error:
-                self._connect_failed(address, error)
+                self._connect_failed(error)
         reasons = "; ".join(self._failures)
         self.close(SocketDisconnectedError(f"could not connect to {self.peer}: {reasons}"))
 
-    def _connect_failed(self, address: tuple[Any, ...], error: OSError) -> None:
+    def _connect_failed(self, error: OSError) -> None:
         self._drop_socket()
-        self._failures.append(f"{address[0]}: {error.strerror or error}")
+        self._failures.append(f"{self._address[0]}: {error.strerror or error}")
 
     def _start_connect(self, family: int, address: tuple[Any, ...]) -> bool:
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -136,7 +146,7 @@ class Channel:
         assert self._sock is not None
         code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            self._connect_failed((self.peer,), OSError(code, os.strerror(code)))
+            self._connect_failed(OSError(code, os.strerror(code)))
             self._try_next_address()
         elif self._tls is not None:
             self._start_tls()
@@ -151,8 +161,8 @@ class Channel:
         # a trailing dot is DNS notation, not part of the name in a certificate
         name = self._host.rstrip(".")
         assert self._tls is not None
-        context = self._tls.context() if hasattr(self._tls, "context") else self._tls
         try:
+            context = self._tls.context() if hasattr(self._tls, "context") else self._tls
             self._sock = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
             self.close(SocketDisconnectedError(f"TLS with {self.peer} could not start: {error}; check ssl_config"))
@@ -209,7 +219,9 @@ class Channel:
             count = self._sock.recv_into(room)
         except OSError as error:
             if not self._must_wait(error):
-                self.close(SocketDisconnectedError(f"connection to {self.peer} broke while reading: {error}"))
+                # a listener that cannot make sense of what we say may also reset the connection
+                broke = SocketDisconnectedError(f"connection to {self.peer} broke while reading: {error}")
+                self.close(broke if self._heard_anything else self._ended_by_peer())
             return
         if count == 0:
             self.close(self._ended_by_peer())

@@ -16,6 +16,7 @@ from .channel import Channel
 from .clock import chance
 from .crashes import log_crash
 from .loop import Loop, Timer
+from .resolver import spelled
 
 log = logging.getLogger(__name__)
 
@@ -104,12 +105,21 @@ class Lane:
         self._closed_by: Optional[Exception] = None
 
     def __repr__(self) -> str:
-        return f"<Lane {self.name} {self.host}:{self.port} {self.state} in_flight={self.outstanding}>"
+        return f"<Lane {self.name} {self.peer} {self.state} in_flight={self.outstanding}>"
+
+    @property
+    def silence(self) -> str:
+        """Return what has been waited for in vain so far, for people."""
+        if self._channel is not None and self.state == "opening":
+            return self._channel.silence
+        if self.state == "handshaking":
+            return "it accepted the connection but did not answer ApiVersions in time; is it a Kafka broker?"
+        return "it did not answer in time"
 
     @property
     def peer(self) -> str:
-        """Return ``host:port``."""
-        return f"{self.host}:{self.port}"
+        """Return ``host:port``, as people write it."""
+        return spelled(self.host, self.port)
 
     @property
     def outstanding(self) -> int:
@@ -214,8 +224,7 @@ class Lane:
 
     def _handshake_expired(self) -> None:
         if self._channel is not None and self.state == "handshaking":
-            silence = f"{self.peer} accepted the connection but did not answer ApiVersions in time; is it a Kafka broker?"
-            self._channel.close(OperationTimedOut(silence))
+            self._channel.close(OperationTimedOut(f"{self.peer}: {self.silence}"))
 
     def _ask_versions(self) -> None:
         assert self._wire is not None and self._channel is not None and self._handshake is not None

@@ -13,6 +13,11 @@ Address = tuple[int, tuple[Any, ...]]  # (address family, socket address)
 OnResolved = Callable[[list[Address], Optional[OSError]], None]
 
 
+def spelled(host: str, port: int) -> str:
+    """Return an address as people write it: an IPv6 one in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _lookup(host: str, port: int, flags: int = 0) -> list[Address]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     # the same address may be listed once per protocol: each is tried once, in the resolver's order

@@ -6,6 +6,7 @@ For what a real broker never does on demand: errors at every level, corrupt batc
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -27,8 +28,11 @@ NODE = 1
 class FakeBroker:
     """Speaks for one broker with one topic; ``scripts`` maps an API's name to what answers it."""
 
-    def __init__(self, topic: str = "t", partitions: int = 1, caps: Optional[dict[str, int]] = None) -> None:
+    def __init__(
+        self, topic: str = "t", partitions: int = 1, caps: Optional[dict[str, int]] = None, tls: Optional[ssl.SSLContext] = None
+    ) -> None:
         self.topic = topic
+        self.tls = tls
         self.partitions = partitions
         self.caps = caps or {}
         self.requests: list[tuple[str, int, Any]] = []
@@ -113,11 +117,11 @@ class FakeBroker:
                 conn, _address = self._listener.accept()
             except OSError:
                 return
-            self._connections.append(conn)
             threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
 
-    def _serve(self, conn: socket.socket) -> None:
-        with conn, suppress(OSError, ProtocolError):
+    def _serve(self, plain: socket.socket) -> None:
+        with plain, suppress(OSError, ProtocolError), self._secured(plain) as conn:
+            self._connections.append(conn)
             while True:
                 size = struct.unpack(">i", _exactly(conn, 4))[0]
                 request, version, correlation_id, _client = decode_request(memoryview(_exactly(conn, size)))
@@ -129,6 +133,9 @@ class FakeBroker:
                     continue
                 frame = answer if isinstance(answer, bytes) else b"".join(encode_response(answer, version, correlation_id))
                 conn.sendall(frame if isinstance(answer, bytes) else struct.pack(">i", len(frame)) + frame)
+
+    def _secured(self, conn: socket.socket) -> socket.socket:
+        return conn if self.tls is None else self.tls.wrap_socket(conn, server_side=True)
 
     def _answer(self, request: Request, version: int) -> Answer:
         script = self.scripts.get(request.NAME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 
@@ -122,3 +123,30 @@ def test_a_closed_client_says_so_instead_of_hanging() -> None:
 def test_greenlets_without_gevent_name_the_two_lines_to_add() -> None:
     with pytest.raises(ImportError, match="monkey.patch_all"):
         KafkaClient("127.0.0.1:1", use_greenlets=True)
+
+
+def test_many_silent_hosts_are_all_tried_in_the_time_there_is_and_each_says_what_it_did_not_do() -> None:
+    refused = closed_port()
+    with rude_peer(b"") as first, rude_peer(b"") as second, rude_peer(b"") as third:
+        text = failure(f"{first},{second},{third},127.0.0.1:{refused}", timeout_ms=1500)
+    assert "not tried" not in text
+    assert text.count("did not answer ApiVersions") == 3
+    assert "refused" in text
+
+
+def test_a_connection_attempt_that_nobody_answers_is_not_taken_for_a_silent_broker() -> None:
+    # a listener whose queue is full lets attempts wait, as a host that drops packets does
+    with socket.socket() as full, contextlib.ExitStack() as held:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        assert "firewall" in failure(f"127.0.0.1:{full.getsockname()[1]}", timeout_ms=800)
+
+
+def test_every_address_of_a_name_is_named_and_ipv6_has_its_brackets() -> None:
+    port = closed_port()
+    assert f"[::1]:{port}: could not connect: ::1:" in failure(f"[::1]:{port}")
+    assert "127.0.0.1: Connection refused" in failure(f"localhost:{port}")

@@ -110,7 +110,7 @@ class _Encoder(_Writer):
                 self.struct(cls, "m")
             with self.block(f"except {_ENCODE_ERRORS} as error:"):
                 text = f"{cls.__name__} v{self.version} cannot be encoded: "
-                self.line(f"raise _EncodeError({text!r} + _find_fault(m, {self.version}, {self.flexible})) from error")
+                self.line(f"raise _EncodeError({text!r} + _find_fault(m, {self.version})) from error")
         return "\n".join(self.lines) + "\n"
 
     def struct(self, cls: type[Struct], m: str) -> None:

@@ -13,28 +13,23 @@ from .schema import FIXED, Field, Struct
 _SHOWN_BITS = 128
 
 
-def find_fault(message: Struct, version: int, flexible: bool) -> str:
-    """Return the first field that does not fit its type and why, with the type of the value but never what it holds.
-
-    >>> from pykafka.protocol.messages import MetadataRequest
-    >>> find_fault(MetadataRequest(topics=5), 1, False)
-    'topics: a list is needed, not int'
-    """
-    return next(_faults(message, version, flexible), "a value is of the wrong type")
+def find_fault(message: Struct, version: int) -> str:
+    """Return the first field that does not fit its type and why, with the type of the value but never what it holds."""
+    return next(_faults(message, version), "a value is of the wrong type")
 
 
-def _faults(one: Struct, version: int, flexible: bool, path: str = "") -> Iterator[str]:
+def _faults(one: Struct, version: int, path: str = "") -> Iterator[str]:
     for name, field in type(one).FIELDS.items():
         if field.in_version(version):
-            yield from _field_faults(field, getattr(one, name, None), version, flexible, f"{path}{name}")
+            yield from _field_faults(field, getattr(one, name, None), version, f"{path}{name}")
 
 
-def _field_faults(field: Field, value: Any, version: int, flexible: bool, path: str) -> Iterator[str]:
+def _field_faults(field: Field, value: Any, version: int, path: str) -> Iterator[str]:
     if value is None and field.is_nullable(version):
         return
     if field.kind == "struct":
         if field.struct is not None and isinstance(value, field.struct):
-            yield from _faults(value, version, flexible, f"{path}.")
+            yield from _faults(value, version, f"{path}.")
         else:
             yield f"{path}: a {field.struct.__name__ if field.struct else 'struct'} is needed, not {type(value).__name__}"
     elif field.kind == "array":
@@ -43,7 +38,7 @@ def _field_faults(field: Field, value: Any, version: int, flexible: bool, path: 
             return
         assert field.item is not None
         for number, item in enumerate(value):
-            yield from _field_faults(field.item, item, version, flexible, f"{path}[{number}]")
+            yield from _field_faults(field.item, item, version, f"{path}[{number}]")
     else:
         problem = _scalar_fault(field.kind, value)
         if problem is not None:

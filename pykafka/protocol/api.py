@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..exceptions import EncodeError, ProtocolError, UnsupportedVersion
-from .compiler import compile_codec
 from .primitives import Buffer, decode_uvarint
-from .schema import REQUESTS, RESPONSES, Request, Response
+from .schema import REQUESTS, RESPONSES, Message, Request, Response
+
+if TYPE_CHECKING:
+    from .compiler import Codec
 
 #: Kafka's key of ApiVersions, whose reply header never has tags: it is read before anything is known of the broker.
 API_VERSIONS = 18
@@ -20,6 +22,13 @@ LOWEST_USED = {0: 3, 1: 4}
 
 _HEADER = struct.Struct(">hhi")
 _INT32 = struct.Struct(">i")
+
+
+def _codec(cls: type[Message], version: int) -> Codec:
+    """Return the codec of a message, compiled on first use."""
+    from .compiler import compile_codec  # some milliseconds that importing pykafka need not take
+
+    return compile_codec(cls, version)
 
 
 def choose_version(request: type[Request], ranges: Mapping[int, tuple[int, int]], cap: Optional[int] = None) -> int:
@@ -51,7 +60,7 @@ def encode_request(request: Request, version: int, correlation_id: int, client_i
     flexible = version >= request.FLEXIBLE
     name = _client_id(client_id)
     chunks: list[Buffer] = [_HEADER.pack(request.KEY, version, correlation_id) + name + (b"\0" if flexible else b"")]
-    compile_codec(type(request), version).encode(request, chunks.append)
+    _codec(type(request), version).encode(request, chunks.append)
     return chunks
 
 
@@ -69,7 +78,7 @@ def _client_id(client_id: Optional[str]) -> bytes:
 def encode_response(response: Response, version: int, correlation_id: int) -> list[Buffer]:
     """Return the response with its header as buffers, without the frame size: what a broker sends."""
     chunks: list[Buffer] = [_INT32.pack(correlation_id) + (b"\0" if _has_tags(response, version) else b"")]
-    compile_codec(type(response), version).encode(response, chunks.append)
+    _codec(type(response), version).encode(response, chunks.append)
     return chunks
 
 
@@ -124,7 +133,7 @@ def _skip_tags(frame: memoryview, at: int) -> int:
 
 
 def _decode_body(cls: Any, version: int, frame: memoryview, at: int) -> Any:
-    decode: Callable[..., tuple[Any, int]] = compile_codec(cls, version).decode
+    decode: Callable[..., tuple[Any, int]] = _codec(cls, version).decode
     message, end = decode(frame, at, len(frame))
     if end != len(frame):
         raise ProtocolError(f"{cls.__name__} v{version} ends at byte {end}, but {len(frame)} bytes arrived")

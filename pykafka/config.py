@@ -240,7 +240,7 @@ def _tls() -> tuple[Check, str]:
     def check(value: Any) -> Any:
         if value is not None and not hasattr(value, "wrap_socket"):
             raise ValueError("must be an SslConfig, an ssl.SSLContext or None")
-        if hasattr(value, "context"):
+        if callable(getattr(value, "context", None)):
             value.context()  # files that are missing or wrong are named now, not at the first connection
         return value
 

@@ -162,7 +162,7 @@ class Channel:
         name = self._host.rstrip(".")
         assert self._tls is not None
         try:
-            context = self._tls.context() if hasattr(self._tls, "context") else self._tls
+            context = self._tls.context() if callable(getattr(self._tls, "context", None)) else self._tls
             self._sock = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:
             self.close(SocketDisconnectedError(f"TLS with {self.peer} could not start: {error}; check ssl_config"))

@@ -24,11 +24,18 @@ _HEADER = struct.Struct(">hhi")
 _INT32 = struct.Struct(">i")
 
 
+#: As many as there are messages and versions.
+_codecs: dict[tuple[type[Message], int], Codec] = {}
+
+
 def _codec(cls: type[Message], version: int) -> Codec:
     """Return the codec of a message, compiled on first use."""
-    from .compiler import compile_codec  # some milliseconds that importing pykafka need not take
+    codec = _codecs.get((cls, version))
+    if codec is None:
+        from .compiler import compile_codec  # some milliseconds that importing pykafka need not take
 
-    return compile_codec(cls, version)
+        codec = _codecs[(cls, version)] = compile_codec(cls, version)
+    return codec
 
 
 def choose_version(request: type[Request], ranges: Mapping[int, tuple[int, int]], cap: Optional[int] = None) -> int:

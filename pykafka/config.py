@@ -217,6 +217,18 @@ def _version() -> tuple[Check, str]:
     return check, "a version like '2.8.1'"
 
 
+def _label() -> tuple[Check, str]:
+    allowed = "a str or bytes of ASCII characters"
+
+    def check(value: Any) -> bytes:
+        try:
+            return to_name(value, "it")
+        except TypeError:
+            raise ValueError(f"must be {allowed}") from None
+
+    return check, allowed
+
+
 def _name() -> tuple[Check, str]:
     allowed = f"a str or bytes of 1 to {MAX_STRING_BYTES} ASCII characters"
 
@@ -314,23 +326,23 @@ CONSUMER = _table(
     ("auto_commit_interval_ms", 60000, _integer(1, unit=_MS), "How often."),
     ("queued_max_messages", 2000, _integer(1), "A partition with this many messages waiting is not fetched."),
     ("fetch_min_bytes", 1, _integer(1, unit="bytes"), "How much there must be before the broker answers."),
-    ("fetch_error_backoff_ms", 500, _integer(0, unit=_MS), "The pause after a failed fetch."),
+    ("fetch_error_backoff_ms", 500, _integer(0, unit=_MS), "From 50 ms on the pause after failed fetches doubles up to this."),
     ("fetch_wait_max_ms", 100, _integer(0, unit=_MS), "How long the broker may wait for fetch_min_bytes."),
-    ("offsets_channel_backoff_ms", 1000, _integer(1, unit=_MS), "The first pause when offsets could not be had."),
-    ("offsets_commit_max_retries", 5, _integer(0), "How often committing or fetching offsets is tried again."),
+    ("offsets_channel_backoff_ms", 1000, _integer(1, unit=_MS), "The longest pause between tries to fetch or commit offsets."),
+    ("offsets_commit_max_retries", 5, _integer(0), "Passing errors are put up with for so many growing pauses; 0: none."),
     ("auto_offset_reset", OffsetType.EARLIEST, _OFFSETS, "Where to start when there is no (valid) committed offset."),
     ("consumer_timeout_ms", -1, _integer(-MAX_INT32, unit=_MS), "consume() returns None after this long; <= 0: never."),
     ("auto_start", True, _boolean(), "Start in the constructor."),
     ("reset_offset_on_start", False, _boolean(), "Start at auto_offset_reset whatever is committed."),
     ("compacted_topic", False, _boolean(), "Accepted and without effect: gaps in offsets are always fine."),
     ("generation_id", -1, _any(), "Accepted and ignored."),
-    ("consumer_id", b"", _any(), "Accepted and ignored."),
+    ("consumer_id", b"", _label(), "Stored with every commit, for people to see."),
     ("deserializer", None, _callable(), "f(value, key) -> (value, key), run by consume()."),
     ("reset_offset_on_fetch", True, _boolean(), "Whether fetch_offsets() moves the positions."),
     ("isolation_level", "read_committed", _one_of("read_committed", "read_uncommitted"), "What of transactions is seen."),
     ("fetch_max_bytes", 52428800, _integer(1, unit="bytes"), "The largest answer to one fetch."),
     ("queued_max_bytes", 67108864, _integer(1, unit="bytes"), "How much fetched data may wait, all partitions together."),
-    ("max_decompressed_bytes", 134217728, _integer(1024, unit="bytes"), "What one batch may inflate to."),
+    ("max_decompressed_bytes", 134217728, _integer(1024, unit="bytes"), "What a batch may inflate to (128 a message at least)."),
 )
 
 

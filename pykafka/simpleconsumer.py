@@ -93,10 +93,10 @@ class SimpleConsumer:
         self._topic = topic
         self._cluster = cluster
         self._options = options
-        self._group = None if consumer_group is None else to_name(consumer_group, "consumer_group")
+        self._group: Optional[bytes] = options["consumer_group"]
         self._deserializer: Optional[Deserializer] = options["deserializer"]
         self._owned = {partition.id: partition for partition in chosen_partitions(topic, partitions)}
-        self.consumer_id = consumer_id
+        self.consumer_id: Union[bytes, str] = options["consumer_id"]
         self.generation_id = generation_id
         settings = self._offset_settings()
         self._offsets = OffsetManager(cluster, topic.name, settings)

@@ -283,7 +283,7 @@ class Engine:
             self._apply(reply, topics)
             self._refresh.on_reply(now, changed=self.view != before)
             if any(row.error_code for row in reply.topics) or self._leaderless(topics):
-                self._refresh.mark_stale(now)
+                self._refresh.mark_unsettled(now)
         self._poll_metadata()
         if error is not None:
             log.info("metadata could not be refreshed, asking another broker: %s", error)

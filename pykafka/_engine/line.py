@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import Callable
 
 from .waiting import SLICE_S, Deadline
 
 
+class _Ticket:
+    """A thread's place in the line; ``enter`` is called, by whichever thread finds that there is room, exactly once."""
+
+    __slots__ = ("changed", "count", "enter", "entered", "size", "thread")
+
+    def __init__(self, count: int, size: int, enter: Callable[[], None]) -> None:
+        self.count = count
+        self.size = size
+        self.enter = enter
+        self.entered = False
+        self.changed = threading.Event()
+        self.thread = threading.get_ident()
+
+
 class WaitingLine:
-    """A line in front of something bounded.
+    """A line in front of something bounded. Its lock is held only by code that does not wait, so the I/O thread may take it.
+
+    Whoever makes room lets in everybody who fits, in order: the line is empty then, and nobody has to stand in it again
+    before the bound is reached again. (Letting in one at a time would have each thread that is let in queue up behind the
+    others for its next row, and the line would never end.)
 
     :param has_room: (rows, bytes) -> is there room for so much; also called with the line's lock held
     """
 
     def __init__(self, has_room: Callable[[int, int], bool]) -> None:
         self._has_room = has_room
-        self._changed = threading.Condition()
-        #: who waits, oldest first, and for how many rows and bytes
-        self._waiting: dict[object, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+        self._waiting: deque[_Ticket] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def try_to_pass(self, count: int, size: int, enter: Callable[[], None]) -> bool:
         """Call ``enter()`` and return True, or return False when there is no room for so much."""
-        with self._changed:
+        with self._lock:
             if not self._has_room(count, size):
                 return False
             enter()
@@ -40,35 +58,59 @@ class WaitingLine:
         recount: Callable[[], None],
         deadline: Deadline,
     ) -> bool:
-        """Call ``enter()`` as soon as we are first and there is room, or waiting is of no use; False when that took too long.
+        """Have ``enter()`` called as soon as there is room and nobody before us, or waiting is of no use; False if too late.
 
         :param may_wait: asked again and again; False lets the thread in at once, and what it raises ends the waiting
         :param recount: called when nothing has changed for a while
         """
-        ticket = object()
-        with self._changed:
-            self._waiting[ticket] = (count, size)
-            try:
-                while may_wait() and not (next(iter(self._waiting)) is ticket and self._has_room(count, size)):
-                    left = deadline.left()
-                    if left <= 0:
-                        return False
-                    if not self._changed.wait(min(left, SLICE_S)):
-                        recount()
-                enter()
-            finally:
-                del self._waiting[ticket]
-                self._changed.notify_all()
-        return True
+        ticket = _Ticket(count, size, enter)
+        with self._lock:
+            # a signal handler that interrupts a waiting thread: it would wait for the very frame that it interrupted
+            stands_already = any(other.thread == ticket.thread for other in self._waiting)
+            self._waiting.append(ticket)
+        try:
+            while not ticket.entered:
+                ticket.changed.clear()  # before looking: what changes from here on is seen by the wait below
+                if stands_already or not may_wait():
+                    self._let_in_anyway(ticket)
+                    break
+                self.let_in()
+                if ticket.entered or deadline.passed:
+                    break
+                if not ticket.changed.wait(min(deadline.left(), SLICE_S)):
+                    recount()
+        finally:
+            self._leave(ticket)
+        return ticket.entered
 
-    def look_again(self) -> None:
-        """Have the first in the line go on if there is room for it."""
-        with self._changed:
-            first = next(iter(self._waiting.values()), None)
-            if first is not None and self._has_room(*first):
-                self._changed.notify_all()
+    def let_in(self) -> None:
+        """Let everybody in who fits, in order, up to the first who does not."""
+        let_in: list[_Ticket] = []
+        with self._lock:
+            while self._waiting and self._has_room(self._waiting[0].count, self._waiting[0].size):
+                ticket = self._waiting.popleft()
+                ticket.enter()
+                ticket.entered = True
+                let_in.append(ticket)
+        for ticket in let_in:
+            ticket.changed.set()
+
+    def _let_in_anyway(self, ticket: _Ticket) -> None:
+        with self._lock:
+            if not ticket.entered:
+                self._waiting.remove(ticket)
+                ticket.enter()
+                ticket.entered = True
+
+    def _leave(self, ticket: _Ticket) -> None:
+        with self._lock:
+            if not ticket.entered:
+                self._waiting.remove(ticket)
+        self.let_in()  # whoever stood behind us may fit where we did not
 
     def wake_all(self) -> None:
         """Have everybody in the line ask whether waiting is still of use."""
-        with self._changed:
-            self._changed.notify_all()
+        with self._lock:
+            waiting = list(self._waiting)
+        for ticket in waiting:
+            ticket.changed.set()

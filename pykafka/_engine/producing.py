@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._machines.accumulator import NO_PARTITION, Accumulator, Answer, Outcome, SendSettings
 from .._machines.batches import Batch, Chunk, columns_of
+from .._machines.dealing import as_chosen
 from ..exceptions import KafkaException, OperationTimedOut, ProduceFailureError, ProducerStoppedException, error_for
 from ..protocol.messages import InitProducerIdRequest
 from ..records.message import DELIVERED, QueuedMessage
@@ -306,9 +307,10 @@ class ProducerCore:
     def _place(self, rows: list[QueuedMessage], counted: int, born_at: float, mark: int) -> int:
         """Give ``rows`` to the accumulator and return their size, of which ``counted`` is in ``_held_bytes`` already."""
         try:
-            groups = self._assign(rows, self._partition_ids)
-            if sum(len(group) for _partition_id, group in groups) != len(rows):
-                groups = [(NO_PARTITION, rows)]  # no partition is known
+            # a partitioner of the user's has chosen in produce() already; ours need to know what there is to choose from
+            can_choose = bool(self._partition_ids) or self._assign is as_chosen
+            groups = self._assign(rows, self._partition_ids) if can_choose else [(NO_PARTITION, rows)]
+            assert sum(len(group) for _partition_id, group in groups) == len(rows)
             chunks = {
                 partition_id: Chunk(columns_of(group, with_keys=self.has_keys, with_headers=self.has_headers), born_at, mark)
                 for partition_id, group in groups
@@ -345,7 +347,8 @@ class ProducerCore:
         free = self._max_rows - self._held_rows - self._called_rows
         # not for every few rows: who has waited goes on with a fair stretch of room
         if free * 2 >= self._max_rows or not self._held_rows:
-            self._line.look_again()
+            self._line.let_in()
+            self._set_row_limit()
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 

@@ -118,11 +118,17 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Iter
     return ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers or view.brokers, topics)
 
 
+#: The longest pause (seconds) before metadata is asked for again after something failed for want of it.
+URGENT_PAUSE_S = 0.5
+
+
 class MetadataRefresh:
     """Decides when metadata is asked for again and about which topics: on age, on error, on a topic not yet known.
 
     :param pause: between two questions, however many things fail at once; it grows while asking brings nothing new, since
-        a topic that was deleted stays an error for ever, and starts again with a change or after a calm time
+        a topic that was deleted stays an error for ever, and starts again with a change or after a calm time. Who was
+        refused by a broker waits for URGENT_PAUSE_S of it at most: one topic's lasting error must not slow down another's
+        change of leader
     """
 
     def __init__(self, max_age_s: float, pause: Backoff) -> None:
@@ -131,6 +137,8 @@ class MetadataRefresh:
         self._uses: dict[str, int] = {}
         self._fresh_at = float("-inf")
         self._due_at = float("inf")
+        self._urgent_at = float("inf")
+        self._urgent_not_before = float("-inf")
         self._not_before = float("-inf")
         self._asking = False
 
@@ -152,7 +160,11 @@ class MetadataRefresh:
             self._uses[topic] = count - 1
 
     def mark_stale(self, now: float) -> None:
-        """Ask as soon as allowed: something we did on the last picture failed."""
+        """Ask soon: something we did on the last picture failed."""
+        self._urgent_at = min(self._urgent_at, now)
+
+    def mark_unsettled(self, now: float) -> None:
+        """Ask again some time: the picture itself shows errors, or partitions without a leader."""
         self._due_at = min(self._due_at, now)
 
     def poll(self, now: float) -> bool:
@@ -163,7 +175,7 @@ class MetadataRefresh:
             # the picture has served for a while: this is a new trouble, not the old one
             self._pause.reset()
         self._asking = True
-        self._due_at = float("inf")
+        self._due_at = self._urgent_at = float("inf")
         return True
 
     def wake_at(self) -> float:
@@ -172,7 +184,8 @@ class MetadataRefresh:
             return float("inf")
         by_age = self._fresh_at + self._max_age_s if self._uses else float("inf")
         # not before the pause is over, however old the picture is and however many partitions fail at once
-        return max(min(self._due_at, by_age), self._not_before)
+        usual = max(min(self._due_at, by_age), self._not_before)
+        return min(usual, max(self._urgent_at, self._urgent_not_before))
 
     def on_reply(self, now: float, *, changed: bool) -> None:
         """Note that the picture is fresh, and whether it shows anything new."""
@@ -180,10 +193,12 @@ class MetadataRefresh:
         self._fresh_at = now
         if changed:
             self._pause.reset()
-        self._not_before = now + self._pause.next_delay()
+        pause_s = self._pause.next_delay()
+        self._not_before = now + pause_s
+        self._urgent_not_before = now + min(pause_s, URGENT_PAUSE_S)
 
     def on_failure(self, now: float) -> None:
         """Note that nobody answered; another try is due after a pause."""
         self._asking = False
         self._due_at = now
-        self._not_before = now + self._pause.next_delay()
+        self._not_before = self._urgent_not_before = now + self._pause.next_delay()

@@ -242,16 +242,17 @@ def test_a_codec_that_the_broker_is_too_old_for_is_an_error_at_once() -> None:
 # -- metadata ---------------------------------------------------------------------------------------------------------
 
 
-def test_messages_wait_while_no_partition_is_known_and_leave_in_order_when_there_is_one() -> None:
+@pytest.mark.parametrize("options", [{}, {"partitioner": HashingPartitioner()}], ids=["in turn", "by key"])
+def test_messages_wait_while_no_partition_is_known_and_leave_in_order_when_there_is_one(options: dict[str, Any]) -> None:
     with fake_broker() as broker, KafkaClient(broker.hosts) as client:
         log = Log(broker)
         topic = client.topics["t"]
         end = without_topics(broker)
         client.update_cluster()
-        with topic.get_producer(linger_ms=0) as producer:
+        with topic.get_producer(linger_ms=0, **options) as producer:
             made = []
             for number in range(3):
-                made.append(producer.produce(b"%d" % number))
+                made.append(producer.produce(b"%d" % number, b"key"))
                 until(lambda: producer._core.accumulator.has_unplaced and not producer._core.rows, what="a collection")
             assert producer._core.outstanding == 3
             end()

@@ -242,7 +242,7 @@ def pauses(refresh: MetadataRefresh, count: int, *, changed: bool = False, faili
     now = 1000.0
     moments: list[float] = []
     for _ in range(count + 1):
-        refresh.mark_stale(now)
+        refresh.mark_unsettled(now)
         now = max(now, refresh.wake_at())
         assert refresh.poll(now)
         moments.append(now)
@@ -255,6 +255,15 @@ def pauses(refresh: MetadataRefresh, count: int, *, changed: bool = False, faili
 
 def test_what_stays_wrong_is_asked_about_ever_more_rarely() -> None:
     assert pauses(asked("deleted"), 7) == [0.1, 0.2, 0.4, 0.8, 1.6, 2.5, 2.5]
+
+
+def test_what_is_refused_for_want_of_metadata_does_not_wait_for_another_topics_lasting_error() -> None:
+    refresh = asked("deleted", "t")
+    pauses(refresh, 7)
+    refresh.mark_unsettled(1000.0)
+    answered = refresh.wake_at() - 2.5
+    refresh.mark_stale(answered)
+    assert refresh.wake_at() == pytest.approx(answered + 0.5)
 
 
 def test_when_nobody_answers_the_pause_grows_as_well() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from .._machines.accumulator import MAX_IN_FLIGHT, Answer
 from .._machines.batches import Batch
 from .._machines.metadata import ZERO_UUID
-from ..exceptions import UnsupportedVersion, error_for
+from ..exceptions import OperationTimedOut, UnsupportedVersion, error_for
 from ..protocol.messages import ProduceRequest
 from ..protocol.schema import Request, Response
 from .crashes import log_crash
@@ -160,8 +160,15 @@ class Sender:
         topic_ids: dict[str, bytes] = {}
 
         def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
-            topic_ids.update((core.settings.topic, self._engine.topic_id(core.settings.topic)) for core, _batch in items)
-            return self._request(abilities, items, topic_ids)
+            # what expired while the connection was being made is known not to be written, and stays so
+            live = [(core, batch) for core, batch in items if not batch.expired]
+            if not live:
+                raise OperationTimedOut("delivery_timeout_ms was over before there was a connection")
+            topic_ids.update((core.settings.topic, self._engine.topic_id(core.settings.topic)) for core, _batch in live)
+            request = self._request(abilities, live, topic_ids)
+            for _core, batch in live:
+                batch.is_out = True
+            return request
 
         def on_done(reply: Optional[Response], error: Optional[Exception], call: Call) -> None:
             self._on_done(items, topic_ids, reply, error, call)
@@ -195,7 +202,7 @@ class Sender:
         if error is not None:
             self._engine.refresh_soon()
             for core, batch in items:
-                core.on_no_answer(batch, error, call.sent)
+                core.on_no_answer(batch, error, call.sent and batch.is_out)
         elif reply is None:
             for core, batch in items:
                 core.on_sent_without_ack(batch)
@@ -211,9 +218,10 @@ class Sender:
         stale = False
         for core, batch in items:
             name = core.settings.topic
-            part = answers.get((topic_ids[name], batch.partition_id)) or answers.get((name, batch.partition_id))
+            place = batch.partition_id
+            part = answers.get((topic_ids.get(name), place)) or answers.get((name, place)) if batch.is_out else None
             if part is None:
-                core.on_no_answer(batch, error_for(-1, api="Produce", topic=name, partition=batch.partition_id), True)
+                core.on_no_answer(batch, error_for(-1, api="Produce", topic=name, partition=place), batch.is_out)
                 continue
             stale = stale or bool(part.error_code and error_for(part.error_code).refresh)
             core.on_answer(batch, Answer(part.error_code, part.base_offset, part.error_message))

@@ -84,6 +84,7 @@ class PartitionQueue:
 
     __slots__ = (
         "chunks",
+        "in_doubt",
         "in_flight",
         "last_error",
         "must_renumber",
@@ -104,6 +105,8 @@ class PartitionQueue:
         #: there is a hole in the sequence: what is sent next needs a new epoch, or a new producer id
         self.must_renumber = False
         self.orders = itertools.count()
+        #: a batch was given up that a broker may yet find in a connection that has ended, and write
+        self.in_doubt = False
         #: why the last attempt failed, until one succeeds: what too late a row is told
         self.last_error: Optional[Exception] = None
 
@@ -260,6 +263,7 @@ class Accumulator:
                 return None
             batch = sealed
         batch.attempts += 1
+        batch.is_out = False
         batch.place = place
         queue.in_flight.append(batch)
         # the partition goes to the end of the round, so that every one has its turn
@@ -333,9 +337,10 @@ class Accumulator:
         )
         if answer.code in MAYBE_WRITTEN:
             batch.maybe_written = True
-        elif answer.code == OUT_OF_ORDER_SEQUENCE_NUMBER and not batch.is_half:
-            # had an earlier attempt been written, the broker would have recognised this one
-            batch.maybe_written = False
+        elif answer.code == OUT_OF_ORDER_SEQUENCE_NUMBER and not batch.is_half and not queue.in_doubt:
+            # had an earlier attempt been written, the broker would have recognised this one. Nor will it be, unless one
+            # before it is written first: so it is asked about again when there is none
+            batch.maybe_written &= not oldest
         elif batch.maybe_written and (verdict is Verdict.RENUMBER or self._will_renumber(queue, answer)):
             verdict = Verdict.FAIL_AND_RENUMBER  # under new numbers nobody could tell a duplicate
         return self._carry_out(queue, batch, verdict, answer.base_offset, error, now)
@@ -348,7 +353,7 @@ class Accumulator:
         """Return what is decided when the connection failed; ``sent`` tells whether the broker may have the batch."""
         queue = self._queues[batch.partition_id]
         queue.in_flight.remove(batch)
-        batch.maybe_written = batch.maybe_written or sent
+        batch.maybe_written |= sent
         verdict = Verdict.RETRY
         if not sent and isinstance(error, KafkaException) and not error.retriable:
             # it was refused before it left, and will be every time: this broker cannot take it
@@ -375,13 +380,16 @@ class Accumulator:
             verdict = Verdict.FAIL
         if verdict in (Verdict.DELIVERED, Verdict.DELIVERED_BEFORE):
             queue.last_error = None
+            queue.in_doubt = False
             if queue.sequence is not None:
                 queue.sequence.acked_at = now
             known = base_offset if verdict is Verdict.DELIVERED else -1
             outcomes.append(Outcome(batch.rows, known, None, batch.flush_mark, batch.size))
         elif batch.expired:
+            queue.in_doubt |= batch.maybe_written
             queue.must_renumber |= self.settings.idempotent and (not batch.maybe_written or verdict in NEW_NUMBERS)
         elif verdict in (Verdict.FAIL, Verdict.FAIL_AND_RENUMBER):
+            queue.in_doubt |= batch.maybe_written
             queue.must_renumber |= verdict is Verdict.FAIL_AND_RENUMBER
             assert error is not None
             outcomes.append(self._failure(batch, error))
@@ -463,10 +471,11 @@ class Accumulator:
             for batch in queue.in_flight:
                 if batch.born_at <= born_before and not batch.expired:
                     batch.expired = True
-                    late = self._too_late(True, queue)
+                    late = self._too_late(batch.maybe_written or batch.is_out, queue)
                     outcomes.append(Outcome(batch.rows, -1, late, batch.flush_mark, batch.size))
             while queue.resend and queue.resend[0].born_at <= born_before:
                 batch = queue.resend.popleft()
+                queue.in_doubt |= batch.maybe_written
                 if not batch.maybe_written:
                     queue.must_renumber |= self.settings.idempotent
                 late = self._too_late(batch.maybe_written, queue)
@@ -501,6 +510,7 @@ class Accumulator:
         for queue in list(self._active.values()):
             outcomes.extend(self._failure(batch, error) for batch in queue.resend)
             outcomes.extend(_unsent(chunk, error) for chunk in queue.chunks)
+            queue.in_doubt |= any(batch.maybe_written for batch in queue.resend)
             queue.must_renumber |= bool(queue.resend) and self.settings.idempotent
             queue.resend.clear()
             queue.chunks.clear()
@@ -512,7 +522,7 @@ class Accumulator:
         outcomes = self.fail_all(error)
         for queue in list(self._active.values()):
             for batch in queue.in_flight:
-                batch.maybe_written = True
+                batch.maybe_written |= batch.is_out
                 if not batch.expired:
                     outcomes.append(self._failure(batch, error))
             queue.in_flight.clear()

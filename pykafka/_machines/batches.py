@@ -109,6 +109,7 @@ class Batch:
         "expired",
         "flush_mark",
         "is_half",
+        "is_out",
         "maybe_written",
         "order",
         "partition_id",
@@ -138,6 +139,8 @@ class Batch:
         self.maybe_written = False
         #: its rows were too late and have had their outcome; only its place in the sequence is still of interest
         self.expired = False
+        #: given to a connection, not only in line for one: from then on nobody can say that it was not written
+        self.is_out = False
         #: where the last attempt was sent to
         self.place: object = None
 

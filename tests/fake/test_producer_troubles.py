@@ -272,6 +272,26 @@ def test_messages_for_which_no_partition_ever_appears_expire() -> None:
             assert not caught.value.possibly_written
 
 
+def test_messages_that_expire_before_there_is_a_connection_were_not_written_and_never_will_be() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log, versions, gate = Log(broker), broker.scripts["ApiVersions"], threading.Event()
+
+        def hesitant(request: Any, version: int) -> Any:
+            gate.wait(20)
+            return versions(request, version)
+
+        with client.topics["t"].get_producer(delivery_timeout_ms=1000) as producer:
+            broker.scripts["ApiVersions"] = hesitant
+            message = producer.produce(b"late")
+            with pytest.raises(DeliveryTimeout, match="it was not written") as caught:
+                message.result(20)
+            assert not caught.value.possibly_written
+            gate.set()
+            until(lambda: not list(producer._core.accumulator.active), what="the end of the old batch")
+            producer.produce(b"in time").result(20)
+        assert log.written == {0: [b"in time"]}
+
+
 def test_an_answer_is_understood_although_the_topic_was_forgotten_meanwhile() -> None:
     with fake_broker() as broker, KafkaClient(broker.hosts) as client:
         log = Log(broker)

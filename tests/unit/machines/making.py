@@ -54,6 +54,7 @@ def send(machine: Accumulator, partition: int = 0, now: float = 0.0) -> Batch:
     assert partition in machine.sendable(now)
     batch = machine.next_batch(partition, ROOMY)
     assert batch is not None
+    batch.is_out = True
     return batch
 
 

@@ -77,6 +77,7 @@ class Wire:
         """Have the next batch leave."""
         batch = self.machine.next_batch(self.partition_id, limit)
         if batch is not None:
+            batch.is_out = True
             self._going.append(batch)
 
     def arrive(self, fate: str) -> bool:

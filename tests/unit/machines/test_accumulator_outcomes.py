@@ -442,3 +442,41 @@ def test_a_batch_that_waits_to_be_sent_again_and_may_be_written_is_told_so() -> 
     machine.on_no_answer(batch, LOST, True, 0.0)
     (outcome,) = machine.abandon(STOPPED)
     assert written(outcome)
+
+
+def test_after_a_batch_in_doubt_was_given_up_being_out_of_order_proves_nothing() -> None:
+    """Its request may lie unread at a broker, in a connection that has ended, and with it those of the batches behind it."""
+    machine = accumulator(max_retries=0)
+    first, second = send_each(machine, "a", "b")
+    (given_up,) = machine.on_no_answer(first, LOST, True, 1.0)
+    assert written(given_up)
+    second.attempts = 0
+    assert machine.on_no_answer(second, LOST, True, 1.0) == []
+    again = send(machine, now=2.0)
+    (outcome,) = machine.on_answer(again, OUT_OF_ORDER, 2.0)
+    assert written(outcome), "under new numbers it could be in the log twice"
+
+
+def test_being_out_of_order_proves_something_only_when_nothing_before_it_is_open() -> None:
+    machine = accumulator()
+    first, second = send_each(machine, "a", "b")
+    for batch in (first, second):
+        machine.on_no_answer(batch, LOST, True, 1.0)
+    send(machine, now=2.0)
+    send(machine, now=2.0)
+    assert machine.on_answer(second, OUT_OF_ORDER, 2.0) == []
+    assert second.maybe_written
+    assert machine.on_answer(first, OUT_OF_ORDER, 2.0) == []
+    assert not first.maybe_written
+
+
+def test_a_batch_that_never_left_was_not_written() -> None:
+    machine = accumulator()
+    add(machine, "a")
+    batch = machine.next_batch(0, 1_000_000)
+    assert batch is not None
+    (outcome,) = machine.expire(TIMEOUT_S)
+    assert not written(outcome)
+    assert machine.on_no_answer(batch, LOST, False, TIMEOUT_S) == []
+    (after,) = send_each(machine, "b", now=TIMEOUT_S)
+    assert stamp_of(after) == (7, 1, 0), "its numbers are a hole"

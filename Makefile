@@ -1,6 +1,7 @@
 # Everything works with Python 3.9+, make, Java 17 and Maven alone: each target makes the virtual environment it needs.
 #
 #   make demo    starts a real broker and runs the usage guide against it
+#   make broker  starts a real broker at 127.0.0.1:9092 to play with, until Ctrl-C
 #   make test    the whole test suite, with real brokers     (make test ARGS="tests/unit -k crc32c")
 #   make lint    ruff and mypy --strict
 #   make bench   compares with kafka-python, aiokafka and confluent-kafka   (make bench ARGS=--quick)
@@ -12,10 +13,13 @@ VENVS ?= .venv
 ARGS ?=
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo broker test lint bench docs clean
 
 demo: $(VENVS)/demo/.ready
 	$(VENVS)/demo/bin/python examples/usage_guide.py $(ARGS)
+
+broker: $(VENVS)/demo/.ready
+	$(VENVS)/demo/bin/python -m tests.brokers --port 9092 $(ARGS)
 
 test: $(VENVS)/test/.ready
 	$(VENVS)/test/bin/python -m pytest $(ARGS)

@@ -67,6 +67,8 @@ class TopicDict(Mapping[bytes, Topic]):
         topic = self._made.get(name)
         if topic is not None:
             return topic
+        if not name:
+            raise ValueError("a topic's name must have at least one character")
         self._cluster.require_topic(name.decode())
         return self._made.setdefault(name, Topic(self._cluster, name))
 

@@ -38,3 +38,9 @@ def error_for(
         message += f" ({printable(detail)})"
     return cls(message, code=code, broker=broker, api=api, version=version, topic=topic, partition=partition)
 
+
+for _name, _cls in list(vars().items()):
+    if isinstance(_cls, type) and issubclass(_cls, Exception):
+        # tracebacks show the name that users import, not the module of ours that defines it
+        _cls.__module__ = __name__
+del _name, _cls

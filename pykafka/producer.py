@@ -143,8 +143,10 @@ class Producer:
         return f"<Producer {self._topic.name.decode()} {state}>"
 
     def __del__(self) -> None:
-        if getattr(self, "_running", False):
-            self._core.leave()
+        running = getattr(self, "_running", False)
+        for core in [*getattr(self, "_unfinished", []), *([self._core] if running else [])]:
+            core.leave()
+        if running:
             warnings.warn(f"{self!r} was never stopped: use a with block, or stop()", ResourceWarning, source=self, stacklevel=2)
 
     def __enter__(self) -> Producer:
@@ -216,18 +218,22 @@ class Producer:
         """
         with self._lock:
             if self._running:
+                self._unfinished.append(self._core)  # first: Ctrl-C may come between any two lines
                 self._running = False
-                self._unfinished.append(self._core)
         deadline = self._pending_deadline()
         left = 0
+        trouble = ""
         for core in list(self._unfinished):
-            left += self._finish(core, deadline)
+            unsettled, why = self._finish(core, deadline)
+            left += unsettled
+            trouble = why or trouble
             with contextlib.suppress(ValueError):  # another thread's stop() was faster
                 self._unfinished.remove(core)
         if left:
+            messages = "1 message was" if left == 1 else f"{left} messages were"
             raise ProduceFailureError(
-                f"{left} messages to {self._topic.name.decode()} were not acknowledged when the producer stopped;"
-                " some may have been written. Wait longer with pending_timeout_ms or flush()",
+                f"{messages} not acknowledged when the producer of {self._topic.name.decode()} stopped; what was sent"
+                f" may have been written{trouble}. Wait longer with pending_timeout_ms or flush()",
                 topic=self._topic.name,
             )
 
@@ -235,16 +241,19 @@ class Producer:
         pending_ms = self._options["pending_timeout_ms"]
         return Deadline(None if pending_ms < 0 else pending_ms / 1000.0)
 
-    def _finish(self, core: ProducerCore, deadline: Deadline) -> int:
+    def _finish(self, core: ProducerCore, deadline: Deadline) -> tuple[int, str]:
+        """Return how many messages stayed without an outcome, and why as far as known."""
         loop = self._cluster.engine.loop
+        trouble = ""
         if loop.forked:
-            return 0
+            return 0, trouble
         try:
             if not loop.stopped:
                 core.flush(deadline)
         except OperationTimedOut as error:
             log.debug("stop() ran out of time: %s", error)
-        return core.close(Deadline(5.0))
+            trouble = core.trouble
+        return core.close(Deadline(5.0)), trouble
 
     def flush(self, timeout: Optional[float] = None) -> None:
         """Return when every message queued before the call has an outcome, sending at once instead of lingering.
@@ -449,7 +458,7 @@ class Producer:
             return row.result(None if pending_ms < 0 else pending_ms / 1000.0)
         except OperationTimedOut as error:
             raise ProduceFailureError(
-                f"not acknowledged within pending_timeout_ms={pending_ms}; the message is still being sent",
+                f"not acknowledged within pending_timeout_ms={pending_ms}; the message is still being sent{self._core.trouble}",
                 topic=self._topic.name,
             ) from error
 

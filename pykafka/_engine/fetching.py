@@ -148,17 +148,18 @@ class FetchCore:
         self._stopped = True
         if not self.engine.loop.stopped and not self.engine.loop.forked:
             self.engine.release_topic(self.settings.topic)
-            self.engine.loop.call_soon(self._stop, Result[None]())
+            self.engine.loop.call_soon(self._stop, None)
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 
-    def _stop(self, result: Result[None]) -> None:
+    def _stop(self, result: Optional[Result[None]]) -> None:
         self.engine.remove_listener(self._plan)
         if self._timer is not None:
             self._timer.cancel()
         for number in range(LANES_PER_BROKER):
             self.engine.drop_lanes(f"{self._lane_prefix}.{number}")
-        result.succeed(None)
+        if result is not None:
+            result.succeed(None)
 
     def _seek(self, positions: dict[int, tuple[Optional[int], int]]) -> None:
         for partition_id, (position, generation) in positions.items():

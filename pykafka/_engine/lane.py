@@ -103,6 +103,8 @@ class Lane:
         self._timer: Optional[Timer] = None
         self._handshake_timer: Optional[Timer] = None
         self._closed_by: Optional[Exception] = None
+        #: why there is no connection, while there is none
+        self._trouble: Optional[Exception] = None
 
     def __repr__(self) -> str:
         return f"<Lane {self.name} {self.peer} {self.state} in_flight={self.outstanding}>"
@@ -256,6 +258,7 @@ class Lane:
             return
         self.abilities = abilities
         self.state = "ready"
+        self._trouble = None
         if self._handshake_timer is not None:
             self._handshake_timer.cancel()
         self._backoff.reset()
@@ -272,6 +275,7 @@ class Lane:
         # the broker's quota mutes a connection, not its successor
         self._muted_until = 0.0
         self.state = "idle"
+        self._trouble = error
         if not was_ready or self.outstanding or isinstance(error, ProtocolError):
             self.last_failure_at = self._loop.now()
         calls = [*self._in_flight, *self._writing, *self._pending]
@@ -323,4 +327,4 @@ class Lane:
         if deadlines:
             self._arm(max(min(deadlines), now + 0.001))
         for call in overdue:
-            self._finish(call, None, OperationTimedOut(f"{self.peer}: could not be asked in time (connection {self.state})"))
+            self._finish(call, None, OperationTimedOut(f"no connection to {self.peer} in time: {self._trouble or self.silence}"))

@@ -213,6 +213,12 @@ class ProducerCore:
             ) from error
 
     @property
+    def trouble(self) -> str:
+        """Return what keeps messages from being delivered, as the end of a sentence; empty when nothing is known."""
+        error = self.accumulator.trouble
+        return "" if error is None else f"; the last error was: {error}"
+
+    @property
     def outstanding(self) -> int:
         """Return how many messages have no outcome yet."""
         return len(self.rows) + self._held_rows

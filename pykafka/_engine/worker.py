@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -20,6 +21,8 @@ class Worker:
         self._jobs: queue.SimpleQueue[Optional[tuple[Callable[..., object], tuple[Any, ...]]]] = queue.SimpleQueue()
         self._thread: Optional[threading.Thread] = None
         self._lock = threading.Lock()
+        #: the thread that runs jobs for want of one of our own
+        self._running_here: Optional[int] = None
         self._complained = False
 
     def submit(self, fn: Callable[..., object], *args: Any) -> None:
@@ -71,12 +74,18 @@ class Worker:
         with self._lock:
             if self._thread is not None:
                 return
-        while not self._jobs.empty():
-            self._run_one(self._jobs.get())
+        self._running_here = threading.get_ident()
+        try:
+            # not empty() and then get(): a thread started meanwhile may take the job in between, and we would wait for ever
+            with contextlib.suppress(queue.Empty):
+                while self._run_one(self._jobs.get_nowait()):
+                    pass
+        finally:
+            self._running_here = None
 
     def in_worker(self) -> bool:
-        """Return whether the caller is this worker's own thread."""
-        return threading.current_thread() is self._thread
+        """Return whether the caller is a job of this worker."""
+        return threading.current_thread() is self._thread or threading.get_ident() == self._running_here
 
     def stop(self, timeout_s: float) -> None:
         """End the thread after the jobs already submitted, waiting at most ``timeout_s`` for it."""

@@ -486,6 +486,11 @@ class Accumulator:
             self._settle(queue)
         return outcomes
 
+    @property
+    def trouble(self) -> Optional[Exception]:
+        """Return what keeps messages from being delivered, as far as known; any thread may ask."""
+        return next((queue.last_error for queue in list(self._active.values()) if queue.last_error), self.obstacle)
+
     def _too_late(self, maybe_written: bool, queue: PartitionQueue) -> DeliveryTimeout:
         fate = "it may have been written all the same" if maybe_written else "it was not written"
         cause = queue.last_error or self.obstacle

@@ -1,4 +1,4 @@
-"""Run brokers by hand: ``python -m tests.brokers [--nodes 3] [--version 4.4.0]``, until Ctrl-C."""
+"""Run brokers by hand: ``python -m tests.brokers [--nodes 3] [--port 9092] [--version 4.4.0]``, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,14 +14,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.brokers", description="Run real Kafka brokers until Ctrl-C.")
     parser.add_argument("--nodes", type=int, default=1, choices=(1, 3))
     parser.add_argument("--version", default=DEFAULT_VERSION)
+    parser.add_argument("--port", type=int, help="of the first node; a free one is chosen without it")
     options = parser.parse_args()
     missing = what_is_missing()
     if missing:
         print(f"To run Kafka here, install {' and '.join(missing)}.", file=sys.stderr)
         return 1
-    with KafkaCluster(options.nodes, options.version) as cluster:
-        print(f"hosts: {cluster.hosts}", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    # before anything is started, so that no signal leaves brokers behind; a shell's & would have SIGINT ignored
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with KafkaCluster(options.nodes, options.version, port=options.port) as cluster:
+            print(f"hosts: {cluster.hosts}", flush=True)
+            signal.pause()
+    except KeyboardInterrupt:
+        return 0
+    except RuntimeError as error:
+        print(f"Kafka {options.version} could not be started: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

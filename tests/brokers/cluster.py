@@ -174,15 +174,16 @@ class Node:
 
 
 class KafkaCluster:
-    """A context manager that starts ``count`` nodes and stops and removes them in the end."""
+    """A context manager that starts ``count`` nodes and stops and removes them in the end; the first one at ``port``."""
 
-    def __init__(self, count: int = 1, version: str = DEFAULT_VERSION) -> None:
+    def __init__(self, count: int = 1, version: str = DEFAULT_VERSION, port: Optional[int] = None) -> None:
         self.version = version
         self.jars = broker_jars(version)
         self.folder = Path(tempfile.mkdtemp(prefix="pykafka-brokers-"))
         taken: set[int] = set()
         self.nodes: list[Node] = []
-        self.nodes = [Node(self, number, free_port(taken), free_port(taken)) for number in range(1, count + 1)]
+        ports = [port or free_port(taken), *(free_port(taken) for _ in range(1, count))]
+        self.nodes = [Node(self, number, at, free_port(taken)) for number, at in enumerate(ports, 1)]
         _running.add(self)
 
     @property

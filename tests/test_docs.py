@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+import signal
+import socket
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
+from pykafka import KafkaClient
+
 from .brokers import KafkaCluster
+from .brokers.cluster import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.rst", *(ROOT / "docs").rglob("*.rst"), *(ROOT / "docs").rglob("*.md")])
 #: What a console block may hold, and what shows that it works.
 COMMANDS = {
+    "make broker": "tests/test_docs.py::test_a_broker_to_play_with_leaves_nothing_behind_when_it_is_ended",
     "make demo": "tests/test_docs.py::test_the_demo_checks_itself",
     "make test": "this run",
     "pip install .": "tests/test_packaging.py::test_pip_install_from_a_clean_checkout_works_and_brings_exactly_six_and_tabulate",
@@ -66,6 +74,22 @@ def test_the_demo_checks_itself(kafka: KafkaCluster, capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     assert ended.value.code == 0, shown
     assert shown.count(" ok") == 8 and "WRONG" not in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_broker_to_play_with_leaves_nothing_behind_when_it_is_ended(kafka: KafkaCluster, number: signal.Signals) -> None:
+    port = free_port(set())
+    command = [sys.executable, "-m", "tests.brokers", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"hosts: 127.0.0.1:%d\n" % port
+    with KafkaClient(f"127.0.0.1:{port}") as client:
+        assert list(client.brokers) == [1]
+    process.send_signal(number)
+    assert process.wait(30) == 0
+    process.stdout.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
 def test_the_options_in_the_documentation_exist() -> None:

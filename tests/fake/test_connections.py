@@ -183,3 +183,48 @@ def test_metadata_of_a_topic_that_is_gone_is_asked_for_ever_more_rarely() -> Non
         until(lambda: len(broker.seen("Metadata")) >= before + 5)
         # the second question comes at once, since the picture has changed; then 0.1, 0.2 and 0.4 s, less a fifth
         assert engine.loop.now() - began > 0.5
+
+
+def test_without_topic_ids_nothing_is_asked_in_a_version_that_needs_them() -> None:
+    # brokers before 2.8 have none, whatever versions they or a proxy before them list
+    with fake_broker(caps={"Metadata": 9}) as broker, KafkaClient(broker.hosts) as client:
+        broker.scripts["Produce"] = lambda request, version: None
+        broker.scripts["Fetch"] = lambda request, version: None
+        topic = client.topics["t"]
+        producer = topic.get_producer(pending_timeout_ms=100)
+        producer.produce(b"x")
+        consumer = topic.get_simple_consumer()
+        until(lambda: broker.seen("Produce") and broker.seen("Fetch"), what="a Produce and a Fetch")
+        assert {version for name, version, _request in broker.requests if name in ("Produce", "Fetch")} == {12}
+        consumer.stop()
+        with pytest.raises(ProduceFailureError):
+            producer.stop()
+
+
+def test_at_most_five_produce_requests_are_under_way_to_a_broker_however_many_partitions_it_leads() -> None:
+    with fake_broker(partitions=12) as broker, KafkaClient(broker.hosts) as client:
+        broker.scripts["Produce"] = lambda request, version: None
+        # a request is full with one message, so each partition needs one of its own
+        producer = client.topics["t"].get_producer(pending_timeout_ms=100, linger_ms=0, max_request_size=1024)
+        producer.produce_many([bytes(800)] * 24)
+        until(lambda: len(broker.seen("Produce")) == 5, what="five requests")
+        with pytest.raises(ProduceFailureError, match="24 messages"):
+            producer.stop()
+        assert len(broker.seen("Produce")) == 5
+
+
+def test_a_client_has_one_io_thread_however_much_is_made_from_it() -> None:
+    def io_threads() -> int:
+        return sum(thread.name == "pykafka-io" for thread in threading.enumerate())
+
+    with fake_broker() as broker:
+        broker.scripts["Fetch"] = lambda request, version: None
+        before = io_threads()
+        with KafkaClient(broker.hosts) as client:
+            topic = client.topics["t"]
+            users = [topic.get_producer(), topic.get_producer(), topic.get_simple_consumer(), topic.get_simple_consumer()]
+            until(lambda: len(broker.seen("Fetch")) >= 2, what="both consumers at work")
+            assert io_threads() == before + 1
+            for user in users:
+                user.stop()  # type: ignore[attr-defined]
+        until(lambda: io_threads() == before, what="the end of the thread")

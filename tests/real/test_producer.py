@@ -173,9 +173,8 @@ def test_a_dict_of_producers_is_used_by_several_threads_at_once(client: KafkaCli
         producer.stop()
     for topic in topics:
         assert sorted(values(read_all(topic, 2000))) == sorted([b"%d" % number for number in range(1000)] * 2)
-    # however many producers there are, there is one connection for data to a broker, and one thread
+    # however many producers there are, there is one connection for data to a broker
     assert sum(name == "data" for _host, _port, name in client.cluster.engine._lanes) == 1
-    assert sum(thread.name == "pykafka-io" for thread in threading.enumerate()) >= 1
 
 
 def test_serializers_run_before_partitioning(make_topic: MakeTopic) -> None:

@@ -23,7 +23,7 @@ def until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "th
 
 
 def create_topic(client: KafkaClient, name: str, partitions: int = 1, replicas: int = 1, **settings: str) -> Topic:
-    """Return a new topic, once every partition has a leader; ``max_message_bytes`` stands for max.message.bytes."""
+    """Return a new topic, once every partition's leader serves it; ``max_message_bytes`` stands for max.message.bytes."""
     entries = {key.replace("_", "."): value for key, value in settings.items()}
     controller = client.cluster.controller_broker or next(iter(client.brokers.values()))
     controller.create_topics([CreateTopicRequest(name, partitions, replicas, config_entries=entries)])
@@ -38,7 +38,11 @@ def create_topic(client: KafkaClient, name: str, partitions: int = 1, replicas: 
         )
 
     until(led, what=f"a leader for every partition of {name}")
-    return client.topics[name]
+    topic = client.topics[name]
+    # a broker names itself the leader in metadata a moment before it takes anything for the partition, and what comes
+    # in between with acks=0 is dropped without a word
+    topic.latest_available_offsets()
+    return topic
 
 
 def read_all(topic: Topic, count: int, timeout_ms: int = 15000, **options: Any) -> list[Message]:

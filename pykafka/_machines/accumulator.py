@@ -523,13 +523,17 @@ class Accumulator:
         return outcomes
 
     def abandon(self, error: KafkaException) -> list[Outcome]:
-        """Return outcomes for everything, also what is in flight: nobody will wait for its answer any more."""
+        """Return outcomes for everything, also what is in flight: nobody will wait for its answer any more.
+
+        What still waits for a connection is marked as expired, so that it stays as unwritten as its outcome says.
+        """
         outcomes = self.fail_all(error)
         for queue in list(self._active.values()):
             for batch in queue.in_flight:
                 batch.maybe_written |= batch.is_out
                 if not batch.expired:
                     outcomes.append(self._failure(batch, error))
+                batch.expired = True
             queue.in_flight.clear()
             self._settle(queue)
         return outcomes

@@ -272,16 +272,23 @@ def test_messages_for_which_no_partition_ever_appears_expire() -> None:
             assert not caught.value.possibly_written
 
 
+def hesitant_versions(broker: FakeBroker) -> threading.Event:
+    """From now on no new connection is of use before the event returned is set."""
+    versions, gate = broker.scripts["ApiVersions"], threading.Event()
+
+    def answer(request: Any, version: int) -> Any:
+        gate.wait(20)
+        return versions(request, version)
+
+    broker.scripts["ApiVersions"] = answer
+    return gate
+
+
 def test_messages_that_expire_before_there_is_a_connection_were_not_written_and_never_will_be() -> None:
     with fake_broker() as broker, KafkaClient(broker.hosts) as client:
-        log, versions, gate = Log(broker), broker.scripts["ApiVersions"], threading.Event()
-
-        def hesitant(request: Any, version: int) -> Any:
-            gate.wait(20)
-            return versions(request, version)
-
+        log = Log(broker)
         with client.topics["t"].get_producer(delivery_timeout_ms=1000) as producer:
-            broker.scripts["ApiVersions"] = hesitant
+            gate = hesitant_versions(broker)
             message = producer.produce(b"late")
             with pytest.raises(DeliveryTimeout, match="it was not written") as caught:
                 message.result(20)
@@ -290,6 +297,22 @@ def test_messages_that_expire_before_there_is_a_connection_were_not_written_and_
             until(lambda: not list(producer._core.accumulator.active), what="the end of the old batch")
             producer.produce(b"in time").result(20)
         assert log.written == {0: [b"in time"]}
+
+
+def test_what_is_given_up_at_stop_before_there_is_a_connection_is_never_written() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        producer = client.topics["t"].get_producer(pending_timeout_ms=200, linger_ms=0)
+        gate = hesitant_versions(broker)
+        message = producer.produce(b"given up")
+        with pytest.raises(ProduceFailureError, match="1 message was not acknowledged"):
+            producer.stop()
+        assert isinstance(message.error, ProducerStoppedException)
+        assert not getattr(message.error, "possibly_written", False)
+        gate.set()
+        with client.topics["t"].get_producer() as successor:  # over the same connection, so after it
+            successor.produce(b"after").result(20)
+        assert log.written == {0: [b"after"]}
 
 
 def test_an_answer_is_understood_although_the_topic_was_forgotten_meanwhile() -> None:

@@ -428,6 +428,15 @@ def test_abandoning_says_which_rows_may_have_been_written() -> None:
     assert list(machine.active) == []
 
 
+def test_an_abandoned_batch_that_waits_for_a_connection_must_not_leave_any_more() -> None:
+    machine = accumulator()
+    (batch,) = send_each(machine, "a")
+    batch.is_out = False
+    (outcome,) = machine.abandon(STOPPED)
+    assert outcome.error is STOPPED
+    assert batch.expired
+
+
 def test_abandoning_twice_tells_nothing_twice() -> None:
     machine = accumulator()
     send_each(machine, "a", "b")

@@ -42,6 +42,19 @@ class OffsetSettings(NamedTuple):
     backoff_s: float
     timeout_s: float
 
+    @classmethod
+    def of(cls, options: Mapping[str, Any], timeout_s: float) -> OffsetSettings:
+        """Return what a consumer's ``options`` say."""
+        return cls(
+            consumer_group=options["consumer_group"],
+            auto_offset_reset=options["auto_offset_reset"],
+            reset_offset_on_start=options["reset_offset_on_start"],
+            read_committed=options["isolation_level"] == "read_committed",
+            max_retries=options["offsets_commit_max_retries"],
+            backoff_s=options["offsets_channel_backoff_ms"] / 1000.0,
+            timeout_s=timeout_s,
+        )
+
     def patience(self) -> Deadline:
         """Return how long a passing failure is put up with: what PyKafka's linear pauses added up to."""
         waits = self.max_retries * (self.max_retries + 1) // 2 * self.backoff_s
@@ -76,12 +89,16 @@ class OffsetManager:
 
     # -- the rules ----------------------------------------------------------------------------------------------------
 
-    def start(self, partition_ids: Iterable[int]) -> Start:
+    def start(self, partition_ids: Iterable[int], reset: Optional[int] = None) -> Start:
         """Return where each partition starts by the offset rules (positions.START_RULES), asking the cluster as needed.
 
         An error while fetching committed offsets is raised: it is never taken for "nothing committed".
+
+        :param reset: what stands in the place of ``auto_offset_reset`` for these partitions
         """
         ids = list(partition_ids)
+        if not ids:
+            return Start({}, {})
         settings = self._settings
         committed: Mapping[int, Optional[int]] = {}
         if self._group is not None and not settings.reset_offset_on_start:
@@ -90,7 +107,8 @@ class OffsetManager:
         rules = {pid: start_rule(has_group, settings.reset_offset_on_start, committed.get(pid)) for pid in ids}
         positions = {pid: offset for pid, offset in committed.items() if offset is not None and rules[pid].source == COMMITTED}
         to_look_up = [pid for pid in ids if pid not in positions]
-        positions.update(self.look_up(dict.fromkeys(to_look_up, settings.auto_offset_reset)))
+        where = settings.auto_offset_reset if reset is None else reset
+        positions.update(self.look_up(dict.fromkeys(to_look_up, where)))
         return Start(positions, {pid: positions[pid] for pid in ids if rules[pid].commit_now})
 
     # -- the group's offsets ------------------------------------------------------------------------------------------

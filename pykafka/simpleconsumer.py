@@ -15,7 +15,6 @@ from ._engine import forking
 from ._engine.fetching import FetchCore, FetchSettings, weakly
 from ._engine.ticker import Ticker
 from ._engine.waiting import Deadline
-from ._machines.fetch_plan import FetchLimits
 from ._machines.positions import held_offset, position_after
 from ._machines.turns import PartitionBuffer, Turn, deal
 from .config import CONSUMER, check_options, to_name
@@ -31,6 +30,7 @@ from .offset_arguments import (
 )
 from .offsets import Commits, CommittedOffset, OffsetManager, OffsetSettings
 from .partition import OwnedPartition, Partition
+from .placing import go_on_after_out_of_range, look_for_places
 from .records.message import Message
 
 if TYPE_CHECKING:
@@ -95,10 +95,13 @@ class SimpleConsumer:
         self._options = options
         self._group: Optional[bytes] = options["consumer_group"]
         self._deserializer: Optional[Deserializer] = options["deserializer"]
+        #: whether partitions are read as well that the topic is given later; who chose some reads those
+        self._follows = partitions is None
+        #: replaced whenever a partition is added, so that who looks through it needs no lock; _buffers as well
         self._owned = {partition.id: partition for partition in chosen_partitions(topic, partitions)}
         self.consumer_id: Union[bytes, str] = options["consumer_id"]
         self.generation_id = generation_id
-        settings = self._offset_settings()
+        settings = OffsetSettings.of(options, cluster.offsets_timeout_s)
         self._offsets = OffsetManager(cluster, topic.name, settings)
         self._commits = Commits(self._offsets, settings, cluster.engine.loop.now)
         self._running = False
@@ -119,18 +122,6 @@ class SimpleConsumer:
         forking.watch_with(self, SimpleConsumer._let_go)
         if options["auto_start"]:
             self.start()
-
-    def _offset_settings(self) -> OffsetSettings:
-        options = self._options
-        return OffsetSettings(
-            consumer_group=self._group,
-            auto_offset_reset=options["auto_offset_reset"],
-            reset_offset_on_start=options["reset_offset_on_start"],
-            read_committed=options["isolation_level"] == "read_committed",
-            max_retries=options["offsets_commit_max_retries"],
-            backoff_s=options["offsets_channel_backoff_ms"] / 1000.0,
-            timeout_s=self._cluster.offsets_timeout_s,
-        )
 
     def __repr__(self) -> str:
         state = "running" if self._running else "stopped"
@@ -158,6 +149,8 @@ class SimpleConsumer:
         with self._lifecycle:
             if self._running:
                 return
+            if self._follows:
+                self._owned = {**self._owned, **self._topic.partitions}
             start = self._offsets.start(self._owned)
             self._commits.note(start.positions)
             if start.commit:
@@ -179,18 +172,9 @@ class SimpleConsumer:
         self._cluster.track(self)
 
     def _make_core(self) -> FetchCore:
-        options = self._options
-        settings = FetchSettings(
-            topic=self._topic.name.decode(),
-            max_wait_ms=options["fetch_wait_max_ms"],
-            min_bytes=options["fetch_min_bytes"],
-            max_bytes=options["fetch_max_bytes"],
-            partition_max_bytes=options["fetch_message_max_bytes"],
-            read_committed=options["isolation_level"] == "read_committed",
-            error_backoff_s=options["fetch_error_backoff_ms"] / 1000.0,
-            limits=FetchLimits(options["queued_max_messages"], options["queued_max_bytes"]),
-        )
-        return FetchCore(self._cluster.engine, settings, weakly(weakref.WeakMethod(self._on_out_of_range)))
+        settings = FetchSettings.of(self._options, self._topic.name.decode(), follow=self._follows)
+        unplaced = weakly(weakref.WeakMethod(self._on_unplaced))
+        return FetchCore(self._cluster.engine, settings, weakly(weakref.WeakMethod(self._on_out_of_range)), unplaced)
 
     def _let_go(self) -> None:
         """In a forked child: forget what was fetched, which is the parent's, and any lock another thread held."""
@@ -545,21 +529,38 @@ class SimpleConsumer:
 
     def _on_out_of_range(self, core: FetchCore, partition_id: int, position: int, generation: int) -> None:
         """Called on the I/O thread: the offset to fetch is not in the log."""
-        self._cluster.engine.offsets_worker.submit(self._reset_out_of_range, core, partition_id, position, generation)
-
-    def _reset_out_of_range(self, core: FetchCore, partition_id: int, position: int, generation: int) -> None:
-        """Find out where the partition goes on. A seek or a stop in between counts for more: ``generation`` tells."""
         reset = self._options["auto_offset_reset"]
-        log.info("%s/%d: offset %d is not in the log; going to %s", self._topic.name.decode(), partition_id, position, reset)
-        try:
-            target = self._offsets.look_up({partition_id: reset})[partition_id]
-        except Exception as error:
-            if not core.stopped:
-                failure = error if isinstance(error, KafkaException) else KafkaException(f"no offset to go on from: {error!r}")
-                core.reset_failed(partition_id, position, generation, failure)
+        look_up = (go_on_after_out_of_range, self._offsets, core, partition_id, position, generation, reset)
+        self._cluster.engine.offsets_worker.submit(*look_up)
+
+    def _on_unplaced(self, core: FetchCore, generations: dict[int, int]) -> None:
+        """Called on the I/O thread: partitions have appeared, or the topic was deleted and created again."""
+        self._cluster.engine.offsets_worker.submit(self._place, core, generations)
+
+    def _place(self, core: FetchCore, generations: dict[int, int]) -> None:
+        """Begin with partitions that appeared, and with all those of a topic that was made anew."""
+        places = look_for_places(self._offsets, core, generations, self._owned)
+        if places is None:
             return
-        if not core.stopped:
-            core.jump(partition_id, target, generation)
+        start, known = places.appeared, self._topic.partitions
+        with self._lock:
+            if self._core is not core or core.stopped:
+                return
+            for pid in start.positions:
+                self._adopt(core, known.get(pid) or Partition(self._topic, pid, None, [], []))
+            self._seek(start.positions)
+        for pid, position in places.made_anew.items():
+            core.jump(pid, position, generations[pid])
+        if start.commit:
+            self._commit_quietly(self._commits.commit, lambda: start.commit)
+
+    def _adopt(self, core: FetchCore, partition: Partition) -> None:
+        """Read another partition; under the lock."""
+        core.add(partition.id)
+        buffer = self._make_buffer(core, partition.id, partition)
+        self._owned = {**self._owned, partition.id: partition}
+        self._buffers = {**self._buffers, partition.id: buffer}
+        self._order = [*self._order, buffer]
 
     def _commit_jump(self, buffer: PartitionBuffer) -> None:
         """Have a jump committed that the consumer has just come to: everything before it is delivered."""

@@ -17,7 +17,7 @@ PURE = {"_machines", "partitioners"}
 SETTINGS = {"config", "connection"}
 CLIENT = {
     "client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offset_arguments", "offsets", "handlers",
-    "topic_arguments", "balancedconsumer", "managedbalancedconsumer", "membershipprotocol",
+    "topic_arguments", "placing", "balancedconsumer", "managedbalancedconsumer", "membershipprotocol",
 }  # fmt: skip
 #: Sockets, threads, clocks and randomness; and what gets at any module by a name that nobody can check.
 OS_MODULES = {

@@ -7,11 +7,11 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from .._machines.fetch_plan import FetchLimits, PartitionFetch, plan_fetches
-from .._machines.metadata import ZERO_UUID
+from .._machines.metadata import ZERO_UUID, TopicInfo
 from ..exceptions import CorruptBatchError, KafkaException, OffsetOutOfRangeError, error_for
 from ..protocol.messages import FetchRequest
 from ..protocol.schema import Request
@@ -40,7 +40,7 @@ _numbers = itertools.count(1)
 
 
 class FetchSettings(NamedTuple):
-    """How a consumer fetches."""
+    """How a consumer fetches; ``follow`` has partitions read as well that the topic is given later."""
 
     topic: str
     max_wait_ms: int
@@ -50,6 +50,22 @@ class FetchSettings(NamedTuple):
     read_committed: bool
     error_backoff_s: float
     limits: FetchLimits
+    follow: bool = False
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], topic: str, *, follow: bool) -> FetchSettings:
+        """Return what a consumer's ``options`` say."""
+        return cls(
+            topic=topic,
+            max_wait_ms=options["fetch_wait_max_ms"],
+            min_bytes=options["fetch_min_bytes"],
+            max_bytes=options["fetch_max_bytes"],
+            partition_max_bytes=options["fetch_message_max_bytes"],
+            read_committed=options["isolation_level"] == "read_committed",
+            error_backoff_s=options["fetch_error_backoff_ms"] / 1000.0,
+            limits=FetchLimits(options["queued_max_messages"], options["queued_max_bytes"]),
+            follow=follow,
+        )
 
 
 class Parcel(NamedTuple):
@@ -69,18 +85,30 @@ class Parcel(NamedTuple):
 
 #: Called on the I/O thread with (core, partition id, offset asked for, generation) when that offset is not in the log.
 OnOutOfRange = Callable[["FetchCore", int, int, int], None]
+#: Called on the I/O thread with (core, partition id -> generation) when these need a place to start at: they are new, or the
+#: topic is another one of the same name. The answer is FetchCore.add() and seek(), or jump(), or place_failed().
+OnUnplaced = Callable[["FetchCore", dict[int, int]], None]
+#: What one fetch asked for: (partition, the question's number, offset).
+Asked = dict[int, tuple[PartitionFetch, int, int]]
 
 
 class FetchCore:
     """Keeps the partitions of one consumer fetched ahead, within the bounds of ``settings.limits``."""
 
-    def __init__(self, engine: Engine, settings: FetchSettings, on_out_of_range: OnOutOfRange) -> None:
+    def __init__(
+        self, engine: Engine, settings: FetchSettings, on_out_of_range: OnOutOfRange, on_unplaced: OnUnplaced
+    ) -> None:
         self.engine = engine
         self.settings = settings
         self.parcels: dict[int, deque[Parcel]] = {}
         self.arrived = threading.Condition()
         self.starved = False
         self._on_out_of_range = on_out_of_range
+        self._on_unplaced = on_unplaced
+        self._topic_id = ZERO_UUID
+        #: partitions whose place is being looked for
+        self._unplaced: set[int] = set()
+        self._place_not_before = 0.0
         self._fetches: dict[int, PartitionFetch] = {}
         #: the same in the order of whose turn it is; a list of its own, since took() looks partitions up meanwhile
         self._order: list[PartitionFetch] = []
@@ -97,8 +125,15 @@ class FetchCore:
             self.parcels[partition_id] = deque()
             self._fetches[partition_id] = PartitionFetch(partition_id)
         self._order = list(self._fetches.values())
+        self._topic_id = self.engine.topic_id(self.settings.topic)
         self.engine.use_topic(self.settings.topic)
         self.engine.add_listener(self._plan)
+
+    def add(self, partition_id: int) -> None:
+        """Get ready to fetch another partition."""
+        self.parcels[partition_id] = deque()
+        self._fetches[partition_id] = fetch = PartitionFetch(partition_id)
+        self.engine.loop.call_soon(self._add, fetch)
 
     def seek(self, positions: dict[int, tuple[Optional[int], int]]) -> None:
         """Fetch from new positions: partition -> (position or None, generation)."""
@@ -114,6 +149,10 @@ class FetchCore:
         A passing error: the fetch is tried again later and runs into the same. Any other is shown to the consumer.
         """
         self.engine.loop.call_soon(self._reset_failed, partition_id, position, generation, error)
+
+    def place_failed(self, partition_ids: list[int]) -> None:
+        """Note that no place was found for partitions that need one: they are asked about again later."""
+        self.engine.loop.call_soon(self._place_failed, partition_ids)
 
     def pause(self, partition_ids: list[int], paused: bool) -> None:
         """Stop or go on fetching these partitions."""
@@ -166,11 +205,42 @@ class FetchCore:
             self._fetches[partition_id].seek(position, generation)
         self._plan()
 
+    def _add(self, fetch: PartitionFetch) -> None:
+        self._unplaced.discard(fetch.id)
+        self._order.append(fetch)
+
+    def _place_failed(self, partition_ids: list[int]) -> None:
+        self._unplaced.difference_update(partition_ids)
+        self._place_not_before = self.engine.loop.now() + self.settings.error_backoff_s
+        self._plan()
+
+    def _look_for_unplaced(self, topic: Optional[TopicInfo], now: float) -> None:
+        """Have places looked up for partitions that the topic has got since, and for all of a topic that was made anew."""
+        if topic is None or not topic.partitions:
+            return
+        if topic.topic_id != self._topic_id and ZERO_UUID not in (topic.topic_id, self._topic_id):
+            log.info("topic %s was deleted and created again: it is read from its beginning", topic.name)
+            for fetch in self._order:
+                fetch.displace()
+            self._unplaced.clear()
+        self._topic_id = topic.topic_id
+        if now < self._place_not_before:
+            return
+        wanted = {fetch.id: fetch.generation for fetch in self._order if fetch.displaced and fetch.id in topic.partitions}
+        if self.settings.follow:
+            wanted.update((pid, 0) for pid in topic.partitions if pid not in self._fetches)
+        wanted = {pid: generation for pid, generation in wanted.items() if pid not in self._unplaced}
+        if wanted:
+            self._unplaced.update(wanted)
+            self._on_unplaced(self, wanted)
+
     def _jump(self, partition_id: int, position: int, generation: int) -> None:
         fetch = self._fetches[partition_id]
+        self._unplaced.discard(partition_id)
         if fetch.generation != generation:
             return  # a seek came in between: the user knows better
         fetch.position = position
+        fetch.displaced = False
         self.parcels[partition_id].append(Parcel(generation, [], position, 0, 0, is_jump=True))
         self._notify()
         self._plan()
@@ -203,6 +273,7 @@ class FetchCore:
         view = self.engine.view
         topic = view.topics.get(self.settings.topic)
         now = self.engine.loop.now()
+        self._look_for_unplaced(topic, now)
         partitions = topic.partitions if topic else {}
         plan = plan_fetches(self._order, partitions, self.settings.limits, now)
         if plan.starved:
@@ -217,7 +288,8 @@ class FetchCore:
             self._fetch_from(leader, fetches)
         if leaderless:
             self.engine.refresh_soon()
-        self._wake_at(now + 0.1 if leaderless else plan.wake_at)
+        again_at = min(plan.wake_at, self._place_not_before if self._place_not_before > now else float("inf"))
+        self._wake_at(now + 0.1 if leaderless else again_at)
 
     def _wake_at(self, when: float) -> None:
         if self._timer is not None:
@@ -235,7 +307,7 @@ class FetchCore:
         busy.add(number)
         broker = self.engine.view.brokers[leader]
         lane = self.engine.lane(broker.host, broker.port, f"{self._lane_prefix}.{number}")
-        asked = {fetch.id: (fetch, fetch.generation, fetch.position or 0) for fetch in fetches}
+        asked = {fetch.id: (fetch, fetch.question, fetch.position or 0) for fetch in fetches}
         for fetch in fetches:
             fetch.in_flight = True
         # whoever was first in line goes to the end, so that a large answer to one starves no other
@@ -246,8 +318,8 @@ class FetchCore:
 
         def on_done(reply: Any, error: Optional[Exception], call: Call) -> None:
             busy.discard(number)
-            for fetch, generation, _position in asked.values():
-                if fetch.generation == generation:
+            for fetch, question, _position in asked.values():
+                if fetch.question == question:
                     fetch.in_flight = False
             self._on_done(asked, reply, error, lane.peer)
 
@@ -279,9 +351,7 @@ class FetchCore:
         )
         return request, LAST_NAMED_VERSION if topic_id == ZERO_UUID else NEWEST_USEFUL_VERSION
 
-    def _on_done(
-        self, asked: dict[int, tuple[PartitionFetch, int, int]], reply: Any, error: Optional[Exception], peer: str
-    ) -> None:
+    def _on_done(self, asked: Asked, reply: Any, error: Optional[Exception], peer: str) -> None:
         if self._stopped:
             return
         if error is None and reply.error_code:
@@ -292,17 +362,17 @@ class FetchCore:
             self._on_reply(asked, reply, peer)
         self._plan()
 
-    def _on_failure(self, asked: dict[int, tuple[PartitionFetch, int, int]], error: Exception, peer: str) -> None:
+    def _on_failure(self, asked: Asked, error: Exception, peer: str) -> None:
         """Act on a fetch that failed as a whole: it is tried again, unless that cannot help."""
         log.debug("fetch of %s from %s failed: %s", self.settings.topic, peer, error)
         failure = error if isinstance(error, KafkaException) else KafkaException(f"fetching from {peer} failed: {error!r}")
         passes = failure.retriable or failure.code == UNKNOWN_SERVER_ERROR
         if passes:
             self.engine.refresh_soon()
-        for fetch, generation, _position in asked.values():
-            if fetch.generation == generation and passes:
+        for fetch, question, _position in asked.values():
+            if fetch.question == question and passes:
                 self._pause_after(fetch, failure)
-            elif fetch.generation == generation:
+            elif fetch.question == question:
                 self._fail(fetch, failure)
         if not passes:
             self._notify()
@@ -316,14 +386,14 @@ class FetchCore:
         fetch.failures = min(fetch.failures + 1, 10)
         fetch.not_before = self.engine.loop.now() + pause_s
 
-    def _on_reply(self, asked: dict[int, tuple[PartitionFetch, int, int]], reply: Any, peer: str) -> None:
+    def _on_reply(self, asked: Asked, reply: Any, peer: str) -> None:
         arrived = False
         for topic in reply.responses:
             for part in topic.partitions:
                 known = asked.get(part.partition_index)
-                if known is None or known[1] != known[0].generation:
+                if known is None or known[1] != known[0].question:
                     continue  # not asked for, or asked for before a seek
-                fetch, _generation, position = known
+                fetch, _question, position = known
                 if part.error_code:
                     arrived |= self._on_error(fetch, position, part.error_code, peer)
                     continue
@@ -393,12 +463,12 @@ class FetchCore:
         self.parcels[fetch.id].append(Parcel(fetch.generation, [], fetch.position or 0, 0, 0, error))
 
 
-def weakly(method: weakref.WeakMethod[OnOutOfRange]) -> OnOutOfRange:
+def weakly(method: weakref.WeakMethod[Callable[..., None]]) -> Callable[..., None]:
     """Return a function that calls ``method`` as long as its object lives: the engine must not keep a consumer alive."""
 
-    def call(core: FetchCore, partition_id: int, position: int, generation: int) -> None:
+    def call(*args: Any) -> None:
         alive = method()
         if alive is not None:
-            alive(core, partition_id, position, generation)
+            alive(*args)
 
     return call

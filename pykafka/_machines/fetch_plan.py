@@ -23,6 +23,7 @@ class PartitionFetch:
     """
 
     __slots__ = (
+        "displaced",
         "failed",
         "failures",
         "generation",
@@ -31,6 +32,7 @@ class PartitionFetch:
         "not_before",
         "paused",
         "position",
+        "question",
         "received",
         "received_bytes",
         "taken",
@@ -40,8 +42,12 @@ class PartitionFetch:
     def __init__(self, partition_id: int) -> None:
         self.id = partition_id
         self.position: Optional[int] = None
-        #: raised by every seek: an answer to a question asked before it is dropped
+        #: raised by every seek: what was fetched before it is dropped
         self.generation = 0
+        #: raised when ``position`` means something else from now on: an answer to a question asked before is dropped
+        self.question = 0
+        #: the log is not the one ``position`` was about: a new place is needed
+        self.displaced = False
         self.in_flight = False
         self.paused = False
         self.failed = False
@@ -65,8 +71,18 @@ class PartitionFetch:
 
     def seek(self, position: Optional[int], generation: int) -> None:
         """Fetch from ``position`` from now on (None: not at all until the next seek)."""
-        self.position = position
+        self._ask_anew(position)
         self.generation = generation
+        self.displaced = False
+
+    def displace(self) -> None:
+        """Fetch nothing until a place is found: the log is another one. What was fetched from the old one stays."""
+        self._ask_anew(None)
+        self.displaced = True
+
+    def _ask_anew(self, position: Optional[int]) -> None:
+        self.position = position
+        self.question += 1
         self.in_flight = False  # what is under way answers the old question and is dropped when it comes
         self.failed = False
         self.failures = 0

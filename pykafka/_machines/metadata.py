@@ -11,6 +11,8 @@ from .backoff import Backoff
 #: Metadata of a partition without a leader.
 NO_LEADER = -1
 ZERO_UUID = bytes(16)
+#: UNKNOWN_TOPIC_OR_PARTITION.
+UNKNOWN_TOPIC = 3
 
 
 class BrokerInfo(NamedTuple):
@@ -73,7 +75,8 @@ def _usable_brokers(reply: MetadataResponse) -> dict[int, BrokerInfo]:
 
 def _newer(known: Optional[TopicInfo], topic_id: bytes, fresh: PartitionInfo) -> PartitionInfo:
     """Return the known partition when the fresh one has an older leader epoch of the same topic, else the fresh one."""
-    if known is None or known.topic_id != topic_id:
+    # brokers before 2.8 give topics no ids: one that was gone and is back may be another, whose epochs begin anew
+    if known is None or known.topic_id != topic_id or known.error_code == UNKNOWN_TOPIC:
         return fresh
     old = known.partitions.get(fresh.id)
     return old if old is not None and 0 <= fresh.leader_epoch < old.leader_epoch else fresh

@@ -131,6 +131,11 @@ def test_a_topic_that_was_created_anew_starts_with_young_epochs() -> None:
     assert leader_of(apply_reply(view(topic("t", {0: 1}, epoch=5)), fresh, ["t"])) == 2
 
 
+def test_without_ids_a_topic_that_was_gone_and_is_back_may_start_with_young_epochs() -> None:
+    gone = apply_reply(view(topic("t", {0: 1}, epoch=5)), reply(topic("t", {}, error=3)), ["t"])
+    assert leader_of(apply_reply(gone, reply(topic("t", {0: 2}, epoch=0)), ["t"])) == 2
+
+
 def test_a_topic_of_a_broker_without_ids_has_the_zero_id() -> None:
     assert view(Topic(name="t")).topics["t"].topic_id == ZERO_UUID
 

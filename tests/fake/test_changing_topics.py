@@ -1,0 +1,243 @@
+"""A topic that is given partitions, or is deleted and created again, while a consumer reads it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Optional
+
+import pytest
+
+from pykafka import KafkaClient
+from pykafka.common import OffsetType
+from pykafka.protocol.api import response_of
+from pykafka.protocol.messages import FetchResponse, ListOffsetsResponse, OffsetCommitResponse, OffsetFetchResponse
+from pykafka.simpleconsumer import SimpleConsumer
+
+from ..support import until, values
+from .broker import FakeBroker, fake_broker
+from .test_produce_and_fetch import stored
+
+OLD, NEW = b"T" * 16, b"U" * 16
+UNKNOWN_TOPIC_ID, NOT_LEADER = 100, 6
+
+
+class Logs:
+    """Partition logs behind a fake broker, which also keeps a group's offsets. ``create()`` starts all over, under a new id."""
+
+    def __init__(self, broker: FakeBroker, partitions: int = 1) -> None:
+        self.id = OLD
+        self.logs: list[list[bytes]] = [[] for _ in range(partitions)]
+        self.committed: dict[int, int] = {}
+        #: answers to ListOffsets that come before the true ones
+        self.list_errors: list[int] = []
+        self._full_metadata = broker.scripts["Metadata"]
+        self._broker = broker
+        broker.partitions = partitions
+        broker.scripts.update(Metadata=self.metadata, Fetch=self.fetch, ListOffsets=self.list_offsets)
+        broker.scripts.update(OffsetFetch=self.fetched, OffsetCommit=self.commit)
+
+    def create(self, partitions: int, *values: bytes) -> None:
+        """Delete the topic and create it again; partition 0 gets ``values``."""
+        self.id = NEW
+        self.logs = [[*values], *([] for _ in range(1, partitions))]
+        self._broker.partitions = partitions
+
+    def grow(self, *values: bytes) -> None:
+        """Add a partition that holds ``values``."""
+        self.logs.append([*values])
+        self._broker.partitions = len(self.logs)
+
+    def metadata(self, request: Any, version: int) -> Any:
+        answer = self._full_metadata(request, version)
+        answer.topics[0].topic_id = self.id
+        return answer
+
+    def fetch(self, request: Any, version: int) -> Any:
+        (topic,) = request.topics
+        rows = []
+        for part in topic.partitions:
+            log = self.logs[part.partition] if part.partition < len(self.logs) else []
+            error = UNKNOWN_TOPIC_ID if topic.topic_id != self.id else 1 if part.fetch_offset > len(log) else 0
+            rest = log[part.fetch_offset :] if not error else []
+            records = stored(part.fetch_offset, rest) if rest else b""
+            rows.append(FetchResponse.PartitionData(partition_index=part.partition, error_code=error, records=records))
+        if not any(row.records or row.error_code for row in rows):
+            time.sleep(0.005)  # a long poll in small
+            return FetchResponse(responses=[])
+        answer = FetchResponse.FetchableTopicResponse(topic=topic.topic, topic_id=topic.topic_id, partitions=rows)
+        return FetchResponse(responses=[answer])
+
+    def list_offsets(self, request: Any, version: int) -> Any:
+        cls: Any = ListOffsetsResponse
+        error = self.list_errors.pop(0) if self.list_errors else 0
+        rows = [
+            cls.ListOffsetsPartitionResponse(
+                partition_index=part.partition_index,
+                error_code=error,
+                offset=0 if part.timestamp == OffsetType.EARLIEST else len(self.logs[part.partition_index]),
+            )
+            for part in request.topics[0].partitions
+        ]
+        return cls(topics=[cls.ListOffsetsTopicResponse(name="t", partitions=rows)])
+
+    def fetched(self, request: Any, version: int) -> Any:
+        cls: Any = OffsetFetchResponse
+        group = request.groups[0]
+        rows = [
+            cls.OffsetFetchResponsePartitions(partition_index=pid, committed_offset=self.committed.get(pid, -1), metadata="")
+            for pid in group.topics[0].partition_indexes
+        ]
+        topic = cls.OffsetFetchResponseTopics(name="t", partitions=rows)
+        return cls(groups=[cls.OffsetFetchResponseGroup(group_id=group.group_id, topics=[topic])])
+
+    def commit(self, request: Any, version: int) -> Any:
+        cls: Any = response_of(type(request))
+        rows = []
+        for part in request.topics[0].partitions:
+            self.committed[part.partition_index] = part.committed_offset
+            rows.append(cls.OffsetCommitResponsePartition(partition_index=part.partition_index))
+        assert cls is OffsetCommitResponse
+        return cls(topics=[cls.OffsetCommitResponseTopic(name="t", partitions=rows)])
+
+
+@contextmanager
+def reading(broker: FakeBroker, group: Optional[str] = None, **options: Any) -> Iterator[tuple[KafkaClient, SimpleConsumer]]:
+    """Yield a client and a consumer of its topic."""
+    with KafkaClient(broker.hosts) as client, client.topics["t"].get_simple_consumer(group, **options) as consumer:
+        yield client, consumer
+
+
+@pytest.mark.parametrize("reset", [OffsetType.EARLIEST, OffsetType.LATEST])
+def test_a_partition_that_appears_is_read_from_its_beginning_whatever_the_reset(reset: int) -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        logs.logs[0] = [b"old"]
+        with KafkaClient(broker.hosts) as client:
+            topic = client.topics["t"]
+            with topic.get_simple_consumer(auto_offset_reset=reset, consumer_timeout_ms=5000) as consumer:
+                logs.grow(b"written before anybody noticed", b"and another")
+                client.update_cluster()
+                wanted = [b"written before anybody noticed", b"and another"] + [b"old"] * (reset == OffsetType.EARLIEST)
+                got = [consumer.consume() for _ in wanted]
+                assert sorted(message.value or b"" for message in got if message) == sorted(wanted)
+                assert list(consumer.partitions) == [0, 1]
+                assert consumer.held_offsets == {0: 0, 1: 1}
+                assert consumer.position(topic.partitions[1]) == 2
+
+
+def test_a_group_goes_on_in_a_new_partition_where_it_was_and_commits_where_it_begins() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        with reading(broker, "g", consumer_timeout_ms=5000) as (client, consumer):
+            logs.committed[1] = 1
+            logs.grow(b"read by another member", b"next")
+            logs.grow(b"first")
+            client.update_cluster()
+            got = [consumer.consume(), consumer.consume()]
+            assert sorted(message.value or b"" for message in got if message) == [b"first", b"next"]
+            until(lambda: logs.committed == {0: 0, 1: 1, 2: 0}, what="the start to be committed")
+            consumer.commit_offsets()
+            assert logs.committed == {0: 0, 1: 2, 2: 1}
+
+
+def test_who_chose_partitions_gets_no_others() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        with KafkaClient(broker.hosts) as client:
+            topic = client.topics["t"]
+            chosen = [topic.partitions[0]]
+            with topic.get_simple_consumer(partitions=chosen, consumer_timeout_ms=5000) as consumer:
+                logs.grow(b"not for us")
+                logs.logs[0].append(b"for us")
+                client.update_cluster()
+                assert values([consumer.consume()]) == [b"for us"]  # type: ignore[list-item]
+                assert list(consumer.partitions) == [0]
+                assert consumer.consume_batch(timeout_ms=100) == []
+
+
+def test_a_new_partition_without_a_leader_yet_is_read_once_it_has_one() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        with KafkaClient(broker.hosts) as client:
+            options = {"offsets_commit_max_retries": 0, "fetch_error_backoff_ms": 20, "consumer_timeout_ms": 5000}
+            with client.topics["t"].get_simple_consumer(**options) as consumer:
+                logs.list_errors = [NOT_LEADER, NOT_LEADER]
+                logs.grow(b"late")
+                client.update_cluster()
+                assert values([consumer.consume()]) == [b"late"]  # type: ignore[list-item]
+                assert logs.list_errors == []
+
+
+def test_a_stopped_consumer_starts_with_the_partitions_that_came_meanwhile() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        with KafkaClient(broker.hosts) as client:
+            consumer = client.topics["t"].get_simple_consumer(consumer_timeout_ms=5000)
+            consumer.stop()
+            logs.grow(b"meanwhile")
+            client.update_cluster()
+            with consumer:
+                assert values([consumer.consume()]) == [b"meanwhile"]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("reset", [OffsetType.EARLIEST, OffsetType.LATEST])
+@pytest.mark.parametrize("fresh", [2, 3, 7])
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning_after_the_old_one(reset: int, fresh: int) -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        with reading(broker, auto_offset_reset=reset, consumer_timeout_ms=5000) as (client, consumer):
+            logs.logs[0] += [b"a", b"b", b"c"]
+            assert values([consumer.consume()]) == [b"a"]  # type: ignore[list-item]
+            logs.create(1, *(b"%d" % number for number in range(fresh)))
+            got = [consumer.consume() for _ in range(2 + fresh)]
+            assert values(got) == [b"b", b"c", *(b"%d" % number for number in range(fresh))]  # type: ignore[arg-type]
+            assert consumer.held_offsets == {0: fresh - 1}
+
+
+def test_a_group_of_a_topic_made_anew_commits_the_new_positions() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        logs.logs[0] += [b"old"] * 50
+        with reading(broker, "g", consumer_timeout_ms=5000) as (client, consumer):
+            assert len(consumer.consume_batch(50)) == 50
+            consumer.commit_offsets()
+            assert logs.committed == {0: 50}
+            logs.create(2, b"new")
+            assert values([consumer.consume()]) == [b"new"]  # type: ignore[list-item]
+            until(lambda: 1 in consumer.partitions, what="the second partition")
+            consumer.commit_offsets()
+            assert logs.committed == {0: 1, 1: 0}
+
+
+def test_a_topic_made_anew_with_fewer_partitions_leaves_the_others_unread_and_uncommitted() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker, partitions=2)
+        logs.logs[1] += [b"old"] * 3
+        with reading(broker, "g", consumer_timeout_ms=5000) as (client, consumer):
+            assert len(consumer.consume_batch(3)) == 3
+            logs.create(1, b"new")
+            client.update_cluster()
+            assert values([consumer.consume()]) == [b"new"]  # type: ignore[list-item]
+            assert consumer.consume_batch(timeout_ms=100) == []
+
+
+def test_a_seek_after_the_topic_was_made_anew_counts_for_more_than_its_beginning() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        logs.logs[0] += [b"old"]
+        with KafkaClient(broker.hosts) as client:
+            topic = client.topics["t"]
+            with topic.get_simple_consumer(consumer_timeout_ms=5000) as consumer:
+                assert consumer.consume() is not None
+                gate = threading.Event()
+                client.cluster.engine.offsets_worker.submit(gate.wait, 20)  # so that no place is found yet
+                logs.create(1, b"0", b"1", b"2")
+                client.update_cluster()
+                until(lambda: consumer._core._topic_id == NEW, what="the news")  # type: ignore[union-attr]
+                consumer.seek(topic.partitions[0], 2)
+                gate.set()
+                assert values([consumer.consume()]) == [b"2"]  # type: ignore[list-item]
+                assert consumer.consume_batch(timeout_ms=100) == []

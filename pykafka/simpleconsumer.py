@@ -15,16 +15,16 @@ from ._engine import forking
 from ._engine.fetching import FetchCore, FetchSettings, weakly
 from ._engine.ticker import Ticker
 from ._engine.waiting import Deadline
-from ._machines.positions import held_offset, position_after
+from ._machines.positions import held_offset
 from ._machines.turns import PartitionBuffer, Turn, deal
+from .common import OffsetType
 from .config import CONSUMER, check_options, to_name
 from .exceptions import ConsumerStoppedException, ForkedError, KafkaException
 from .offset_arguments import (
     PartitionOffsets,
     checked_offset,
-    checked_time,
     chosen_partitions,
-    is_last_consumed,
+    destinations,
     owned_id,
     pairs,
 )
@@ -72,7 +72,7 @@ class SimpleConsumer:
         fetch_wait_max_ms: int = 100,
         offsets_channel_backoff_ms: int = 1000,
         offsets_commit_max_retries: int = 5,
-        auto_offset_reset: int = -2,
+        auto_offset_reset: int = OffsetType.EARLIEST,
         consumer_timeout_ms: int = -1,
         auto_start: bool = True,
         reset_offset_on_start: bool = False,
@@ -105,9 +105,9 @@ class SimpleConsumer:
         self._offsets = OffsetManager(cluster, topic.name, settings)
         self._commits = Commits(self._offsets, settings, cluster.engine.loop.now)
         self._running = False
-        #: held by start() and stop() as long as they ask the cluster; _lock is never held that long
-        self._lifecycle = threading.Lock()
-        self._lock = threading.RLock()
+        #: held by start() and stop() as long as they ask the cluster; _lock is never held that long. A signal handler may
+        #: call stop() in the middle of either, so the thread that has them can take them again
+        self._lifecycle, self._lock = threading.RLock(), threading.RLock()
         self._core: Optional[FetchCore] = None
         self._buffers: dict[int, PartitionBuffer] = {}
         #: the same in the order of whose turn it is
@@ -151,7 +151,7 @@ class SimpleConsumer:
                 return
             if self._follows:
                 self._owned = {**self._owned, **self._topic.partitions}
-            start = self._offsets.start(self._owned)
+            start = self._offsets.start(self._owned, kept=self._parked)
             self._commits.note(start.positions)
             if start.commit:
                 self._commits.commit(lambda: start.commit, self._member)
@@ -178,7 +178,7 @@ class SimpleConsumer:
 
     def _let_go(self) -> None:
         """In a forked child: forget what was fetched, which is the parent's, and any lock another thread held."""
-        self._lifecycle, self._lock = threading.Lock(), threading.RLock()
+        self._lifecycle, self._lock = threading.RLock(), threading.RLock()
         self._running = False
         deque(self._ready, maxlen=0)
         self._core, self._buffers, self._order = None, {}, []
@@ -201,7 +201,8 @@ class SimpleConsumer:
                 self._parked = self._positions()
                 core, self._core = self._core, None
                 self._buffers, self._order = {}, []
-            assert core is not None
+            if core is None:  # a signal handler's stop() came in between
+                return
             with core.arrived:
                 core.arrived.notify_all()
             try:
@@ -214,9 +215,12 @@ class SimpleConsumer:
 
     cleanup = stop
 
-    def _check_running(self) -> None:
+    def _check_not_forked(self) -> None:
         if self._cluster.engine.loop.forked:
             raise ForkedError("this consumer was made before a fork and belongs to the parent: make a new KafkaClient here")
+
+    def _check_running(self) -> None:
+        self._check_not_forked()
         if not self._running:
             raise ConsumerStoppedException(f"the consumer of {self._topic.name.decode()} is stopped: start() it first")
 
@@ -444,6 +448,10 @@ class SimpleConsumer:
                 self._buffers[partition_id].seek(position)
             core.seek({pid: (self._buffers[pid].position, self._buffers[pid].generation) for pid in positions})
 
+    def _move(self, positions: dict[int, int]) -> None:
+        with self._lock:
+            (self._seek if self._running else self._parked.update)(positions)
+
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Deliver and fetch nothing of these partitions until :meth:`resume`."""
         self._set_paused(partitions, True)
@@ -496,32 +504,25 @@ class SimpleConsumer:
             raise KafkaException("fetch_offsets() needs a consumer_group")
         committed = self._offsets.fetch_committed(self._owned)
         if self._options["reset_offset_on_fetch"]:
-            positions = {pid: row.offset for pid, row in committed.items() if row.offset >= 0}
-            with self._lock:
-                if self._running:
-                    self._seek(positions)
-                else:
-                    self._parked.update(positions)
+            self._move({pid: row.offset for pid, row in committed.items() if row.offset >= 0})
         return sorted(committed.items())
 
     def reset_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
         """Move partitions, and commit that if there is a group; everything to ``auto_offset_reset`` without arguments.
+
+        A consumer that is not running starts from there later, unless it is to reset its offsets on start.
 
         :param partition_offsets: pairs of a partition and where to: an integer is the offset *last consumed*, so the next
             message is the one after it; OffsetType.EARLIEST or LATEST; a datetime, for the first message at or after it
         :raises KafkaException: for a partition that is not read here
         :raises ValueError: for anything else as the place to go to
         """
-        self._check_running()
+        self._check_not_forked()
         if partition_offsets is None:
-            wanted: dict[int, Any] = dict.fromkeys(self._owned, self._options["auto_offset_reset"])
-        else:
-            wanted = {owned_id(partition, self._owned): where for partition, where in pairs(partition_offsets)}
-        positions = {pid: position_after(where) for pid, where in wanted.items() if is_last_consumed(where)}
-        times = {pid: checked_time(where) for pid, where in wanted.items() if pid not in positions}
+            partition_offsets = dict.fromkeys(self._owned.values(), self._options["auto_offset_reset"])
+        positions, times = destinations(partition_offsets, self._owned)
         positions.update(self._offsets.look_up(times))
-        self._check_running()
-        self._seek(positions)
+        self._move(positions)
         if self._group is not None:
             self._commits.commit(lambda: positions, self._member)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable
@@ -274,6 +275,44 @@ def test_the_tree_of_exceptions_is_pykafkas() -> None:
     assert issubclass(exceptions.RdKafkaStoppedException, exceptions.RdKafkaException)
     assert issubclass(exceptions.UnicodeException, Exception)
     assert not issubclass(exceptions.UnicodeException, exceptions.KafkaException)
+
+
+#: Module -> names that were never documented there, and that people import from there all the same.
+BY_WAY_OF = {
+    "balancedconsumer": "BalancedConsumer OffsetType",
+    "client": "Broker Cluster KafkaClient ThreadingHandler",
+    "cluster": "Broker Cluster Topic TopicDict",
+    "producer": "CompressionType Message Producer ProducerQueueFullError RandomPartitioner",
+    "protocol": "CreateTopicRequest Message",
+    "simpleconsumer": "ConsumerStoppedException Message OffsetType OwnedPartition SimpleConsumer",
+    "topic": "OffsetType Partition Producer SimpleConsumer Topic",
+    "utils.compat": "PY3 Empty Queue Semaphore buffer get_bytes get_string iteritems iterkeys itervalues range",
+}
+
+
+@pytest.mark.parametrize("module", BY_WAY_OF)
+def test_a_name_can_be_imported_from_where_people_found_it(module: str) -> None:
+    found = importlib.import_module(f"pykafka.{module}")
+    assert [name for name in BY_WAY_OF[module].split() if not hasattr(found, name)] == []
+
+
+def test_the_helpers_for_two_pythons_still_help() -> None:
+    from pykafka.utils import compat
+
+    assert list(compat.iteritems({1: 2})) == [(1, 2)] and list(compat.itervalues({1: 2})) == [2]
+    assert list(compat.iterkeys({1: 2})) == list(compat.range(1, 2)) and compat.PY3
+    assert compat.get_bytes("text") == b"text" and compat.get_string(b"text") == "text"
+    with pytest.raises(compat.Empty):
+        compat.Queue().get(block=False)
+
+
+def test_a_star_brings_the_exceptions_and_nothing_else() -> None:
+    names: dict[str, Any] = {}
+    exec("from pykafka.exceptions import *", names)  # noqa: S102  # a star is not allowed in a function
+    del names["__builtins__"]
+    assert names.pop("ERROR_CODES") is ERROR_CODES
+    assert {*OTHER_EXCEPTIONS, *CODES.values(), "KafkaException", "UnicodeException"} <= set(names)
+    assert all(issubclass(cls, Exception) for cls in names.values())
 
 
 # -- what later versions complete -------------------------------------------------------------------------------------

@@ -38,8 +38,6 @@ class Rule(NamedTuple):
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(BASE, Rule(BASE, BELOW_THE_ENGINE)),
-    # compat has PyKafka's names for queues and semaphores; nothing of ours uses them
-    "utils": Rule(BASE, BELOW_THE_ENGINE - {"queue", "threading"}),
     **dict.fromkeys(WIRE, Rule(BASE | WIRE, BELOW_THE_ENGINE)),
     # a codec is loaded when it is first used
     "compression": Rule(BASE | WIRE, BELOW_THE_ENGINE - {"importlib"}),
@@ -181,7 +179,9 @@ def test_six_is_used_in_one_place_only() -> None:
 
 ROOT = PACKAGE.parent
 #: Everything that people read; a test or a benchmark is as much code as what it is about.
-SOURCES = sorted(path for folder in ("pykafka", "tests", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(
+    path for folder in ("pykafka", "tests", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")
+)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

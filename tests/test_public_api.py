@@ -286,7 +286,6 @@ BY_WAY_OF = {
     "protocol": "CreateTopicRequest Message",
     "simpleconsumer": "ConsumerStoppedException Message OffsetType OwnedPartition SimpleConsumer",
     "topic": "OffsetType Partition Producer SimpleConsumer Topic",
-    "utils.compat": "PY3 Empty Queue Semaphore buffer get_bytes get_string iteritems iterkeys itervalues range",
 }
 
 
@@ -294,16 +293,6 @@ BY_WAY_OF = {
 def test_a_name_can_be_imported_from_where_people_found_it(module: str) -> None:
     found = importlib.import_module(f"pykafka.{module}")
     assert [name for name in BY_WAY_OF[module].split() if not hasattr(found, name)] == []
-
-
-def test_the_helpers_for_two_pythons_still_help() -> None:
-    from pykafka.utils import compat
-
-    assert list(compat.iteritems({1: 2})) == [(1, 2)] and list(compat.itervalues({1: 2})) == [2]
-    assert list(compat.iterkeys({1: 2})) == list(compat.range(1, 2)) and compat.PY3
-    assert compat.get_bytes("text") == b"text" and compat.get_string(b"text") == "text"
-    with pytest.raises(compat.Empty):
-        compat.Queue().get(block=False)
 
 
 def test_a_star_brings_the_exceptions_and_nothing_else() -> None:

@@ -87,7 +87,12 @@ def test_only_what_is_new_for_a_page_that_has_just_been_opened(make_topic: MakeT
     opened = threading.Event()
     seen: queue.Queue[str] = queue.Queue()
     stream = events()
-    reader = threading.Thread(target=lambda: [seen.put(next(stream)) for _ in range(2)], daemon=True)
+
+    def browse() -> None:
+        for value in islice(stream, 2):
+            seen.put(value)
+
+    reader = threading.Thread(target=browse, daemon=True)
     reader.start()
     assert opened.wait(20)
     fill(topic, 2)
@@ -95,7 +100,6 @@ def test_only_what_is_new_for_a_page_that_has_just_been_opened(make_topic: MakeT
     reader.join(20)
     with pytest.warns(ResourceWarning, match="never stopped"):
         stream.close()
-        del stream
 
 
 def test_an_empty_group_name_from_a_file_of_settings_means_no_group(make_topic: MakeTopic) -> None:

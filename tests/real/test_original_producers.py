@@ -298,7 +298,7 @@ def test_a_message_that_is_too_large_is_the_old_exception_in_every_way_of_hearin
     with topic.get_producer(delivery_reports=True) as producer:
         producer.produce(big, partition_key=b"big")
         producer.produce(b"small", partition_key=b"small")
-        reports = dict((msg.partition_key, exc) for msg, exc in (producer.get_delivery_report(timeout=20) for _ in range(2)))
+        reports = {msg.partition_key: exc for msg, exc in (producer.get_delivery_report(timeout=20) for _ in range(2))}
     assert isinstance(reports[b"big"], MessageSizeTooLarge) and reports[b"small"] is None
     # 2.8 said nothing when there were no reports
     with topic.get_producer() as producer, pytest.raises(MessageSizeTooLarge):

@@ -65,6 +65,14 @@ def checked_offset(offset: Any) -> int:
     return offset
 
 
+def check_count(what: str, count: Any) -> None:
+    """Return if ``count`` is an integer above 0."""
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"{what} must be an integer, not {type(count).__name__}")
+    if count < 1:
+        raise ValueError(f"{what}={count} must be at least 1")
+
+
 def destinations(partition_offsets: PartitionOffsets, owned: Mapping[int, Partition]) -> tuple[dict[int, int], dict[int, int]]:
     """Return where partitions are to go, by number: the positions given, and the times that have yet to be looked up."""
     wanted = {owned_id(partition, owned): where for partition, where in pairs(partition_offsets)}

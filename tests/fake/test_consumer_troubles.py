@@ -9,9 +9,10 @@ import weakref
 from itertools import islice
 from typing import Any, Callable, Optional
 
+import mock
 import pytest
 
-from pykafka import KafkaClient
+from pykafka import KafkaClient, SimpleConsumer
 from pykafka.exceptions import (
     ClusterAuthorizationFailed,
     ConsumerStoppedException,
@@ -382,6 +383,32 @@ def test_offsets_can_be_reset_before_the_start_with_and_without_a_group() -> Non
             assert consumer.consume().offset == 3  # type: ignore[union-attr]
         topic.get_simple_consumer("g", auto_start=False).reset_offsets([(topic.partitions[0], 2)])
         assert commits(broker) == [3]
+
+
+class Counting(SimpleConsumer):
+    """As people derive from the consumer, to see every message."""
+
+    seen = 0
+
+    def consume(self, block: bool = True, unblock_event: Any = None) -> Any:
+        self.seen += 1
+        return super().consume(block, unblock_event)
+
+
+def test_another_consume_in_the_place_of_ours_sees_every_message_of_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        script(broker, {0: numbers(0, 5)})
+        with Counting(client.topics["t"], client.cluster, consumer_timeout_ms=5000) as consumer:
+            assert [one.offset for one in islice(consumer, 5)] == [0, 1, 2, 3, 4] and consumer.seen == 5
+        ours, traced = SimpleConsumer.consume, []
+        # what tracing tools do
+        monkeypatch.setattr(SimpleConsumer, "consume", lambda self, *args: traced.append(ours(self, *args)) or traced[-1])
+        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=5000) as consumer:
+            assert list(islice(consumer, 5)) == traced and len(traced) == 5
+        monkeypatch.undo()
+        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=5000) as consumer:
+            monkeypatch.setattr(consumer, "consume", mock.Mock(wraps=consumer.consume))
+            assert len(list(islice(consumer, 5))) == consumer.consume.call_count == 5  # type: ignore[attr-defined]
 
 
 def test_stopping_in_the_middle_of_stopping_is_harmless() -> None:

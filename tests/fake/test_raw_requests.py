@@ -8,6 +8,7 @@ import os
 import struct
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
@@ -210,7 +211,9 @@ def test_the_broker_of_a_client_is_not_closed_by_its_own_close() -> None:
 
 def test_a_broker_is_unusable_in_a_forked_child_and_says_so() -> None:
     with fake_broker() as fake, broker_of(fake) as broker:
-        child = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on: the process has threads, which is the point
+            child = os.fork()
         if child == 0:
             try:
                 broker.request_metadata()

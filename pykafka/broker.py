@@ -10,6 +10,7 @@ from ._engine.waiting import Deadline
 from ._machines.metadata import BrokerInfo
 from ._version import __version__
 from .broker_home import BrokerHome, HandmadeHome, NamePool, RequestHandlers
+from .common import brief
 from .config import BROKER, check_options, require_names
 from .exceptions import KafkaException, OperationTimedOut, SocketDisconnectedError, error_for
 from .protocol.messages import ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest
@@ -107,7 +108,7 @@ class Broker:
         try:
             id_, host, port = metadata.id, metadata.host, metadata.port
         except AttributeError:
-            raise TypeError(f"metadata must have id, host and port, as BrokerMetadata, not {metadata!r}") from None
+            raise TypeError(f"metadata must have id, host and port, as BrokerMetadata, not {brief(metadata)}") from None
         return cls(
             id_,
             host,
@@ -328,7 +329,7 @@ class Broker:
         from .protocol.legacy import ProduceRequest, ProduceResponse
 
         if not isinstance(produce_request, ProduceRequest):
-            raise TypeError(f"produce_request must be a pykafka.protocol.ProduceRequest, not {produce_request!r}")
+            raise TypeError(f"produce_request must be a pykafka.protocol.ProduceRequest, not {brief(produce_request)}")
         reply = self._ask(produce_request, lane=PRODUCE_LANE, held_s=produce_request.timeout / 1000.0)
         return None if reply is None else ProduceResponse.of(reply, produce_request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple, Optional, Union
 
-from .common import CompressionType, OffsetType
+from .common import CompressionType, OffsetType, brief
 from .exceptions import BadNameError, KafkaConfigError, UnicodeException
 from .utils.arguments import MAX_INT32 as MAX_INT32
 from .utils.arguments import to_name as to_name
@@ -114,7 +114,7 @@ def require_names(names: Iterable[Any], what: str) -> list[bytes]:
     :raises UnicodeException: for a name that is not ASCII
     """
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-        raise TypeError(f"{what} must be a list of names, not {names!r}")
+        raise TypeError(f"{what} must be a list of names, not {brief(names)}")
     return [to_name(name, f"{what}[{number}]") for number, name in enumerate(names)]
 
 

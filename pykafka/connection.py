@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._engine.frames import FrameConnection, Host
 from ._engine.waiting import Deadline
+from .common import brief
 from .config import BROKER, check_options
 from .exceptions import EncodeError, KafkaConfigError, KafkaException, ProtocolError, SocketDisconnectedError
 from .handlers import ThreadingHandler
@@ -77,10 +78,10 @@ class SslConfig:
             if self.cafile is None:
                 context.load_default_certs()
             else:
-                with _naming(f"cafile={self.cafile!r}"):
+                with _naming(f"cafile={brief(self.cafile)}"):
                     context.load_verify_locations(self.cafile)
             if self.certfile is not None:
-                with _naming(f"certfile={self.certfile!r}, keyfile={self.keyfile!r}"):
+                with _naming(f"certfile={brief(self.certfile)}, keyfile={brief(self.keyfile)}"):
                     context.load_cert_chain(self.certfile, self.keyfile, self.password)
             self._context = context
         return self._context
@@ -213,7 +214,7 @@ class BrokerConnection:
         """
         get_bytes = getattr(request, "get_bytes", None)
         if not callable(get_bytes):
-            raise TypeError(f"request must have get_bytes(), as the requests in pykafka.protocol, not {request!r}")
+            raise TypeError(f"request must have get_bytes(), as the requests in pykafka.protocol, not {brief(request)}")
         frame = get_bytes()
         if not isinstance(frame, (bytes, bytearray, memoryview)):
             raise TypeError(f"get_bytes() of a request must return bytes, not {type(frame).__name__}")

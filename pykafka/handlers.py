@@ -13,6 +13,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
+from .common import brief
 from .exceptions import KafkaException, OperationTimedOut
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class ResponseFuture:
     def set_error(self, error: BaseException) -> None:
         """Give the reason why there is no answer, and let everybody go who waits."""
         if not isinstance(error, BaseException):
-            raise TypeError(f"error must be an exception, not {error!r}")
+            raise TypeError(f"error must be an exception, not {brief(error)}")
         self._set(None, error)
 
     def _set(self, response: Any, error: Optional[BaseException]) -> None:

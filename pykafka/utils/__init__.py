@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Optional
 
+from ..common import brief
 from ..exceptions import UnsupportedVersion
 
 
@@ -17,11 +18,17 @@ def deserialize_utf8(value: Optional[bytes], partition_key: Optional[bytes]) -> 
     """Return value and key as text; None stays None.
 
     :raises UnicodeDecodeError: when they are not UTF-8
+    :raises TypeError: when they are not bytes
     """
-    return (
-        None if value is None else value.decode("utf-8"),
-        None if partition_key is None else partition_key.decode("utf-8"),
-    )
+    return _decode(value, "value"), _decode(partition_key, "partition_key")
+
+
+def _decode(data: Any, what: str) -> Optional[str]:
+    if data is None:
+        return None
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{what} must be bytes or None, not {type(data).__name__}")
+    return str(data, "utf-8")
 
 
 def _encode(text: Any) -> Optional[bytes]:
@@ -85,5 +92,5 @@ def msg_protocol_version(broker_version: str) -> int:
     """
     parts = str(broker_version).split(".")
     if not isinstance(broker_version, str) or not all(part.isdecimal() for part in parts[:2]):
-        raise ValueError(f"broker_version must be a version like '2.8.1', not {broker_version!r}")
+        raise ValueError(f"broker_version must be a version like '2.8.1', not {brief(broker_version)}")
     return int([int(part) for part in parts[:2]] >= [0, 10])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Union
 
+from ..common import brief
 from ..exceptions import UnicodeException
 
 MAX_INT16 = 32767
@@ -19,14 +20,14 @@ def to_name(value: Union[str, bytes, Any], what: str) -> bytes:
     """
     if isinstance(value, bytes):
         if not value.isascii():
-            raise UnicodeException(f"{what} {value!r} must be ASCII")
+            raise UnicodeException(f"{what} {brief(value)} must be ASCII")
         return value
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__} {value!r}")
+        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__} {brief(value)}")
     try:
         return value.encode("ascii")
     except UnicodeEncodeError:
-        raise UnicodeException(f"{what} {value!r} must be ASCII") from None
+        raise UnicodeException(f"{what} {brief(value)} must be ASCII") from None
 
 
 def whole_number(what: str, value: Any, low: int, high: int) -> int:
@@ -35,7 +36,7 @@ def whole_number(what: str, value: Any, low: int, high: int) -> int:
     :raises TypeError: and ValueError, saying what it is about
     """
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{what} must be an integer, not {value!r}")
+        raise TypeError(f"{what} must be an integer, not {brief(value)}")
     if not low <= value <= high:
-        raise ValueError(f"{what} must be from {low} to {high}, not {value!r}")
+        raise ValueError(f"{what} must be from {low} to {high}, not {brief(value)}")
     return value

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Callable, NoReturn, Optional
 
+from ..common import brief
+
 #: Error code -> the (owned partition or None, partition response) pairs that came with it.
 PartsByError = dict[int, list[tuple[Any, Any]]]
 PartsHandler = Callable[[list[tuple[Any, Any]]], object]
@@ -68,11 +70,11 @@ def valid_int(param: Any, allow_zero: bool = False, allow_negative: bool = False
     :raises ValueError: when it is zero, negative, or not a number at all (NaN), and that is not allowed
     """
     if isinstance(param, bool) or not isinstance(param, (int, float)):
-        raise TypeError(f"a number is needed, not {type(param).__name__} {param!r}")
+        raise TypeError(f"a number is needed, not {type(param).__name__} {brief(param)}")
     if param != param:
         raise ValueError("a number is needed, not NaN")
     if param < 0 and not allow_negative:
-        raise ValueError(f"{param!r} is negative, which is not allowed here")
+        raise ValueError(f"{brief(param)} is negative, which is not allowed here")
     if param == 0 and not allow_zero:
         raise ValueError("0 is not allowed here")
     return param

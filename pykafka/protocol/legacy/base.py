@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Optional, TypeVar
 
+from ...common import brief
 from ...exceptions import EncodeError, error_for
 from ...utils import ApiVersionAware, Serializable
 from ...utils.arguments import MAX_INT32, to_name, whole_number
@@ -115,11 +116,11 @@ def listed(given: Any, kind: type[Named], what: str = "partition_requests") -> l
     """
     # each of them is a tuple too: four nonsensical requests
     if isinstance(given, (kind, str, bytes, Mapping)) or not isinstance(given, Iterable):
-        raise TypeError(f"{what} must be a list of {kind.__name__}, not {given!r}")
+        raise TypeError(f"{what} must be a list of {kind.__name__}, not {brief(given)}")
     found = list(given)
     for number, one in enumerate(found):
         if not isinstance(one, kind):
-            raise TypeError(f"{what}[{number}] must be a {kind.__name__}, not {one!r}")
+            raise TypeError(f"{what}[{number}] must be a {kind.__name__}, not {brief(one)}")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Optional, Union
 
+from ...common import brief
 from ...utils.arguments import MAX_INT32, MAX_INT64, to_name, whole_number
 from .. import messages
 from ..requests import OffsetFetchPartitionResponse as OffsetFetchPartitionResponse
@@ -83,7 +84,7 @@ def _note(metadata: Any, what: str) -> Optional[str]:
         except UnicodeDecodeError as error:
             raise ValueError(f"{what} must be UTF-8: {error}") from None
     if metadata is not None and not isinstance(metadata, str):
-        raise TypeError(f"{what} must be str, bytes or None, not {metadata!r}")
+        raise TypeError(f"{what} must be str, bytes or None, not {brief(metadata)}")
     return metadata
 
 

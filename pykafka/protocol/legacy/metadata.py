@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Optional, Union
 
+from ...common import brief
 from ...utils.arguments import to_name
 from .. import messages
 from .base import Request, Response
@@ -22,7 +23,7 @@ class MetadataRequest(Request):
     def __init__(self, topics: Optional[Iterable[Union[str, bytes]]] = None, allow_topic_autocreation: bool = True) -> None:
         # a name by itself is iterable too: a request for topics of one letter
         if topics is not None and (isinstance(topics, (str, bytes)) or not isinstance(topics, Iterable)):
-            raise TypeError(f"topics must be a list of names, not {topics!r}")
+            raise TypeError(f"topics must be a list of names, not {brief(topics)}")
         self.topics = [to_name(name, f"topics[{number}]") for number, name in enumerate(topics or ())]
         self.allow_topic_autocreation = bool(allow_topic_autocreation)
 

@@ -8,17 +8,18 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._engine import forking
 from ._engine.fetching import FetchCore, FetchSettings, weakly
 from ._engine.ticker import Ticker
-from ._engine.waiting import Deadline
+from ._engine.waiting import Deadline, is_set
 from ._machines.positions import held_offset
 from ._machines.turns import PartitionBuffer, Turn, deal
-from .common import OffsetType
+from .common import OffsetType, checked_milliseconds
 from .config import CONSUMER, check_options, to_name
+from .deserializing import Deserializer, Deserializing
 from .exceptions import ConsumerStoppedException, ForkedError, KafkaException
 from .offset_arguments import (
     PartitionOffsets,
@@ -27,20 +28,21 @@ from .offset_arguments import (
     chosen_partitions,
     destinations,
     owned_id,
+    owned_ids,
     pairs,
 )
-from .offsets import Commits, CommittedOffset, OffsetManager, OffsetSettings
+from .offsets import Commits, OffsetManager, OffsetSettings
 from .partition import OwnedPartition, Partition
 from .placing import go_on_after_out_of_range, look_for_places
 from .records.message import Message
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .protocol import OffsetFetchPartitionResponse
     from .topic import Topic
 
 log = logging.getLogger(__name__)
 
-Deserializer = Callable[[Optional[bytes], Optional[bytes]], tuple[Any, Any]]
 
 #: How often a waiting consume() looks at its unblock_event (seconds); an event cannot wake us.
 UNBLOCK_POLL_S = 0.05
@@ -95,7 +97,8 @@ class SimpleConsumer:
         self._cluster = cluster
         self._options = options
         self._group: Optional[bytes] = options["consumer_group"]
-        self._deserializer: Optional[Deserializer] = options["deserializer"]
+        deserializer = options["deserializer"]
+        self._deserializing = None if deserializer is None else Deserializing(deserializer)
         #: whether partitions are read as well that the topic is given later; who chose some reads those
         self._follows = partitions is None
         #: replaced whenever a partition is added, so that who looks through it needs no lock; _buffers as well
@@ -118,7 +121,6 @@ class SimpleConsumer:
         self._turn = Turn([])
         self._ready: Iterator[Message] = self._turn.ready
         self._worker_error: Optional[Exception] = None
-        self._deserializer_error: Optional[Exception] = None
         self._auto_commits: Optional[Ticker] = None
         forking.watch_with(self, SimpleConsumer._let_go)
         if options["auto_start"]:
@@ -161,7 +163,7 @@ class SimpleConsumer:
             buffers = {pid: self._make_buffer(core, pid, partition) for pid, partition in self._owned.items()}
             with self._lock:
                 self._core, self._buffers, self._order = core, buffers, list(buffers.values())
-                self._worker_error = self._deserializer_error = None
+                self._worker_error = None
                 self._seek(start.positions)
                 self._parked = {}
                 self._running = True
@@ -202,8 +204,8 @@ class SimpleConsumer:
                 self._parked = self._positions()
                 core, self._core = self._core, None
                 self._buffers, self._order = {}, []
-            if core is None:  # a signal handler's stop() came in between
-                return
+            if core is None:
+                return  # a signal handler's stop() came in between
             with core.arrived:
                 core.arrived.notify_all()
             try:
@@ -236,7 +238,7 @@ class SimpleConsumer:
         :raises ConsumerStoppedException: when the consumer is not running, or is stopped meanwhile
         :raises CorruptBatchError: with topic, partition and offset; again on every call until seek() or reset_offsets()
         """
-        if self._deserializer is not None:
+        if self._deserializing is not None:
             return self._consume_deserialized(block, unblock_event)
         message = next(self._ready, None)
         return message if message is not None else self._wait_for_message(block, unblock_event)
@@ -244,20 +246,10 @@ class SimpleConsumer:
     _consume = consume
 
     def _consume_deserialized(self, block: bool, unblock_event: Any) -> Optional[Message]:
-        self._raise_deserializer_error()
+        assert self._deserializing is not None
+        self._deserializing.raise_error()
         message = next(self._ready, None) or self._wait_for_message(block, unblock_event)
-        if message is not None:
-            self._deserialize(message)
-        return message
-
-    def _deserialize(self, message: Message) -> None:
-        assert self._deserializer is not None
-        message.value, message.partition_key = self._deserializer(message.value, message.partition_key)
-
-    def _raise_deserializer_error(self) -> None:
-        error, self._deserializer_error = self._deserializer_error, None
-        if error is not None:
-            raise error
+        return message if message is None else self._deserializing.one(message)
 
     def _wait_for_message(self, block: bool, unblock_event: Any) -> Optional[Message]:
         timeout_ms = self._options["consumer_timeout_ms"]
@@ -266,7 +258,7 @@ class SimpleConsumer:
             message = self._next_turn()
             if message is not None:
                 return message
-            if not block or (unblock_event is not None and unblock_event.is_set()) or deadline.passed:
+            if not block or is_set(unblock_event) or deadline.passed:
                 return None
             self._wait_for_arrival(deadline, UNBLOCK_POLL_S if unblock_event is not None else 0.5)
 
@@ -338,36 +330,20 @@ class SimpleConsumer:
         :param timeout_ms: how long to wait for the first; None means ``consumer_timeout_ms``, 0 only looks
         """
         check_count("max_messages", max_messages)
-        self._raise_deserializer_error()
-        batch = list(islice(self._ready, max_messages)) if self._deserializer is None else []
+        if self._deserializing is not None:
+            self._deserializing.raise_error()
+            first = self._first_of_batch(timeout_ms)
+            return [] if first is None else self._deserializing.batch(chain([first], islice(self._ready, max_messages - 1)))
+        batch = list(islice(self._ready, max_messages))
         if not batch:
             first = self._first_of_batch(timeout_ms)
-            if first is None:
-                return batch
-            if self._deserializer is not None:
-                return self._deserialized_batch(first, max_messages)
-            batch = [first, *islice(self._ready, max_messages - 1)]
-        return batch
-
-    def _deserialized_batch(self, first: Message, max_messages: int) -> list[Message]:
-        """Return up to ``max_messages``, deserialized one by one: those before one that fails are not lost with it."""
-        self._deserialize(first)
-        batch = [first]
-        for message in islice(self._ready, max_messages - 1):
-            try:
-                self._deserialize(message)
-            except Exception as error:  # whatever it is, the next call raises it: this one returns what came before
-                self._deserializer_error = error
-                break
-            batch.append(message)
+            batch = [] if first is None else [first, *islice(self._ready, max_messages - 1)]
         return batch
 
     def _first_of_batch(self, timeout_ms: Optional[int]) -> Optional[Message]:
         if timeout_ms is None:
             return next(self._ready, None) or self._wait_for_message(True, None)
-        if not isinstance(timeout_ms, (int, float)) or not timeout_ms >= 0:
-            raise ValueError(f"timeout_ms={timeout_ms!r} must be a number of milliseconds from 0 on, or None")
-        deadline = Deadline(timeout_ms / 1000.0)
+        deadline = Deadline(checked_milliseconds(timeout_ms, "timeout_ms") / 1000.0)
         message = self._next_turn()
         while message is None and not deadline.passed:
             self._wait_for_arrival(deadline, 0.5)
@@ -383,7 +359,7 @@ class SimpleConsumer:
             yield message
             # another consume() in the place of ours, as subclasses and tracing tools have it, is to see every message
             ours = type(self).consume is SimpleConsumer._consume and "consume" not in vars(self)
-            if ours and self._deserializer is None:
+            if ours and self._deserializing is None:
                 yield from self._ready  # hot: emptied by stop() and seek(), so nothing stale is yielded
 
     def fetch(self) -> None:
@@ -463,7 +439,7 @@ class SimpleConsumer:
         self._set_paused(partitions, False)
 
     def _set_paused(self, partitions: Iterable[Partition], paused: bool) -> None:
-        ids = [owned_id(partition, self._owned) for partition in partitions]
+        ids = owned_ids(partitions, self._owned)
         with self._lock:
             self._check_running()
             core = self._core
@@ -497,7 +473,7 @@ class SimpleConsumer:
         """Return ``consumer_id`` as bytes; it is stored with every commit."""
         return to_name(self.consumer_id, "consumer_id") if self.consumer_id else b""
 
-    def fetch_offsets(self) -> list[tuple[int, CommittedOffset]]:
+    def fetch_offsets(self) -> list[tuple[int, OffsetFetchPartitionResponse]]:
         """Return (partition number, what the group committed for it); moves there unless ``reset_offset_on_fetch`` is off.
 
         :raises KafkaException: when they could not be had, or there is no consumer_group
@@ -533,8 +509,8 @@ class SimpleConsumer:
     def _on_out_of_range(self, core: FetchCore, partition_id: int, position: int, generation: int) -> None:
         """Called on the I/O thread: the offset to fetch is not in the log."""
         reset = self._options["auto_offset_reset"]
-        look_up = (go_on_after_out_of_range, self._offsets, core, partition_id, position, generation, reset)
-        self._cluster.engine.offsets_worker.submit(*look_up)
+        place = (core, partition_id, position, generation, reset)
+        self._cluster.engine.offsets_worker.submit(go_on_after_out_of_range, self._offsets, *place)
 
     def _on_unplaced(self, core: FetchCore, generations: dict[int, int]) -> None:
         """Called on the I/O thread: partitions have appeared, or the topic was deleted and created again."""

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from reprlib import Repr
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 #: What users gave is shown in errors, however large it is.
 _shortened = Repr()
 _shortened.maxstring = _shortened.maxother = 200
 brief = _shortened.repr
+
+
+class TopicPartition(NamedTuple):
+    """A partition by its names: what everything inside is keyed by."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}"
 
 
 class Message:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._machines.positions import position_after
-from .common import brief
+from .common import TopicPartition, brief
 from .exceptions import KafkaException
 from .partition import Partition
 from .records.message import to_epoch_ms
@@ -39,20 +39,20 @@ def chosen_partitions(topic: Topic, partitions: Optional[Iterable[Partition]]) -
     return chosen
 
 
-def owned_id(partition: Any, owned: Mapping[int, Partition]) -> int:
-    """Return the number of ``partition``, which must be one of ``owned``: another topic's has numbers as well."""
+def owned_tp(partition: Any, owned: Mapping[TopicPartition, Partition]) -> TopicPartition:
+    """Return the names of ``partition``, which must be one of ``owned``."""
     if not isinstance(partition, Partition):
         raise TypeError(f"a Partition is needed, from topic.partitions, not {type(partition).__name__}")
-    if owned.get(partition.id) != partition:
+    if partition.tp not in owned:
         raise KafkaException(f"{partition!r} is not one of the partitions this consumer reads: {list(owned.values())}")
-    return partition.id
+    return partition.tp
 
 
-def owned_ids(partitions: Any, owned: Mapping[int, Partition]) -> list[int]:
-    """Return the numbers of some of the partitions ``owned``."""
+def owned_tps(partitions: Any, owned: Mapping[TopicPartition, Partition]) -> list[TopicPartition]:
+    """Return the names of some of the partitions ``owned``."""
     if isinstance(partitions, (str, bytes)) or not isinstance(partitions, Iterable):
         raise TypeError(f"Partitions must be given as a list, not {brief(partitions)}")
-    return [owned_id(partition, owned) for partition in partitions]
+    return [owned_tp(partition, owned) for partition in partitions]
 
 
 def pairs(partition_offsets: PartitionOffsets) -> list[tuple[Any, Any]]:
@@ -84,11 +84,13 @@ def check_count(what: str, count: Any) -> None:
         raise ValueError(f"{what}={count} must be at least 1")
 
 
-def destinations(partition_offsets: PartitionOffsets, owned: Mapping[int, Partition]) -> tuple[dict[int, int], dict[int, int]]:
-    """Return where partitions are to go, by number: the positions given, and the times that have yet to be looked up."""
-    wanted = {owned_id(partition, owned): where for partition, where in pairs(partition_offsets)}
-    positions = {pid: position_after(where) for pid, where in wanted.items() if is_last_consumed(where)}
-    return positions, {pid: checked_time(where) for pid, where in wanted.items() if pid not in positions}
+def destinations(
+    partition_offsets: PartitionOffsets, owned: Mapping[TopicPartition, Partition]
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """Return where partitions are to go: the positions given, and the times that have yet to be looked up."""
+    wanted = {owned_tp(partition, owned): where for partition, where in pairs(partition_offsets)}
+    positions = {tp: position_after(where) for tp, where in wanted.items() if is_last_consumed(where)}
+    return positions, {tp: checked_time(where) for tp, where in wanted.items() if tp not in positions}
 
 
 def is_last_consumed(where: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
 from ._engine.waiting import Deadline
 from ._machines.positions import COMMITTED, start_rule
+from .common import TopicPartition
 from .exceptions import KafkaException, LeaderNotFoundError, OffsetRequestFailedError, OperationTimedOut, error_for
 from .protocol.messages import ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest
 from .protocol.requests import OffsetFetchPartitionResponse
@@ -65,24 +66,28 @@ class OffsetSettings(NamedTuple):
 class Start(NamedTuple):
     """Where partitions start, and which of those starts are committed at once."""
 
-    positions: dict[int, int]
-    commit: dict[int, int]
+    positions: dict[TopicPartition, int]
+    commit: dict[TopicPartition, int]
 
 
 class OffsetManager:
-    """Looks up, fetches and commits offsets of one topic for one group (or for none)."""
+    """Looks up, fetches and commits offsets for one group (or for none)."""
 
-    def __init__(self, cluster: Cluster, topic: bytes, settings: OffsetSettings) -> None:
+    def __init__(self, cluster: Cluster, settings: OffsetSettings) -> None:
         self._cluster = cluster
         self._engine = cluster.engine
-        self._topic = topic.decode()
         self._settings = settings
         group = settings.consumer_group
         self._group = None if group is None else group.decode()
 
     # -- the rules ----------------------------------------------------------------------------------------------------
 
-    def start(self, partition_ids: Iterable[int], reset: Optional[int] = None, kept: Optional[Mapping[int, int]] = None) -> Start:
+    def start(
+        self,
+        partitions: Iterable[TopicPartition],
+        reset: Optional[int] = None,
+        kept: Optional[Mapping[TopicPartition, int]] = None,
+    ) -> Start:
         """Return where each partition starts by the offset rules (positions.START_RULES), asking the cluster as needed.
 
         An error while fetching committed offsets is raised: it is never taken for "nothing committed".
@@ -90,71 +95,73 @@ class OffsetManager:
         :param reset: what stands in the place of ``auto_offset_reset`` for these partitions
         :param kept: where the consumer was when it stopped: without a group that is written down nowhere else
         """
-        ids = list(partition_ids)
-        if not ids:
+        tps = list(partitions)
+        if not tps:
             return Start({}, {})
         settings = self._settings
         if self._group is None and kept and not settings.reset_offset_on_start:
-            rest = self.start([pid for pid in ids if pid not in kept], reset)
-            return Start({**{pid: kept[pid] for pid in ids if pid in kept}, **rest.positions}, {})
-        committed: Mapping[int, Optional[int]] = {}
+            rest = self.start([tp for tp in tps if tp not in kept], reset)
+            return Start({**{tp: kept[tp] for tp in tps if tp in kept}, **rest.positions}, {})
+        committed: Mapping[TopicPartition, Optional[int]] = {}
         if self._group is not None and not settings.reset_offset_on_start:
-            committed = {pid: row.offset if row.offset >= 0 else None for pid, row in self.fetch_committed(ids).items()}
+            committed = {tp: row.offset if row.offset >= 0 else None for tp, row in self.fetch_committed(tps).items()}
         has_group = self._group is not None
-        rules = {pid: start_rule(has_group, settings.reset_offset_on_start, committed.get(pid)) for pid in ids}
-        positions = {pid: offset for pid, offset in committed.items() if offset is not None and rules[pid].source == COMMITTED}
-        to_look_up = [pid for pid in ids if pid not in positions]
+        rules = {tp: start_rule(has_group, settings.reset_offset_on_start, committed.get(tp)) for tp in tps}
+        positions = {tp: offset for tp, offset in committed.items() if offset is not None and rules[tp].source == COMMITTED}
+        to_look_up = [tp for tp in tps if tp not in positions]
         where = settings.auto_offset_reset if reset is None else reset
         positions.update(self.look_up(dict.fromkeys(to_look_up, where)))
-        return Start(positions, {pid: positions[pid] for pid in ids if rules[pid].commit_now})
+        return Start(positions, {tp: positions[tp] for tp in tps if rules[tp].commit_now})
 
     # -- the group's offsets ------------------------------------------------------------------------------------------
 
-    def fetch_committed(self, partition_ids: Iterable[int]) -> dict[int, OffsetFetchPartitionResponse]:
+    def fetch_committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetFetchPartitionResponse]:
         """Return what the group committed for each partition.
 
         :raises KafkaException: for an error at any level of the answer: connection, group, or one partition
         """
-        ids = list(partition_ids)
+        tps = list(partitions)
         group = self._require_group()
+        topics = _by_topic(tps)
+        single = [OffsetFetchRequest.OffsetFetchRequestTopic(name=name, partition_indexes=ids) for name, ids in topics.items()]
+        several = [OffsetFetchRequest.OffsetFetchRequestTopics(name=name, partition_indexes=ids) for name, ids in topics.items()]
         request = OffsetFetchRequest(
             group_id=group,
-            topics=[OffsetFetchRequest.OffsetFetchRequestTopic(name=self._topic, partition_indexes=ids)],
-            groups=[
-                OffsetFetchRequest.OffsetFetchRequestGroup(
-                    group_id=group,
-                    topics=[OffsetFetchRequest.OffsetFetchRequestTopics(name=self._topic, partition_indexes=ids)],
-                )
-            ],
+            topics=single,
+            groups=[OffsetFetchRequest.OffsetFetchRequestGroup(group_id=group, topics=several)],
             require_stable=self._settings.read_committed,
         )
         deadline = self._settings.patience()
-        return self._patiently("fetching committed offsets", deadline, lambda: self._fetch_once(group, request, ids, deadline))
+        ask = lambda: self._fetch_once(group, request, tps, deadline)  # noqa: E731  # called again and again
+        return self._patiently(f"fetching committed offsets of {_names(tps)}", deadline, ask, topics)
 
     def _fetch_once(
-        self, group: str, request: Any, ids: list[int], deadline: Deadline
-    ) -> dict[int, OffsetFetchPartitionResponse]:
+        self, group: str, request: Any, tps: list[TopicPartition], deadline: Deadline
+    ) -> dict[TopicPartition, OffsetFetchPartitionResponse]:
         reply = self._ask_coordinator(group, request, deadline)
         # v8 answers about several groups; before, the answer is about the one that was asked for
         answer = reply.groups[0] if reply.groups else reply
         if answer.error_code == GROUP_ID_NOT_FOUND:
-            return {pid: OffsetFetchPartitionResponse(-1, b"", 0) for pid in ids}
+            return {tp: OffsetFetchPartitionResponse(-1, b"", 0) for tp in tps}
         self._raise_for(answer.error_code, "OffsetFetch")
-        found: dict[int, OffsetFetchPartitionResponse] = {}
+        found: dict[TopicPartition, OffsetFetchPartitionResponse] = {}
         for topic in answer.topics:
-            for part in topic.partitions if topic.name == self._topic else ():
-                self._raise_for(part.error_code, "OffsetFetch", part.partition_index)
-                stored = OffsetFetchPartitionResponse(part.committed_offset, (part.metadata or "").encode(), part.error_code)
-                found[part.partition_index] = stored
-        missing = sorted(set(ids) - set(found))
+            for part in topic.partitions:
+                tp = TopicPartition(topic.name, part.partition_index)
+                if tp in tps:
+                    self._raise_for(part.error_code, "OffsetFetch", tp)
+                found[tp] = OffsetFetchPartitionResponse(part.committed_offset, (part.metadata or "").encode(), part.error_code)
+        missing = sorted(set(tps) - set(found))
         if missing:
             # an answer that leaves a partition out says nothing about it; starting over would lose or repeat messages
             raise OffsetRequestFailedError(
-                f"the coordinator of group {group} said nothing about partitions {missing} of {self._topic}", topic=self._topic
+                f"the coordinator of group {group} said nothing about {_names(missing)}", topic=missing[0].topic
             )
-        return found
+        return {tp: found[tp] for tp in tps}
 
-    def commit(self, offsets: Mapping[int, int], consumer_id: bytes = b"", within_s: Optional[float] = None) -> None:
+    def commit(
+        self, offsets: Mapping[TopicPartition, int], consumer_id: bytes = b"", within_s: Optional[float] = None
+    ) -> None:
         """Commit ``offsets`` (partition -> next offset to read, sent as it is); return when the coordinator has them.
 
         :param within_s: how long passing errors are put up with; None is as long as the settings say
@@ -171,29 +178,30 @@ class OffsetManager:
             first: Optional[KafkaException] = None
             for topic in reply.topics:
                 for part in topic.partitions:
+                    tp = TopicPartition(topic.name, part.partition_index)
                     if part.error_code == 0:
-                        remaining.pop(part.partition_index, None)
-                    elif first is None:
-                        first = self._error(part.error_code, "OffsetCommit", part.partition_index)
+                        remaining.pop(tp, None)
+                    elif first is None and tp in remaining:
+                        first = self._error(part.error_code, "OffsetCommit", tp)
             if first is not None:
                 raise first
             if remaining:
-                raise OffsetRequestFailedError(
-                    f"the coordinator of group {group} did not confirm partitions {sorted(remaining)} of {self._topic}"
-                )
+                raise OffsetRequestFailedError(f"the coordinator of group {group} did not confirm {_names(remaining)}")
 
-        self._patiently("committing offsets", deadline, attempt)
+        self._patiently(f"committing offsets of {_names(offsets)}", deadline, attempt, _by_topic(offsets))
 
-    def _commit_request(self, group: str, offsets: Mapping[int, int], consumer_id: bytes) -> OffsetCommitRequest:
+    def _commit_request(self, group: str, offsets: Mapping[TopicPartition, int], consumer_id: bytes) -> OffsetCommitRequest:
         metadata = _commit_metadata(consumer_id)
-        rows = [
-            OffsetCommitRequest.OffsetCommitRequestPartition(
-                partition_index=pid, committed_offset=offset, committed_metadata=metadata
+        topics: dict[str, OffsetCommitRequest.OffsetCommitRequestTopic] = {}
+        for tp, offset in offsets.items():
+            row = OffsetCommitRequest.OffsetCommitRequestPartition(
+                partition_index=tp.partition, committed_offset=offset, committed_metadata=metadata
             )
-            for pid, offset in offsets.items()
-        ]
-        topic = OffsetCommitRequest.OffsetCommitRequestTopic(name=self._topic, partitions=rows)
-        return OffsetCommitRequest(group_id=group, generation_id_or_member_epoch=-1, member_id="", topics=[topic])
+            rows = topics.setdefault(tp.topic, OffsetCommitRequest.OffsetCommitRequestTopic(name=tp.topic, partitions=[]))
+            rows.partitions.append(row)
+        return OffsetCommitRequest(
+            group_id=group, generation_id_or_member_epoch=-1, member_id="", topics=list(topics.values())
+        )
 
     def _require_group(self) -> str:
         if self._group is None:
@@ -208,68 +216,72 @@ class OffsetManager:
 
     # -- the log's offsets --------------------------------------------------------------------------------------------
 
-    def look_up(self, times: Mapping[int, int]) -> dict[int, int]:
+    def look_up(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Return an offset per partition: for OffsetType.EARLIEST or LATEST, or the first at or after an epoch millisecond.
 
         A time after the last message gives the end of the log.
         """
         found = self.list_offsets(times)
-        beyond = {pid: -1 for pid, offset in found.items() if offset < 0}
+        beyond = {tp: -1 for tp, offset in found.items() if offset < 0}
         if beyond:
             found.update(self.list_offsets(beyond))
-        nowhere = sorted(pid for pid, offset in found.items() if offset < 0)
+        nowhere = sorted(tp for tp, offset in found.items() if offset < 0)
         if nowhere:
             raise OffsetRequestFailedError(
-                f"the leaders gave no offset for partitions {nowhere} of {self._topic}", api="ListOffsets", topic=self._topic
+                f"the leaders gave no offset for {_names(nowhere)}", api="ListOffsets", topic=nowhere[0].topic
             )
         return found
 
-    def list_offsets(self, times: Mapping[int, int]) -> dict[int, int]:
+    def list_offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Return what the leaders answer per partition; -1 where no message is as late as the time asked for."""
         if not times:
             return {}
         deadline = self._settings.patience()
         remaining = dict(times)
-        found: dict[int, int] = {}
+        found: dict[TopicPartition, int] = {}
 
         def attempt() -> None:
             for leader, some in self._by_leader(remaining).items():
                 reply = self._engine.call(leader, self._list_request(some), deadline.within(self._settings.timeout_s))
                 for topic in reply.topics:
                     for part in topic.partitions:
-                        self._raise_for(part.error_code, "ListOffsets", part.partition_index)
-                        found[part.partition_index] = part.offset
-                        remaining.pop(part.partition_index, None)
+                        tp = TopicPartition(topic.name, part.partition_index)
+                        if tp not in times:
+                            continue
+                        self._raise_for(part.error_code, "ListOffsets", tp)
+                        found[tp] = part.offset
+                        remaining.pop(tp, None)
             if remaining:
-                raise OffsetRequestFailedError(
-                    f"no answer about partitions {sorted(remaining)} of {self._topic}", topic=self._topic
-                )
+                raise OffsetRequestFailedError(f"no answer about {_names(remaining)}", topic=next(iter(remaining)).topic)
 
-        self._patiently("looking up offsets", deadline, attempt)
+        self._patiently(f"looking up offsets of {_names(times)}", deadline, attempt, _by_topic(times))
         return found
 
-    def _by_leader(self, times: Mapping[int, int]) -> dict[Any, dict[int, int]]:
-        groups: dict[Any, dict[int, int]] = {}
-        for pid, time in times.items():
-            leader = self._engine.view.leader(self._topic, pid)
+    def _by_leader(self, times: Mapping[TopicPartition, int]) -> dict[Any, dict[TopicPartition, int]]:
+        groups: dict[Any, dict[TopicPartition, int]] = {}
+        for tp, time in times.items():
+            leader = self._engine.view.leader(*tp)
             if leader is None:
-                raise LeaderNotFoundError(f"{self._topic}/{pid} has no leader at the moment", topic=self._topic, partition=pid)
-            groups.setdefault(leader, {})[pid] = time
+                raise LeaderNotFoundError(f"{tp} has no leader at the moment", topic=tp.topic, partition=tp.partition)
+            groups.setdefault(leader, {})[tp] = time
         return groups
 
-    def _list_request(self, times: Mapping[int, int]) -> ListOffsetsRequest:
-        rows = [ListOffsetsRequest.ListOffsetsPartition(partition_index=pid, timestamp=time) for pid, time in times.items()]
-        topic = ListOffsetsRequest.ListOffsetsTopic(name=self._topic, partitions=rows)
+    def _list_request(self, times: Mapping[TopicPartition, int]) -> ListOffsetsRequest:
+        topics: dict[str, ListOffsetsRequest.ListOffsetsTopic] = {}
+        for tp, time in times.items():
+            row = ListOffsetsRequest.ListOffsetsPartition(partition_index=tp.partition, timestamp=time)
+            rows = topics.setdefault(tp.topic, ListOffsetsRequest.ListOffsetsTopic(name=tp.topic, partitions=[]))
+            rows.partitions.append(row)
         return ListOffsetsRequest(
             replica_id=-1,
             isolation_level=1 if self._settings.read_committed else 0,
-            topics=[topic],
+            topics=list(topics.values()),
             timeout_ms=int(self._settings.timeout_s * 1000),
         )
 
     # -- trying again -------------------------------------------------------------------------------------------------
 
-    def _patiently(self, what: str, deadline: Deadline, attempt: Callable[[], T]) -> T:
+    def _patiently(self, what: str, deadline: Deadline, attempt: Callable[[], T], topics: Iterable[str]) -> T:
         """Return what ``attempt`` returns, trying again after retriable errors until ``deadline``."""
         pause_s = FIRST_PAUSE_S
         while True:
@@ -279,28 +291,29 @@ class OffsetManager:
                 given_up = deadline.left() <= pause_s or self._engine.closed or not self._settings.max_retries
                 if given_up or not error.retriable:
                     raise
-                log.info("%s of %s failed, trying again: %s", what, self._topic, error)
-                self._refresh_for(error, deadline)
+                log.info("%s failed, trying again: %s", what, error)
+                self._refresh_for(error, deadline, list(topics))
             self._engine.pause(pause_s)
             pause_s = min(pause_s * 2, max(self._settings.backoff_s, FIRST_PAUSE_S))
 
-    def _refresh_for(self, error: KafkaException, deadline: Deadline) -> None:
+    def _refresh_for(self, error: KafkaException, deadline: Deadline, topics: list[str]) -> None:
         refresh = getattr(error, "refresh", None)
         if self._group is not None and (refresh == "coordinator" or error.code is None):
             self._engine.forget_coordinator(self._group)
         if refresh == "metadata" or error.code is None:
             try:
-                self._engine.update([self._topic], deadline.within(self._settings.timeout_s))
+                self._engine.update(topics, deadline.within(self._settings.timeout_s))
             except KafkaException as failure:
                 log.info("metadata could not be refreshed either: %s", failure)
 
-    def _raise_for(self, code: int, api: str, partition: Optional[int] = None) -> None:
+    def _raise_for(self, code: int, api: str, tp: Optional[TopicPartition] = None) -> None:
         if code:
-            raise self._error(code, api, partition)
+            raise self._error(code, api, tp)
 
-    def _error(self, code: int, api: str, partition: Optional[int]) -> KafkaException:
+    def _error(self, code: int, api: str, tp: Optional[TopicPartition]) -> KafkaException:
         detail = None if self._group is None or api == "ListOffsets" else f"group {self._group}"
-        return error_for(code, api=api, topic=self._topic, partition=partition, detail=detail)
+        topic, partition = tp if tp is not None else (None, None)
+        return error_for(code, api=api, topic=topic, partition=partition, detail=detail)
 
 
 class Commits:
@@ -311,15 +324,15 @@ class Commits:
         self._settings = settings
         self._now = now
         self._lock = threading.Lock()
-        self._committed: dict[int, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
         self._committed_at = now()
 
-    def note(self, offsets: Mapping[int, int]) -> None:
+    def note(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Take ``offsets`` for what the group has: where the consumer started."""
         self._committed = dict(offsets)
         self._committed_at = self._now()
 
-    def commit(self, read: Callable[[], Mapping[int, int]], consumer_id: bytes) -> None:
+    def commit(self, read: Callable[[], Mapping[TopicPartition, int]], consumer_id: bytes) -> None:
         """Commit what ``read()`` returns once it is our turn.
 
         :raises KafkaException: when it could not be committed
@@ -327,12 +340,12 @@ class Commits:
         with self._turn():
             self._commit(read(), consumer_id, None)
 
-    def commit_moved(self, read: Callable[[], Mapping[int, int]], consumer_id: bytes) -> None:
+    def commit_moved(self, read: Callable[[], Mapping[TopicPartition, int]], consumer_id: bytes) -> None:
         """Commit those offsets of what ``read()`` returns that have changed since the last commit."""
         with self._turn():
             self._commit(self._moved(read()), consumer_id, None)
 
-    def commit_in_background(self, read: Callable[[], Mapping[int, int]], consumer_id: bytes) -> None:
+    def commit_in_background(self, read: Callable[[], Mapping[TopicPartition, int]], consumer_id: bytes) -> None:
         """Do as :meth:`commit_moved` with less patience: there is another time soon.
 
         Everything is committed once in a while although nothing moved: brokers forget the offsets of a group without
@@ -343,23 +356,23 @@ class Commits:
             stale = self._now() - self._committed_at > RECOMMIT_S
             self._commit(positions if stale else self._moved(positions), consumer_id, self._settings.timeout_s)
 
-    def committed(self, partition_id: int) -> Optional[int]:
+    def committed(self, tp: TopicPartition) -> Optional[int]:
         """Return what was last committed for a partition, as far as this consumer knows."""
-        return self._committed.get(partition_id)
+        return self._committed.get(tp)
 
-    def commit_jump(self, partition_id: int, target: int, before: Optional[int], consumer_id: bytes) -> None:
+    def commit_jump(self, tp: TopicPartition, target: int, before: Optional[int], consumer_id: bytes) -> None:
         """Commit the offset a partition went on from because its own was not in the log, unless ``before`` is out of date.
 
         :param before: what :meth:`committed` was when the partition went there: whatever was committed since is newer
         """
         with self._turn():
-            if self.committed(partition_id) == before:
-                self._commit({partition_id: target}, consumer_id, self._settings.timeout_s)
+            if self.committed(tp) == before:
+                self._commit({tp: target}, consumer_id, self._settings.timeout_s)
 
-    def _moved(self, positions: Mapping[int, int]) -> dict[int, int]:
-        return {pid: position for pid, position in positions.items() if self._committed.get(pid) != position}
+    def _moved(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        return {tp: position for tp, position in positions.items() if self._committed.get(tp) != position}
 
-    def _commit(self, offsets: Mapping[int, int], consumer_id: bytes, within_s: Optional[float]) -> None:
+    def _commit(self, offsets: Mapping[TopicPartition, int], consumer_id: bytes, within_s: Optional[float]) -> None:
         self._offsets.commit(offsets, consumer_id, within_s)
         self._committed.update(offsets)
         if offsets:
@@ -373,6 +386,20 @@ class Commits:
             yield
         finally:
             self._lock.release()
+
+
+def _by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:
+    """Return topic -> partition numbers."""
+    topics: dict[str, list[int]] = {}
+    for tp in partitions:
+        topics.setdefault(tp.topic, []).append(tp.partition)
+    return topics
+
+
+def _names(partitions: Iterable[TopicPartition]) -> str:
+    """Return the partitions for people, as in "clicks/0, 1, 2"; the first few of very many."""
+    texts = [f"{topic}/{', '.join(map(str, sorted(ids)[:20]))}" for topic, ids in sorted(_by_topic(partitions).items())[:20]]
+    return " and ".join(texts)
 
 
 def _commit_metadata(consumer_id: bytes) -> str:

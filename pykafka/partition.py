@@ -8,6 +8,7 @@ from functools import total_ordering
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from ._machines.metadata import PartitionInfo
+from .common import TopicPartition
 
 if TYPE_CHECKING:
     import datetime
@@ -22,15 +23,16 @@ class Partition:
 
     def __init__(self, topic: Topic, id_: int, leader: Optional[Broker], replicas: list[Broker], isr: list[Broker]) -> None:
         self._topic = weakref.ref(topic)
-        self._topic_name = topic.name
         self._id = id_
+        #: its names, which is what everything inside is keyed by
+        self.tp = TopicPartition(topic.name.decode(), id_)
         self._leader = leader
         self._replicas = replicas
         self._isr = isr
 
     def __repr__(self) -> str:
         leader = None if self._leader is None else self._leader.id
-        return f"<Partition {self._topic_name.decode()}/{self._id} leader={leader}>"
+        return f"<Partition {self.tp} leader={leader}>"
 
     @property
     def id(self) -> int:
@@ -58,12 +60,12 @@ class Partition:
         return self._topic()
 
     def __hash__(self) -> int:
-        return hash((self._topic_name, self._id))
+        return hash(self.tp)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Partition):
             return NotImplemented
-        return self._topic_name == other._topic_name and self._id == other._id
+        return self.tp == other.tp
 
     def __lt__(self, other: Any) -> bool:
         if not isinstance(other, Partition):

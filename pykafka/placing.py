@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from .common import OffsetType
+from .common import OffsetType, TopicPartition
 from .exceptions import KafkaException
 
 if TYPE_CHECKING:
@@ -17,33 +17,33 @@ log = logging.getLogger(__name__)
 
 
 def go_on_after_out_of_range(
-    offsets: OffsetManager, core: FetchCore, partition_id: int, position: int, generation: int, reset: int
+    offsets: OffsetManager, core: FetchCore, tp: TopicPartition, position: int, generation: int, reset: int
 ) -> None:
     """Have ``core`` go on at ``reset`` in a partition whose ``position`` is not in the log, or be told why it cannot.
 
     A seek or a stop in between counts for more: ``generation`` tells.
     """
-    log.info("%s/%d: offset %d is not in the log; going to %s", core.settings.topic, partition_id, position, reset)
+    log.info("%s: offset %d is not in the log; going to %s", tp, position, reset)
     try:
-        target = offsets.look_up({partition_id: reset})[partition_id]
+        target = offsets.look_up({tp: reset})[tp]
     except Exception as error:
         if not core.stopped:
             failure = error if isinstance(error, KafkaException) else KafkaException(f"no offset to go on from: {error!r}")
-            core.reset_failed(partition_id, position, generation, failure)
+            core.reset_failed(tp, position, generation, failure)
         return
     if not core.stopped:
-        core.jump(partition_id, target, generation)
+        core.jump(tp, target, generation)
 
 
 class Places(NamedTuple):
     """Where partitions begin: those of a topic that was made anew, and those that the topic was given since."""
 
-    made_anew: dict[int, int]
+    made_anew: dict[TopicPartition, int]
     appeared: Start
 
 
 def look_for_places(
-    offsets: OffsetManager, core: FetchCore, partition_ids: Iterable[int], read: Mapping[int, object]
+    offsets: OffsetManager, core: FetchCore, partitions: Iterable[TopicPartition], read: Mapping[TopicPartition, object]
 ) -> Optional[Places]:
     """Return where partitions are read from that came while we read; None when that could not be found out yet.
 
@@ -52,14 +52,14 @@ def look_for_places(
 
     :param read: the partitions that are read already; those of them that ask again are made anew
     """
-    ids = list(partition_ids)
-    made_anew = [pid for pid in ids if pid in read]
+    tps = list(partitions)
+    made_anew = [tp for tp in tps if tp in read]
     try:
         found = offsets.look_up(dict.fromkeys(made_anew, OffsetType.EARLIEST))
-        start = offsets.start([pid for pid in ids if pid not in read], OffsetType.EARLIEST)
+        start = offsets.start([tp for tp in tps if tp not in read], OffsetType.EARLIEST)
     except Exception as error:
         if not core.stopped:
-            log.warning("%s: nowhere to start yet in partitions %s, tried again later: %s", core.settings.topic, ids, error)
-            core.place_failed(ids)
+            log.warning("nowhere to start yet in %s, tried again later: %s", ", ".join(map(str, tps)), error)
+            core.place_failed(tps)
         return None
     return Places(found, start)

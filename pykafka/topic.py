@@ -104,8 +104,8 @@ class Topic:
         if whole_number("max_offsets", max_offsets, 1, MAX_INT32) > 1:
             warnings.warn("max_offsets has no effect: Kafka gives one offset since 0.10", DeprecationWarning, stacklevel=2)
         time = lookup_time(offsets_before)
-        found = self._offsets().look_up(dict.fromkeys(self.partitions, time))
-        return {partition_id: OffsetPartitionResponse([offset], 0) for partition_id, offset in sorted(found.items())}
+        found = self._offsets().look_up(dict.fromkeys((partition.tp for partition in self.partitions.values()), time))
+        return {tp.partition: OffsetPartitionResponse([offset], 0) for tp, offset in sorted(found.items())}
 
     def earliest_available_offsets(self) -> dict[int, OffsetPartitionResponse]:
         """Return per partition the first offset still in the log."""
@@ -125,7 +125,7 @@ class Topic:
             backoff_s=0.0,
             timeout_s=self._cluster.socket_timeout_s,
         )
-        return OffsetManager(self._cluster, self._name, settings)
+        return OffsetManager(self._cluster, settings)
 
 
 def _refuse_rdkafka(use_rdkafka: Any) -> None:

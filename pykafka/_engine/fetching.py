@@ -7,16 +7,17 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from .._machines.fetch_plan import FetchLimits, PartitionFetch, plan_fetches
+from .._machines.fetch_plan import PartitionFetch, plan_fetches
+from .._machines.fetch_requests import Asked, FetchSettings, fetch_request
+from .._machines.fetched import read_records
 from .._machines.metadata import ZERO_UUID, TopicInfo
-from ..exceptions import CorruptBatchError, KafkaException, OffsetOutOfRangeError, error_for
-from ..protocol.messages import FetchRequest
+from ..common import TopicPartition
+from ..exceptions import KafkaException, OffsetOutOfRangeError, error_for
 from ..protocol.schema import Request
-from ..records.aborted import visible_batches
-from ..records.batch import RawBatch, split_batches
+from ..records.batch import RawBatch
 from .lane import Call
 from .loop import Timer
 from .waiting import Deadline, Result
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The last Fetch version that names topics; 17 is the last that a consumer gains anything from (18 is for replicas).
-LAST_NAMED_VERSION = 12
-NEWEST_USEFUL_VERSION = 17
 #: Fetches to one broker at a time, each on its own connection: one may wait for new data while the other brings old.
 LANES_PER_BROKER = 2
 CORRUPT_MESSAGE = 2
@@ -37,35 +35,6 @@ UNKNOWN_SERVER_ERROR = -1
 #: The first pause after a failed fetch (seconds); it doubles up to fetch_error_backoff_ms.
 FIRST_PAUSE_S = 0.05
 _numbers = itertools.count(1)
-
-
-class FetchSettings(NamedTuple):
-    """How a consumer fetches; ``follow`` has partitions read as well that the topic is given later."""
-
-    topic: str
-    max_wait_ms: int
-    min_bytes: int
-    max_bytes: int
-    partition_max_bytes: int
-    read_committed: bool
-    error_backoff_s: float
-    limits: FetchLimits
-    follow: bool = False
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any], topic: str, *, follow: bool) -> FetchSettings:
-        """Return what a consumer's ``options`` say."""
-        return cls(
-            topic=topic,
-            max_wait_ms=options["fetch_wait_max_ms"],
-            min_bytes=options["fetch_min_bytes"],
-            max_bytes=options["fetch_max_bytes"],
-            partition_max_bytes=options["fetch_message_max_bytes"],
-            read_committed=options["isolation_level"] == "read_committed",
-            error_backoff_s=options["fetch_error_backoff_ms"] / 1000.0,
-            limits=FetchLimits(options["queued_max_messages"], options["queued_max_bytes"]),
-            follow=follow,
-        )
 
 
 class Parcel(NamedTuple):
@@ -83,13 +52,11 @@ class Parcel(NamedTuple):
     is_jump: bool = False
 
 
-#: Called on the I/O thread with (core, partition id, offset asked for, generation) when that offset is not in the log.
-OnOutOfRange = Callable[["FetchCore", int, int, int], None]
-#: Called on the I/O thread with (core, partition id -> generation) when these need a place to start at: they are new, or the
+#: Called on the I/O thread with (core, partition, offset asked for, generation) when that offset is not in the log.
+OnOutOfRange = Callable[["FetchCore", TopicPartition, int, int], None]
+#: Called on the I/O thread with (core, partition -> generation) when these need a place to start at: they are new, or the
 #: topic is another one of the same name. The answer is FetchCore.add() and seek(), or jump(), or place_failed().
-OnUnplaced = Callable[["FetchCore", dict[int, int]], None]
-#: What one fetch asked for: (partition, the question's number, offset).
-Asked = dict[int, tuple[PartitionFetch, int, int]]
+OnUnplaced = Callable[["FetchCore", dict[TopicPartition, int]], None]
 
 
 class FetchCore:
@@ -100,16 +67,20 @@ class FetchCore:
     ) -> None:
         self.engine = engine
         self.settings = settings
-        self.parcels: dict[int, deque[Parcel]] = {}
+        #: replaced whenever a partition is added or dropped, so that who looks through it needs no lock; _fetches as well
+        self.parcels: dict[TopicPartition, deque[Parcel]] = {}
         self.arrived = threading.Condition()
         self.starved = False
         self._on_out_of_range = on_out_of_range
         self._on_unplaced = on_unplaced
-        self._topic_id = ZERO_UUID
+        #: the topics in use, and the id each had when it was last looked at
+        self._topic_ids: dict[str, bytes] = {}
+        #: topics of which partitions are read as well that they are given later
+        self._followed: set[str] = set()
         #: partitions whose place is being looked for
-        self._unplaced: set[int] = set()
+        self._unplaced: set[TopicPartition] = set()
         self._place_not_before = 0.0
-        self._fetches: dict[int, PartitionFetch] = {}
+        self._fetches: dict[TopicPartition, PartitionFetch] = {}
         #: the same in the order of whose turn it is; a list of its own, since took() looks partitions up meanwhile
         self._order: list[PartitionFetch] = []
         self._lane_prefix = f"fetch-{next(_numbers)}"
@@ -119,48 +90,66 @@ class FetchCore:
 
     # -- user threads -------------------------------------------------------------------------------------------------
 
-    def start(self, partition_ids: list[int]) -> None:
-        """Get ready to fetch these partitions; nothing is fetched before :meth:`seek`."""
-        for partition_id in partition_ids:
-            self.parcels[partition_id] = deque()
-            self._fetches[partition_id] = PartitionFetch(partition_id)
-        self._order = list(self._fetches.values())
-        self._topic_id = self.engine.topic_id(self.settings.topic)
-        self.engine.use_topic(self.settings.topic)
+    def start(self, partitions: Iterable[TopicPartition], followed: Iterable[str] = ()) -> None:
+        """Get ready to fetch these partitions; nothing is fetched before :meth:`seek`.
+
+        :param followed: topics of which partitions that they are given later are read as well
+        """
+        fetches = {tp: PartitionFetch(tp) for tp in partitions}
+        self.parcels = {tp: deque() for tp in fetches}
+        self._fetches = fetches
+        self._order = list(fetches.values())
+        self._followed = set(followed)
+        for topic in dict.fromkeys([*(tp.topic for tp in fetches), *self._followed]):
+            self._use(topic)
         self.engine.add_listener(self._plan)
 
-    def add(self, partition_id: int) -> None:
+    def _use(self, topic: str) -> None:
+        if topic not in self._topic_ids:
+            self._topic_ids[topic] = self.engine.topic_id(topic)
+            self.engine.use_topic(topic)
+
+    def add(self, tp: TopicPartition) -> None:
         """Get ready to fetch another partition."""
-        self.parcels[partition_id] = deque()
-        self._fetches[partition_id] = fetch = PartitionFetch(partition_id)
+        fetch = PartitionFetch(tp)
+        self.parcels = {**self.parcels, tp: deque()}
+        self._fetches = {**self._fetches, tp: fetch}
         self.engine.loop.call_soon(self._add, fetch)
 
-    def seek(self, positions: dict[int, tuple[Optional[int], int]]) -> None:
+    def drop(self, partitions: Iterable[TopicPartition]) -> None:
+        """Fetch these partitions no more and forget what was fetched of them."""
+        gone = set(partitions)
+        dropped = [fetch for tp, fetch in self._fetches.items() if tp in gone]
+        self.parcels = {tp: parcels for tp, parcels in self.parcels.items() if tp not in gone}
+        self._fetches = {tp: fetch for tp, fetch in self._fetches.items() if tp not in gone}
+        self.engine.loop.call_soon(self._drop, dropped)
+
+    def seek(self, positions: dict[TopicPartition, tuple[Optional[int], int]]) -> None:
         """Fetch from new positions: partition -> (position or None, generation)."""
         self.engine.loop.call_soon(self._seek, positions)
 
-    def jump(self, partition_id: int, position: int, generation: int) -> None:
+    def jump(self, tp: TopicPartition, position: int, generation: int) -> None:
         """Go on at ``position`` after what was fetched already: the log holds nothing in between."""
-        self.engine.loop.call_soon(self._jump, partition_id, position, generation)
+        self.engine.loop.call_soon(self._jump, tp, position, generation)
 
-    def reset_failed(self, partition_id: int, position: int, generation: int, error: KafkaException) -> None:
+    def reset_failed(self, tp: TopicPartition, position: int, generation: int, error: KafkaException) -> None:
         """Note that no new place was found for a partition whose ``position`` is not in the log.
 
         A passing error: the fetch is tried again later and runs into the same. Any other is shown to the consumer.
         """
-        self.engine.loop.call_soon(self._reset_failed, partition_id, position, generation, error)
+        self.engine.loop.call_soon(self._reset_failed, tp, position, generation, error)
 
-    def place_failed(self, partition_ids: list[int]) -> None:
+    def place_failed(self, partitions: Iterable[TopicPartition]) -> None:
         """Note that no place was found for partitions that need one: they are asked about again later."""
-        self.engine.loop.call_soon(self._place_failed, partition_ids)
+        self.engine.loop.call_soon(self._place_failed, list(partitions))
 
-    def pause(self, partition_ids: list[int], paused: bool) -> None:
+    def pause(self, partitions: Iterable[TopicPartition], paused: bool) -> None:
         """Stop or go on fetching these partitions."""
-        self.engine.loop.call_soon(self._pause, partition_ids, paused)
+        self.engine.loop.call_soon(self._pause, list(partitions), paused)
 
-    def took(self, partition_id: int, count: int, size: int) -> None:
+    def took(self, tp: TopicPartition, count: int, size: int) -> None:
         """Note that the consumer took this much; fetching goes on if it had stopped for want of room."""
-        fetch = self._fetches[partition_id]
+        fetch = self._fetches[tp]
         fetch.taken += count
         fetch.taken_bytes += size
         if self.starved:
@@ -177,22 +166,23 @@ class FetchCore:
         self._stopped = True
         if self.engine.loop.stopped or self.engine.loop.forked:
             return
-        self.engine.release_topic(self.settings.topic)
         result: Result[None] = Result()
         self.engine.loop.call_soon(self._stop, result)
-        result.wait(deadline, f"stopping the consumer of {self.settings.topic}")
+        result.wait(deadline, f"stopping to fetch {', '.join(list(self._topic_ids))}")
 
     def abandon(self) -> None:
         """Fetch no more and close the connections, without waiting: nobody is there to wait."""
         self._stopped = True
         if not self.engine.loop.stopped and not self.engine.loop.forked:
-            self.engine.release_topic(self.settings.topic)
             self.engine.loop.call_soon(self._stop, None)
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 
     def _stop(self, result: Optional[Result[None]]) -> None:
         self.engine.remove_listener(self._plan)
+        for topic in self._topic_ids:
+            self.engine.release_topic(topic)
+        self._topic_ids = {}
         if self._timer is not None:
             self._timer.cancel()
         for number in range(LANES_PER_BROKER):
@@ -200,54 +190,71 @@ class FetchCore:
         if result is not None:
             result.succeed(None)
 
-    def _seek(self, positions: dict[int, tuple[Optional[int], int]]) -> None:
-        for partition_id, (position, generation) in positions.items():
-            self._fetches[partition_id].seek(position, generation)
+    def _seek(self, positions: dict[TopicPartition, tuple[Optional[int], int]]) -> None:
+        for tp, (position, generation) in positions.items():
+            if tp in self._fetches:
+                self._fetches[tp].seek(position, generation)
         self._plan()
 
     def _add(self, fetch: PartitionFetch) -> None:
-        self._unplaced.discard(fetch.id)
-        self._order.append(fetch)
+        self._unplaced.discard(fetch.tp)
+        if self._fetches.get(fetch.tp) is fetch:
+            self._order.append(fetch)
+            self._use(fetch.tp.topic)
 
-    def _place_failed(self, partition_ids: list[int]) -> None:
-        self._unplaced.difference_update(partition_ids)
+    def _drop(self, dropped: list[PartitionFetch]) -> None:
+        for fetch in dropped:
+            fetch.seek(None, fetch.generation)  # what is under way is dropped when it comes
+        self._order = [fetch for fetch in self._order if fetch not in dropped]
+        left = {fetch.tp.topic for fetch in self._order} | self._followed
+        for topic in [topic for topic in self._topic_ids if topic not in left]:
+            del self._topic_ids[topic]
+            self.engine.release_topic(topic)
+        self._plan()
+
+    def _place_failed(self, partitions: list[TopicPartition]) -> None:
+        self._unplaced.difference_update(partitions)
         self._place_not_before = self.engine.loop.now() + self.settings.error_backoff_s
         self._plan()
 
-    def _look_for_unplaced(self, topic: Optional[TopicInfo], now: float) -> None:
-        """Have places looked up for partitions that the topic has got since, and for all of a topic that was made anew."""
-        if topic is None or not topic.partitions:
-            return
-        if topic.topic_id != self._topic_id and ZERO_UUID not in (topic.topic_id, self._topic_id):
-            log.info("topic %s was deleted and created again: it is read from its beginning", topic.name)
-            for fetch in self._order:
-                fetch.displace()
-            self._unplaced.clear()
-        self._topic_id = topic.topic_id
+    def _look_for_unplaced(self, now: float) -> None:
+        """Have places looked up for partitions that topics have got since, and for all of a topic that was made anew."""
+        infos = [info for info in map(self.engine.view.topics.get, self._topic_ids) if info is not None and info.partitions]
+        for info in infos:
+            self._note_topic_id(info)
         if now < self._place_not_before:
             return
-        wanted = {fetch.id: fetch.generation for fetch in self._order if fetch.displaced and fetch.id in topic.partitions}
-        if self.settings.follow:
-            wanted.update((pid, 0) for pid in topic.partitions if pid not in self._fetches)
-        wanted = {pid: generation for pid, generation in wanted.items() if pid not in self._unplaced}
+        there = {TopicPartition(info.name, pid) for info in infos for pid in info.partitions}
+        wanted = {fetch.tp: fetch.generation for fetch in self._order if fetch.displaced and fetch.tp in there}
+        wanted.update((tp, 0) for tp in sorted(there) if tp.topic in self._followed and tp not in self._fetches)
+        wanted = {tp: generation for tp, generation in wanted.items() if tp not in self._unplaced}
         if wanted:
             self._unplaced.update(wanted)
             self._on_unplaced(self, wanted)
 
-    def _jump(self, partition_id: int, position: int, generation: int) -> None:
-        fetch = self._fetches[partition_id]
-        self._unplaced.discard(partition_id)
-        if fetch.generation != generation:
+    def _note_topic_id(self, info: TopicInfo) -> None:
+        if info.topic_id != self._topic_ids[info.name] and ZERO_UUID not in (info.topic_id, self._topic_ids[info.name]):
+            log.info("topic %s was deleted and created again: it is read from its beginning", info.name)
+            for fetch in self._order:
+                if fetch.tp.topic == info.name:
+                    fetch.displace()
+                    self._unplaced.discard(fetch.tp)
+        self._topic_ids[info.name] = info.topic_id
+
+    def _jump(self, tp: TopicPartition, position: int, generation: int) -> None:
+        self._unplaced.discard(tp)
+        fetch = self._fetches.get(tp)
+        if fetch is None or fetch.generation != generation:
             return  # a seek came in between: the user knows better
         fetch.position = position
         fetch.displaced = False
-        self.parcels[partition_id].append(Parcel(generation, [], position, 0, 0, is_jump=True))
+        self._deliver(fetch, Parcel(generation, [], position, 0, 0, is_jump=True))
         self._notify()
         self._plan()
 
-    def _reset_failed(self, partition_id: int, position: int, generation: int, error: KafkaException) -> None:
-        fetch = self._fetches[partition_id]
-        if fetch.generation != generation:
+    def _reset_failed(self, tp: TopicPartition, position: int, generation: int, error: KafkaException) -> None:
+        fetch = self._fetches.get(tp)
+        if fetch is None or fetch.generation != generation:
             return
         fetch.position = position
         if error.retriable:
@@ -257,39 +264,43 @@ class FetchCore:
             self._notify()
         self._plan()
 
+    def _deliver(self, fetch: PartitionFetch, parcel: Parcel) -> None:
+        parcels = self.parcels.get(fetch.tp)
+        if parcels is not None:  # dropped meanwhile
+            parcels.append(parcel)
+
     def _notify(self) -> None:
         with self.arrived:
             self.arrived.notify_all()
 
-    def _pause(self, partition_ids: list[int], paused: bool) -> None:
-        for partition_id in partition_ids:
-            self._fetches[partition_id].paused = paused
+    def _pause(self, partitions: list[TopicPartition], paused: bool) -> None:
+        for tp in partitions:
+            if tp in self._fetches:
+                self._fetches[tp].paused = paused
         self._plan()
+
+    def _source(self, fetch: PartitionFetch) -> Optional[int]:
+        """Return the broker to fetch a partition from."""
+        leader = self.engine.view.leader(*fetch.tp)
+        return None if leader is None else leader.id
 
     def _plan(self) -> None:
         """Send every fetch that can be sent now."""
         if self._stopped:
             return
-        view = self.engine.view
-        topic = view.topics.get(self.settings.topic)
         now = self.engine.loop.now()
-        self._look_for_unplaced(topic, now)
-        partitions = topic.partitions if topic else {}
-        plan = plan_fetches(self._order, partitions, self.settings.limits, now)
+        self._look_for_unplaced(now)
+        plan = plan_fetches(self._order, self._source, self.settings.limits, now)
         if plan.starved:
             self.starved = True
             # the consumer may have taken something between our look and this note
-            plan = plan_fetches(self._order, partitions, self.settings.limits, now)
-        leaderless = plan.leaderless
-        for leader, fetches in plan.by_leader.items():
-            if leader not in view.brokers:
-                leaderless = True
-                continue
-            self._fetch_from(leader, fetches)
-        if leaderless:
+            plan = plan_fetches(self._order, self._source, self.settings.limits, now)
+        for broker_id, fetches in plan.by_broker.items():
+            self._fetch_from(broker_id, fetches)
+        if plan.leaderless:
             self.engine.refresh_soon()
         again_at = min(plan.wake_at, self._place_not_before if self._place_not_before > now else float("inf"))
-        self._wake_at(now + 0.1 if leaderless else again_at)
+        self._wake_at(now + 0.1 if plan.leaderless else again_at)
 
     def _wake_at(self, when: float) -> None:
         if self._timer is not None:
@@ -298,64 +309,39 @@ class FetchCore:
         if when != float("inf"):
             self._timer = self.engine.loop.call_at(when, self._plan)
 
-    def _fetch_from(self, leader: int, fetches: list[PartitionFetch]) -> None:
-        busy = self._busy.setdefault(leader, set())
+    def _fetch_from(self, broker_id: int, fetches: list[PartitionFetch]) -> None:
+        busy = self._busy.setdefault(broker_id, set())
         free = [number for number in range(LANES_PER_BROKER) if number not in busy]
         if not free:
             return  # the next answer plans again
         number = free[0]
         busy.add(number)
-        broker = self.engine.view.brokers[leader]
+        broker = self.engine.view.brokers[broker_id]
         lane = self.engine.lane(broker.host, broker.port, f"{self._lane_prefix}.{number}")
-        asked = {fetch.id: (fetch, fetch.question, fetch.position or 0) for fetch in fetches}
+        asked = Asked.of(fetches)
         for fetch in fetches:
             fetch.in_flight = True
         # whoever was first in line goes to the end, so that a large answer to one starves no other
-        self._order = [fetch for fetch in self._order if fetch.id not in asked] + fetches
+        self._order = [fetch for fetch in self._order if fetch.tp not in asked.partitions] + fetches
 
         def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
-            return self._request(fetches)
+            request, cap, asked.names = fetch_request(fetches, self.engine.view, self.settings)
+            return request, cap
 
         def on_done(reply: Any, error: Optional[Exception], call: Call) -> None:
             busy.discard(number)
-            for fetch, question, _position in asked.values():
-                if fetch.question == question:
-                    fetch.in_flight = False
+            for fetch, _position in asked.current():
+                fetch.in_flight = False
             self._on_done(asked, reply, error, lane.peer)
 
         wait_s = self.settings.max_wait_ms / 1000.0
         lane.request(Call(build, on_done, self.engine.loop.now() + wait_s + self.engine.request_timeout_s))
 
-    def _request(self, fetches: list[PartitionFetch]) -> tuple[Request, Optional[int]]:
-        settings = self.settings
-        info = self.engine.view.topics.get(settings.topic)
-        topic_id = info.topic_id if info else ZERO_UUID
-        partitions = info.partitions if info else {}
-        rows = [
-            FetchRequest.FetchPartition(
-                partition=fetch.id,
-                current_leader_epoch=partitions[fetch.id].leader_epoch if fetch.id in partitions else -1,
-                fetch_offset=fetch.position or 0,
-                partition_max_bytes=settings.partition_max_bytes,
-            )
-            for fetch in fetches
-        ]
-        request = FetchRequest(
-            max_wait_ms=settings.max_wait_ms,
-            min_bytes=settings.min_bytes,
-            max_bytes=settings.max_bytes,
-            isolation_level=1 if settings.read_committed else 0,
-            session_id=0,
-            session_epoch=-1,
-            topics=[FetchRequest.FetchTopic(topic=settings.topic, topic_id=topic_id, partitions=rows)],
-        )
-        return request, LAST_NAMED_VERSION if topic_id == ZERO_UUID else NEWEST_USEFUL_VERSION
-
     def _on_done(self, asked: Asked, reply: Any, error: Optional[Exception], peer: str) -> None:
         if self._stopped:
             return
         if error is None and reply.error_code:
-            error = error_for(reply.error_code, broker=peer, api="Fetch", topic=self.settings.topic)
+            error = error_for(reply.error_code, broker=peer, api="Fetch", topic=asked.topics)
         if error is not None:
             self._on_failure(asked, error, peer)
         else:
@@ -364,15 +350,15 @@ class FetchCore:
 
     def _on_failure(self, asked: Asked, error: Exception, peer: str) -> None:
         """Act on a fetch that failed as a whole: it is tried again, unless that cannot help."""
-        log.debug("fetch of %s from %s failed: %s", self.settings.topic, peer, error)
+        log.debug("fetch of %s from %s failed: %s", asked.topics, peer, error)
         failure = error if isinstance(error, KafkaException) else KafkaException(f"fetching from {peer} failed: {error!r}")
         passes = failure.retriable or failure.code == UNKNOWN_SERVER_ERROR
         if passes:
             self.engine.refresh_soon()
-        for fetch, question, _position in asked.values():
-            if fetch.question == question and passes:
+        for fetch, _position in asked.current():
+            if passes:
                 self._pause_after(fetch, failure)
-            elif fetch.question == question:
+            else:
                 self._fail(fetch, failure)
         if not passes:
             self._notify()
@@ -382,7 +368,7 @@ class FetchCore:
         pause_s = min(self.settings.error_backoff_s, FIRST_PAUSE_S * 2**fetch.failures)
         if fetch.failures == 0:
             # once, not at every try: whoever waits for messages is told what keeps them
-            log.info("%s/%d cannot be fetched, trying again: %s", self.settings.topic, fetch.id, error)
+            log.info("%s cannot be fetched, trying again: %s", fetch.tp, error)
         fetch.failures = min(fetch.failures + 1, 10)
         fetch.not_before = self.engine.loop.now() + pause_s
 
@@ -390,10 +376,9 @@ class FetchCore:
         arrived = False
         for topic in reply.responses:
             for part in topic.partitions:
-                known = asked.get(part.partition_index)
-                if known is None or known[1] != known[0].question:
-                    continue  # not asked for, or asked for before a seek
-                fetch, _question, position = known
+                fetch, position = asked.answered(topic, part.partition_index)
+                if fetch is None:
+                    continue
                 if part.error_code:
                     arrived |= self._on_error(fetch, position, part.error_code, peer)
                     continue
@@ -404,21 +389,10 @@ class FetchCore:
             self._notify()
 
     def _on_records(self, fetch: PartitionFetch, position: int, part: Any) -> bool:
-        topic = self.settings.topic
-        corrupt: Optional[CorruptBatchError] = None
-        try:
-            batches = split_batches(part.records, topic, fetch.id)
-        except CorruptBatchError as error:
-            batches, corrupt = error.good_batches, error
-        batches = [batch for batch in batches if batch.next_offset > position]
-        visible: list[RawBatch] = []
-        try:
-            for batch in self._visible(batches, part):
-                visible.append(batch)
-            next_position = batches[-1].next_offset if batches else position
-        except CorruptBatchError as error:
-            # a marker; it comes before whatever else is wrong
-            next_position, corrupt = error.offset or 0, error
+        aborted = None
+        if self.settings.read_committed:
+            aborted = [(row.producer_id, row.first_offset) for row in part.aborted_transactions or ()]
+        visible, next_position, corrupt, came = read_records(fetch.tp, position, part.records, aborted)
         if next_position > position:
             self._hand_over(fetch, visible, next_position)
         if corrupt is not None:
@@ -426,13 +400,7 @@ class FetchCore:
         elif next_position == position:
             # records, yet none to go on from: asked again at once the broker would say the same
             fetch.not_before = self.engine.loop.now() + FIRST_PAUSE_S
-        return bool(batches) or corrupt is not None
-
-    def _visible(self, batches: list[RawBatch], part: Any) -> Iterator[RawBatch]:
-        if not self.settings.read_committed:
-            return (batch for batch in batches if not batch.is_control)
-        aborted = [(row.producer_id, row.first_offset) for row in part.aborted_transactions or ()]
-        return visible_batches(batches, aborted)
+        return came or corrupt is not None
 
     def _hand_over(self, fetch: PartitionFetch, visible: list[RawBatch], next_position: int) -> None:
         count = sum(batch.records_count for batch in visible)
@@ -440,14 +408,14 @@ class FetchCore:
         fetch.received += count
         fetch.received_bytes += size
         fetch.position = next_position
-        self.parcels[fetch.id].append(Parcel(fetch.generation, visible, next_position, count, size))
+        self._deliver(fetch, Parcel(fetch.generation, visible, next_position, count, size))
 
     def _on_error(self, fetch: PartitionFetch, position: int, code: int, peer: str) -> bool:
         """Act on a partition's error; return whether the consumer must be told."""
-        error = error_for(code, broker=peer, api="Fetch", topic=self.settings.topic, partition=fetch.id)
+        error = error_for(code, broker=peer, api="Fetch", topic=fetch.tp.topic, partition=fetch.tp.partition)
         if isinstance(error, OffsetOutOfRangeError):
             fetch.position = None
-            self._on_out_of_range(self, fetch.id, position, fetch.generation)
+            self._on_out_of_range(self, fetch.tp, position, fetch.generation)
             return False
         if error.refresh:
             self.engine.refresh_soon()
@@ -460,7 +428,7 @@ class FetchCore:
 
     def _fail(self, fetch: PartitionFetch, error: KafkaException) -> None:
         fetch.failed = True
-        self.parcels[fetch.id].append(Parcel(fetch.generation, [], fetch.position or 0, 0, 0, error))
+        self._deliver(fetch, Parcel(fetch.generation, [], fetch.position or 0, 0, 0, error))
 
 
 def weakly(method: weakref.WeakMethod[Callable[..., None]]) -> Callable[..., None]:

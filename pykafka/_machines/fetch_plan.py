@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Optional
+from collections.abc import Iterable
+from typing import Callable, NamedTuple, Optional
 
-from .metadata import PartitionInfo
+from ..common import TopicPartition
 
 
 class FetchLimits(NamedTuple):
@@ -27,7 +27,6 @@ class PartitionFetch:
         "failed",
         "failures",
         "generation",
-        "id",
         "in_flight",
         "not_before",
         "paused",
@@ -37,10 +36,11 @@ class PartitionFetch:
         "received_bytes",
         "taken",
         "taken_bytes",
+        "tp",
     )
 
-    def __init__(self, partition_id: int) -> None:
-        self.id = partition_id
+    def __init__(self, tp: TopicPartition) -> None:
+        self.tp = tp
         self.position: Optional[int] = None
         #: raised by every seek: what was fetched before it is dropped
         self.generation = 0
@@ -90,23 +90,26 @@ class PartitionFetch:
 
 
 class Plan(NamedTuple):
-    """What to fetch now: leader id -> partitions. ``starved`` is set when only missing room kept something from it."""
+    """What to fetch now: broker id -> partitions. ``starved`` is set when only missing room kept something from it."""
 
-    by_leader: dict[int, list[PartitionFetch]]
+    by_broker: dict[int, list[PartitionFetch]]
     starved: bool
     leaderless: bool
     wake_at: float
 
 
 def plan_fetches(
-    fetches: Iterable[PartitionFetch], partitions: Mapping[int, PartitionInfo], limits: FetchLimits, now: float
+    fetches: Iterable[PartitionFetch], source: Callable[[PartitionFetch], Optional[int]], limits: FetchLimits, now: float
 ) -> Plan:
-    """Return what can be fetched now. Partitions come in the order given, so a rotating order is a fair one."""
+    """Return what can be fetched now. Partitions come in the order given, so a rotating order is a fair one.
+
+    :param source: returns the broker to fetch a partition from, None while there is none
+    """
     ready = [fetch for fetch in fetches if not (fetch.in_flight or fetch.paused or fetch.failed or fetch.position is None)]
     due = [fetch for fetch in ready if fetch.not_before <= now]
     wake_at = min((fetch.not_before for fetch in ready if fetch.not_before > now), default=float("inf"))
     waiting_bytes = sum(fetch.waiting_bytes for fetch in fetches)
-    by_leader: dict[int, list[PartitionFetch]] = {}
+    by_broker: dict[int, list[PartitionFetch]] = {}
     starved = leaderless = False
     for fetch in due:
         # a partition with nothing waiting may always be fetched: others that are full must not stop it for ever
@@ -114,9 +117,9 @@ def plan_fetches(
         if full or fetch.waiting_messages >= limits.queued_max_messages:
             starved = True
             continue
-        info = partitions.get(fetch.id)
-        if info is None or info.leader < 0:
+        broker = source(fetch)
+        if broker is None:
             leaderless = True
             continue
-        by_leader.setdefault(info.leader, []).append(fetch)
-    return Plan(by_leader, starved, leaderless, wake_at)
+        by_broker.setdefault(broker, []).append(fetch)
+    return Plan(by_broker, starved, leaderless, wake_at)

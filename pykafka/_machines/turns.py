@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from operator import length_hint
 from typing import Any, NamedTuple, Optional, Protocol
 
+from ..common import TopicPartition
 from ..exceptions import KafkaException
 from ..records.batch import RawBatch
 from ..records.decode import decode_batch, to_messages
@@ -64,20 +65,20 @@ class PartitionBuffer:
         "_max_decompressed",
         "_parcels",
         "_start",
-        "_topic",
+        "_topic_name",
         "after",
         "error",
         "generation",
-        "id",
         "jumped_to",
         "messages",
         "partition",
         "paused",
         "position",
+        "tp",
     )
 
-    def __init__(self, topic: bytes, partition_id: int, partition: Any, parcels: deque[Any], max_decompressed: int) -> None:
-        self.id = partition_id
+    def __init__(self, tp: TopicPartition, partition: Any, parcels: deque[Any], max_decompressed: int) -> None:
+        self.tp = tp
         self.partition = partition
         self.position: Optional[int] = None
         #: where the partition goes on behind :attr:`messages`
@@ -89,7 +90,7 @@ class PartitionBuffer:
         #: where a jump has led, until the consumer has dealt with it
         self.jumped_to: Optional[int] = None
         self._decoded_bytes = 0
-        self._topic = topic
+        self._topic_name = tp.topic.encode()
         self._parcels = parcels
         self._index = 0
         self._start = 0
@@ -141,11 +142,11 @@ class PartitionBuffer:
 
     def _decode(self, batch: RawBatch) -> None:
         try:
-            columns = decode_batch(batch, self._topic.decode(), self.id, self._max_decompressed)
+            columns = decode_batch(batch, *self.tp, self._max_decompressed)
         except KafkaException as error:
             self.error = error
             return
-        origin = Origin(self._topic, self.id, self.partition, batch.codec, batch.magic)
+        origin = Origin(self._topic_name, self.tp.partition, self.partition, batch.codec, batch.magic)
         fresh = to_messages(columns, origin, self.after)
         self._decoded_bytes = columns.size + (self._decoded_bytes if self.available else 0)
         self.messages = self.messages[self._start :] + fresh if self.available else fresh
@@ -202,27 +203,27 @@ class Turn:
         self._total = len(dealt)
         self.ready: Iterator[Message] = iter(dealt)
 
-    def positions(self) -> dict[int, int]:
+    def positions(self) -> dict[TopicPartition, int]:
         """Return the position of every partition of the turn of which something was delivered."""
         counts = self._delivered(self._total - length_hint(self.ready))
-        return {part.buffer.id: part.position_after(count) for part, count in zip(self._parts, counts) if count}
+        return {part.buffer.tp: part.position_after(count) for part, count in zip(self._parts, counts) if count}
 
     def _delivered(self, total: int) -> list[int]:
         """Return how many messages of each part are among the first ``total`` dealt: part k gets every width-th from k on."""
         width = len(self._parts)
         return [min(len(part.messages), max(0, total - k + width - 1) // width) for k, part in enumerate(self._parts)]
 
-    def end(self) -> dict[int, list[Message]]:
+    def end(self) -> dict[TopicPartition, list[Message]]:
         """Take back what was not delivered, write the positions reached into the buffers, return the rest by partition.
 
         Emptying the iterator is one step to other threads: each message is either theirs or in what is returned.
         """
         rest = list(self.ready)
-        left: dict[int, list[Message]] = {}
+        left: dict[TopicPartition, list[Message]] = {}
         for part, count in zip(self._parts, self._delivered(self._total - len(rest))):
             if count:
                 part.buffer.position = part.position_after(count)
-            left[part.buffer.id] = part.messages[count:]
+            left[part.buffer.tp] = part.messages[count:]
         return left
 
 

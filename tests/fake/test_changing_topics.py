@@ -236,7 +236,7 @@ def test_a_seek_after_the_topic_was_made_anew_counts_for_more_than_its_beginning
                 client.cluster.engine.offsets_worker.submit(gate.wait, 20)  # so that no place is found yet
                 logs.create(1, b"0", b"1", b"2")
                 client.update_cluster()
-                until(lambda: consumer._core._topic_id == NEW, what="the news")  # type: ignore[union-attr]
+                until(lambda: consumer._core._topic_ids == {"t": NEW}, what="the news")  # type: ignore[union-attr]
                 consumer.seek(topic.partitions[0], 2)
                 gate.set()
                 assert values([consumer.consume()]) == [b"2"]  # type: ignore[list-item]

@@ -78,7 +78,8 @@ def test_a_late_reset_of_an_offset_out_of_range_gives_way_to_what_the_user_did_m
             client.cluster.engine.offsets_worker.submit(gate.wait, 20)  # another consumer's slow commit
             consumer.start()
             until(lambda: broker.seen("Fetch"), what="the fetch that is out of range")
-            until(lambda: consumer._core._fetches[0].position is None, what="the answer to it")  # type: ignore[union-attr]
+            fetch = consumer._core._fetches[topic.partitions[0].tp]  # type: ignore[union-attr]
+            until(lambda: fetch.position is None, what="the answer to it")
             if how == "seek":
                 consumer.seek(topic.partitions[0], 50)
             else:

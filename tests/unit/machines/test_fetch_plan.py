@@ -7,7 +7,7 @@ from typing import Optional
 import pytest
 
 from pykafka._machines.fetch_plan import FetchLimits, PartitionFetch, Plan, plan_fetches
-from pykafka._machines.metadata import PartitionInfo
+from pykafka.common import TopicPartition
 
 LIMITS = FetchLimits(queued_max_messages=100, queued_max_bytes=1000)
 NEVER = float("inf")
@@ -15,7 +15,7 @@ NEVER = float("inf")
 
 def fetch(partition_id: int, position: Optional[int] = 0, messages: int = 0, size: int = 0) -> PartitionFetch:
     """Return a partition with so much fetched and not yet taken."""
-    made = PartitionFetch(partition_id)
+    made = PartitionFetch(TopicPartition("t", partition_id))
     made.seek(position, 1)
     made.received, made.received_bytes = messages + 7, size + 70
     made.taken, made.taken_bytes = 7, 70
@@ -24,14 +24,13 @@ def fetch(partition_id: int, position: Optional[int] = 0, messages: int = 0, siz
 
 def plan(*fetches: PartitionFetch, leaders: Optional[dict[int, int]] = None, now: float = 0.0) -> Plan:
     """Return the plan; every partition is led by broker 1 unless ``leaders`` says otherwise."""
-    ids = {one.id: 1 for one in fetches} if leaders is None else leaders
-    infos = {partition: PartitionInfo(partition, leader, 0, (leader,), (leader,), 0) for partition, leader in ids.items()}
-    return plan_fetches(fetches, infos, LIMITS, now)
+    ids = {one.tp.partition: 1 for one in fetches} if leaders is None else leaders
+    return plan_fetches(fetches, lambda one: ids.get(one.tp.partition), LIMITS, now)
 
 
 def planned(result: Plan) -> dict[int, list[int]]:
     """Return leader -> partition numbers."""
-    return {leader: [one.id for one in fetches] for leader, fetches in result.by_leader.items()}
+    return {leader: [one.tp.partition for one in fetches] for leader, fetches in result.by_broker.items()}
 
 
 def test_each_partition_is_fetched_from_its_leader_in_the_order_given() -> None:
@@ -50,7 +49,7 @@ def test_a_partition_that_is_busy_paused_or_failed_is_left_alone(state: str) -> 
 
 
 def test_nothing_is_fetched_before_it_is_known_where_to_start() -> None:
-    assert planned(plan(PartitionFetch(0), fetch(1, position=None), fetch(2, position=0))) == {1: [2]}
+    assert planned(plan(PartitionFetch(TopicPartition("t", 0)), fetch(1, position=None), fetch(2, position=0))) == {1: [2]}
 
 
 def test_a_partition_that_has_to_wait_is_planned_when_its_time_has_come() -> None:
@@ -67,9 +66,8 @@ def test_who_may_not_be_fetched_anyway_wakes_nobody() -> None:
     assert plan(paused).wake_at == NEVER
 
 
-@pytest.mark.parametrize("leaders", [{}, {0: -1}])
-def test_a_partition_without_a_leader_asks_for_fresh_metadata(leaders: dict[int, int]) -> None:
-    result = plan(fetch(0), leaders=leaders)
+def test_a_partition_without_a_leader_asks_for_fresh_metadata() -> None:
+    result = plan(fetch(0), leaders={})
     assert (planned(result), result.leaderless) == ({}, True)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pykafka._engine.fetching import Parcel
 from pykafka._machines.turns import MAX_READY_BYTES, PartitionBuffer, deal
+from pykafka.common import TopicPartition
 from pykafka.exceptions import KafkaException
 from pykafka.records.batch import split_batches
 from pykafka.records.encode import encode_batch
@@ -38,7 +39,7 @@ def jump(position: int, generation: int = 1) -> Parcel:
 
 def buffer(*parcels: Parcel, at: int = 0, partition_id: int = 0) -> PartitionBuffer:
     """Return a partition that goes on at ``at``, with these parcels fetched."""
-    made = PartitionBuffer(b"t", partition_id, None, deque(parcels), ROOMY)
+    made = PartitionBuffer(TopicPartition("t", partition_id), None, deque(parcels), ROOMY)
     made.seek(at)
     return made
 
@@ -59,10 +60,10 @@ def deliver(buffers: list[PartitionBuffer], stops: list[int]) -> list[tuple[int,
                 break
             got.append((message.partition_id, message.offset))
         reached = turn.positions()
-        for partition_id, rest in turn.end().items():
-            by_id = {one.id: one for one in buffers}
-            by_id[partition_id].put_back(rest)
-            assert reached.get(partition_id, by_id[partition_id].position) == by_id[partition_id].position
+        for tp, rest in turn.end().items():
+            by_name = {one.tp: one for one in buffers}
+            by_name[tp].put_back(rest)
+            assert reached.get(tp, by_name[tp].position) == by_name[tp].position
     return got
 
 

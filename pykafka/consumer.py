@@ -1,0 +1,124 @@
+"""A Consumer: a Reader that keeps its offsets in a group, by hand and by itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from ._engine.fetching import FetchCore
+from ._engine.ticker import Ticker
+from ._machines.turns import PartitionBuffer
+from .common import TopicPartition
+from .exceptions import KafkaException
+from .offset_arguments import PartitionOffsets, checked_offset, destinations, owned_tp, pairs
+from .offsets import Commits, OffsetManager, OffsetSettings
+from .placing import go_on_after_out_of_range
+from .reader import Reader
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+log = logging.getLogger(__name__)
+
+#: Seconds that stop() waits for the I/O thread.
+STOP_TIMEOUT_S = 10.0
+
+
+class Consumer(Reader):
+    """What SimpleConsumer and BalancedConsumer have in common: committing, resetting, and going on when an offset is gone."""
+
+    def __init__(self, cluster: Cluster, options: Mapping[str, Any]) -> None:
+        super().__init__(cluster, options)
+        self._group: Optional[bytes] = options["consumer_group"]
+        settings = OffsetSettings.of(options, cluster.offsets_timeout_s)
+        self._offsets = OffsetManager(cluster, settings)
+        self._commits = Commits(self._offsets, settings, cluster.engine.loop.now)
+        self._auto_commits: Optional[Ticker] = None
+
+    @property
+    def _member(self) -> bytes:
+        """Return who commits; it is stored with every commit, for people to read."""
+        return b""
+
+    # -- committing ---------------------------------------------------------------------------------------------------
+
+    def commit_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
+        """Commit for every partition the next offset to deliver, or exactly the (partition, next offset) pairs given.
+
+        :raises KafkaException: when they could not be committed, or there is no consumer_group
+        """
+        if self._group is None:
+            raise KafkaException("commit_offsets() needs a consumer_group")
+        if partition_offsets is not None:
+            given = {owned_tp(partition, self._owned): checked_offset(offset) for partition, offset in pairs(partition_offsets)}
+            self._commits.commit(lambda: given, self._member)
+            return
+        if not self._positions():
+            self._check_running()
+        self._commits.commit(self._positions, self._member)
+
+    def _start_auto_commits(self) -> None:
+        if self._options["auto_commit_enable"] and self._group is not None:
+            engine = self._cluster.engine
+            interval_s = self._options["auto_commit_interval_ms"] / 1000.0
+            self._auto_commits = Ticker(engine.loop, engine.offsets_worker, interval_s, self._auto_commit)
+            self._auto_commits.start()
+
+    def _auto_commit(self) -> None:
+        self._commit_quietly(self._commits.commit_in_background, self._positions)
+
+    def _end_auto_commits(self) -> None:
+        """Commit by itself no more, but for what was delivered since the last time.
+
+        :raises KafkaException: when that could not be committed
+        """
+        if self._auto_commits is not None:
+            self._auto_commits.stop()
+            self._auto_commits = None
+            self._commits.commit_moved(self._positions, self._member)
+
+    def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> None:
+        """Commit on the offsets worker; what cannot be put right by another try is raised by the next consume()."""
+        if not self._running:
+            return  # stop() has committed, or its user did not want that
+        try:
+            commit(*args, self._member)
+        except Exception as error:
+            if getattr(error, "retriable", False):
+                log.warning("%r: offsets were not committed, tried again later: %s", self, error)
+            else:
+                self._fail(error)
+
+    # -- moving -------------------------------------------------------------------------------------------------------
+
+    def reset_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
+        """Move partitions, and commit that if there is a group; everything to ``auto_offset_reset`` without arguments.
+
+        A consumer that is not running starts from there later, unless it is to reset its offsets on start.
+
+        :param partition_offsets: pairs of a partition and where to: an integer is the offset *last consumed*, so the next
+            message is the one after it; OffsetType.EARLIEST or LATEST; a datetime, for the first message at or after it
+        :raises KafkaException: for a partition that is not read here
+        :raises ValueError: for anything else as the place to go to
+        """
+        self._check_not_forked()
+        if partition_offsets is None:
+            partition_offsets = dict.fromkeys(self._owned.values(), self._options["auto_offset_reset"])
+        positions, times = destinations(partition_offsets, self._owned)
+        positions.update(self._offsets.look_up(times))
+        self._move(positions)
+        if self._group is not None:
+            self._commits.commit(lambda: positions, self._member)
+
+    def _on_out_of_range(self, core: FetchCore, tp: TopicPartition, position: int, generation: int) -> None:
+        """Called on the I/O thread: the offset to fetch is not in the log."""
+        place = (core, tp, position, generation, self._options["auto_offset_reset"])
+        self._cluster.engine.offsets_worker.submit(go_on_after_out_of_range, self._offsets, *place)
+
+    def _note_jump(self, buffer: PartitionBuffer) -> None:
+        """Have a jump committed that the consumer has just come to: everything before it is delivered."""
+        target, buffer.jumped_to = buffer.jumped_to, None
+        if self._group is not None:
+            before = self._commits.committed(buffer.tp)
+            self._cluster.engine.offsets_worker.submit(self._commit_quietly, self._commits.commit_jump, buffer.tp, target, before)

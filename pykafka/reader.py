@@ -1,0 +1,351 @@
+"""A Reader: delivers messages of some partitions in fair order, and knows how far it is in each."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Optional
+
+from ._engine import forking
+from ._engine.waiting import Deadline, is_set
+from ._machines.positions import held_offset
+from ._machines.turns import PartitionBuffer, Turn, deal
+from .common import TopicPartition, checked_milliseconds
+from .deserializing import Deserializing
+from .exceptions import ConsumerStoppedException, ForkedError
+from .offset_arguments import check_count, checked_offset, owned_tp, owned_tps
+from .partition import OwnedPartition, Partition
+from .records.message import Message
+
+if TYPE_CHECKING:
+    from ._engine.fetching import FetchCore
+    from .cluster import Cluster
+
+#: How often a waiting consume() looks at its unblock_event (seconds); an event cannot wake us.
+UNBLOCK_POLL_S = 0.05
+#: How often a waiting consume() looks around although nothing has woken it (seconds).
+LOOK_AROUND_S = 0.5
+
+
+class Reader:
+    """What every consumer is built on. Threads may share it; each message goes to one of them.
+
+    Who derives from it makes the FetchCore, hands over which partitions are read (:meth:`_begin`, :meth:`_adopt`,
+    :meth:`_give_up`), and has the last word on whether reading goes on (:meth:`_check_running`).
+    """
+
+    def __init__(self, cluster: Cluster, options: Mapping[str, Any]) -> None:
+        self._cluster = cluster
+        self._options = options
+        deserializer = options["deserializer"]
+        self._deserializing = None if deserializer is None else Deserializing(deserializer)
+        self._running = False
+        #: held by start() and stop() as long as they ask the cluster; _lock is never held that long. A signal handler may
+        #: call stop() in the middle of either, so the thread that has them can take them again
+        self._lifecycle, self._lock = threading.RLock(), threading.RLock()
+        self._core: Optional[FetchCore] = None
+        #: the partitions that are read; replaced whenever there is another one, so that who looks through it needs no lock
+        self._owned: dict[TopicPartition, Partition] = {}
+        #: replaced in the same way
+        self._buffers: dict[TopicPartition, PartitionBuffer] = {}
+        #: the same in the order of whose turn it is
+        self._order: list[PartitionBuffer] = []
+        #: where the partitions are while the consumer is not running
+        self._parked: dict[TopicPartition, int] = {}
+        self._turn = Turn([])
+        self._ready: Iterator[Message] = self._turn.ready
+        self._worker_error: Optional[Exception] = None
+        forking.watch_with(self, type(self)._let_go)
+
+    def __del__(self) -> None:
+        if getattr(self, "_running", False):
+            self._abandon()
+            warnings.warn(f"{self!r} was never stopped: use a with block, or stop()", ResourceWarning, source=self, stacklevel=2)
+
+    def _abandon(self) -> None:
+        """End what goes on in the background without waiting: nobody holds the consumer any more."""
+        if self._core is not None:
+            self._core.abandon()
+
+    def _let_go(self) -> None:
+        """In a forked child: forget what was fetched, which is the parent's, and any lock another thread held."""
+        self._lifecycle, self._lock = threading.RLock(), threading.RLock()
+        self._running = False
+        deque(self._ready, maxlen=0)
+        self._core, self._buffers, self._order = None, {}, []
+
+    def _check_not_forked(self) -> None:
+        if self._cluster.engine.loop.forked:
+            raise ForkedError("this consumer was made before a fork and belongs to the parent: make a new KafkaClient here")
+
+    def _check_running(self) -> None:
+        self._check_not_forked()
+        if not self._running:
+            raise ConsumerStoppedException(f"{self!r} is stopped: start() it first")
+
+    # -- what is read -------------------------------------------------------------------------------------------------
+
+    def _begin(self, core: FetchCore, positions: Mapping[TopicPartition, int]) -> None:
+        """Read what is owned from ``positions`` on."""
+        buffers = {tp: self._make_buffer(core, tp, partition) for tp, partition in self._owned.items()}
+        with self._lock:
+            self._core, self._buffers, self._order = core, buffers, list(buffers.values())
+            self._worker_error = None
+            self._seek(positions)
+            self._parked = {}
+            self._running = True
+
+    def _end(self) -> Optional[FetchCore]:
+        """Deliver nothing any more; return the core, to be stopped, or None when somebody else has it already."""
+        with self._lock:
+            self._running = False
+            self._put_back_turn()
+            self._parked = self._positions()
+            core, self._core = self._core, None
+            self._buffers, self._order = {}, []
+        if core is not None:
+            with core.arrived:
+                core.arrived.notify_all()
+        return core
+
+    def _make_buffer(self, core: FetchCore, tp: TopicPartition, partition: Partition) -> PartitionBuffer:
+        return PartitionBuffer(tp, partition, core.parcels[tp], self._options["max_decompressed_bytes"])
+
+    def _adopt(self, core: FetchCore, partition: Partition) -> None:
+        """Read another partition, once it has a place; under the lock."""
+        tp = partition.tp
+        core.add(tp)
+        buffer = self._make_buffer(core, tp, partition)
+        self._owned = {**self._owned, tp: partition}
+        self._buffers = {**self._buffers, tp: buffer}
+        self._order = [*self._order, buffer]
+
+    # -- consuming ----------------------------------------------------------------------------------------------------
+
+    # hot: per message
+    def consume(self, block: bool = True, unblock_event: Any = None) -> Optional[Message]:
+        """Return the next message, or None when there is none (in time).
+
+        :param block: wait for a message, at most ``consumer_timeout_ms`` when that is above 0; False only looks
+        :param unblock_event: an object with ``is_set()``; once it is set, consume() returns None instead of waiting
+        :raises ConsumerStoppedException: when the consumer is not running, or is stopped meanwhile
+        :raises CorruptBatchError: with topic, partition and offset; again on every call until seek() or reset_offsets()
+        """
+        if self._deserializing is not None:
+            return self._consume_deserialized(block, unblock_event)
+        message = next(self._ready, None)
+        return message if message is not None else self._wait_for_message(block, unblock_event)
+
+    _consume = consume
+
+    def _consume_deserialized(self, block: bool, unblock_event: Any) -> Optional[Message]:
+        assert self._deserializing is not None
+        self._deserializing.raise_error()
+        message = next(self._ready, None) or self._wait_for_message(block, unblock_event)
+        return message if message is None else self._deserializing.one(message)
+
+    def _wait_for_message(self, block: bool, unblock_event: Any) -> Optional[Message]:
+        timeout_ms = self._options["consumer_timeout_ms"]
+        deadline = Deadline(timeout_ms / 1000.0 if timeout_ms > 0 else None)
+        while True:
+            message = self._next_turn()
+            if message is not None:
+                return message
+            if not block or is_set(unblock_event) or deadline.passed:
+                return None
+            self._wait_for_arrival(deadline, UNBLOCK_POLL_S if unblock_event is not None else LOOK_AROUND_S)
+
+    def _wait_for_arrival(self, deadline: Deadline, slice_s: float) -> None:
+        core = self._core
+        if core is None:
+            return  # stopped meanwhile: the caller finds out at its next look
+        with core.arrived:
+            if self._running and not any(core.parcels.get(tp) for tp, buffer in self._buffers.items() if not buffer.paused):
+                core.arrived.wait(min(slice_s, deadline.left()))
+
+    def _next_turn(self) -> Optional[Message]:
+        """Return the first message of a new turn, or None when nothing has been fetched."""
+        self._check_running()
+        with self._lock:
+            self._check_running()
+            message = next(self._ready, None)
+            if message is not None:  # another thread was here first
+                return message
+            self._raise_worker_exceptions()
+            self._put_back_turn()
+            ready = self._refill()
+            self._turn = deal(ready)
+            self._ready = self._turn.ready
+            return next(self._ready, None)
+
+    def _put_back_turn(self) -> None:
+        """End the turn; what was not delivered comes first in the next one."""
+        for tp, messages in self._turn.end().items():
+            if messages:
+                self._buffers[tp].put_back(messages)
+        self._turn = Turn([])
+        self._ready = self._turn.ready
+
+    def _refill(self) -> list[PartitionBuffer]:
+        """Decode what was fetched; return the partitions with messages, the one that came first last time now last."""
+        core = self._core
+        assert core is not None
+        ready: list[PartitionBuffer] = []
+        failed: Optional[PartitionBuffer] = None
+        for buffer in self._order:
+            if buffer.paused:
+                continue
+            taken = buffer.refill()
+            if taken.messages or taken.size:
+                core.took(buffer.tp, taken.messages, taken.size)
+            if buffer.jumped_to is not None:
+                self._note_jump(buffer)
+            if buffer.available:
+                ready.append(buffer)
+            elif buffer.error is not None:
+                failed = failed or buffer
+        if failed is not None and (not ready or self._turns_since_error >= 1):
+            self._turns_since_error = 0
+            self._order = [buffer for buffer in self._order if buffer is not failed] + [failed]
+            assert failed.error is not None
+            raise failed.error
+        self._turns_since_error = self._turns_since_error + 1 if failed is not None else 0
+        if ready:
+            self._order = self._order[1:] + self._order[:1]
+        return ready
+
+    #: A failed partition must not stop the others, nor be forgotten: its error is raised between their turns.
+    _turns_since_error = 0
+
+    def _note_jump(self, buffer: PartitionBuffer) -> None:
+        """Called when a partition goes on somewhere else, since its offset was gone; under the lock."""
+        buffer.jumped_to = None
+
+    def consume_batch(self, max_messages: int = 500, timeout_ms: Optional[int] = None) -> list[Message]:
+        """Return up to ``max_messages`` messages: those at hand, after waiting for the first one; empty when there is none.
+
+        :param timeout_ms: how long to wait for the first; None means ``consumer_timeout_ms``, 0 only looks
+        """
+        check_count("max_messages", max_messages)
+        if self._deserializing is not None:
+            self._deserializing.raise_error()
+            first = self._first_of_batch(timeout_ms)
+            return [] if first is None else self._deserializing.batch(chain([first], islice(self._ready, max_messages - 1)))
+        batch = list(islice(self._ready, max_messages))
+        if not batch:
+            first = self._first_of_batch(timeout_ms)
+            batch = [] if first is None else [first, *islice(self._ready, max_messages - 1)]
+        return batch
+
+    def _first_of_batch(self, timeout_ms: Optional[int]) -> Optional[Message]:
+        if timeout_ms is None:
+            return next(self._ready, None) or self._wait_for_message(True, None)
+        deadline = Deadline(checked_milliseconds(timeout_ms, "timeout_ms") / 1000.0)
+        message = self._next_turn()
+        while message is None and not deadline.passed:
+            self._wait_for_arrival(deadline, LOOK_AROUND_S)
+            message = self._next_turn()
+        return message
+
+    def __iter__(self) -> Iterator[Message]:
+        """Yield messages until none arrives for ``consumer_timeout_ms``; iterating again goes on."""
+        while True:
+            message = self.consume()
+            if message is None:
+                return
+            yield message
+            # another consume() in the place of ours, as subclasses and tracing tools have it, is to see every message
+            ours = type(self).consume is Reader._consume and "consume" not in vars(self)
+            if ours and self._deserializing is None:
+                yield from self._ready  # hot: emptied by stop() and seek(), so nothing stale is yielded
+
+    def fetch(self) -> None:
+        """Do nothing: fetching never stops (kept for code that calls it)."""
+        self._check_running()
+
+    # -- positions ----------------------------------------------------------------------------------------------------
+
+    def _positions(self) -> dict[TopicPartition, int]:
+        """Return the next offset to deliver of every partition whose position is known."""
+        with self._lock:
+            positions = {tp: buffer.position for tp, buffer in self._buffers.items() if buffer.position is not None}
+            positions.update(self._turn.positions())
+            positions.update(self._parked)
+            return positions
+
+    def _progress(self) -> dict[Partition, OwnedPartition]:
+        """Return how far each partition is, by Partition: what PyKafka's users looked at for want of :meth:`position`."""
+        with self._lock:
+            positions, core = self._positions(), self._core
+            waiting = {tp: buffer.available for tp, buffer in self._buffers.items()}
+            for tp in waiting:
+                waiting[tp] += sum(parcel.messages for parcel in list(core.parcels[tp])) if core is not None else 0
+        return {
+            partition: OwnedPartition(held_offset(positions.get(tp)), positions.get(tp, 0), waiting.get(tp, 0))
+            for tp, partition in self._owned.items()
+        }
+
+    def position(self, partition: Partition) -> Optional[int]:
+        """Return the next offset to deliver of a partition; None while it is not known."""
+        return self._positions().get(owned_tp(partition, self._owned))
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Go on at ``offset``, the next one to deliver; what was fetched for another position is dropped."""
+        position = checked_offset(offset)
+        self._check_running()
+        self._seek({owned_tp(partition, self._owned): position})
+
+    def _seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        with self._lock:
+            core = self._core
+            if core is None:  # stopped since the caller looked
+                self._check_running()
+                return
+            self._put_back_turn()
+            for tp, position in positions.items():
+                self._buffers[tp].seek(position)
+            core.seek({tp: (self._buffers[tp].position, self._buffers[tp].generation) for tp in positions})
+
+    def _move(self, positions: Mapping[TopicPartition, int]) -> None:
+        with self._lock:
+            (self._seek if self._running else self._parked.update)(positions)
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Deliver and fetch nothing of these partitions until :meth:`resume`."""
+        self._set_paused(partitions, True)
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Undo :meth:`pause`."""
+        self._set_paused(partitions, False)
+
+    def _set_paused(self, partitions: Iterable[Partition], paused: bool) -> None:
+        tps = owned_tps(partitions, self._owned)
+        with self._lock:
+            self._check_running()
+            core = self._core
+            assert core is not None
+            self._put_back_turn()
+            for tp in tps:
+                self._buffers[tp].paused = paused
+            core.pause(tps, paused)
+        with core.arrived:
+            core.arrived.notify_all()
+
+    # -- what went wrong in the background ----------------------------------------------------------------------------
+
+    def _fail(self, error: Exception) -> None:
+        """Have the next consume() raise ``error``."""
+        self._worker_error = error
+        core = self._core
+        if core is not None:
+            with core.arrived:
+                core.arrived.notify_all()
+
+    def _raise_worker_exceptions(self) -> None:
+        """Raise, once, what went wrong in the background (a name that PyKafka code is known to call)."""
+        error, self._worker_error = self._worker_error, None
+        if error is not None:
+            raise error

@@ -8,7 +8,7 @@ may have its own way to one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from ..common import TopicPartition
@@ -184,7 +184,3 @@ STICKY = Assignor("sticky", assign_sticky, says_owned=True)
 COOPERATIVE_STICKY = Assignor("cooperative-sticky", assign_cooperatively, cooperative=True, says_owned=True)
 ASSIGNORS = {one.name: one for one in (RANGE, ROUNDROBIN, STICKY, COOPERATIVE_STICKY)}
 
-
-def topics_of(members: Iterable[MemberSubscription]) -> list[str]:
-    """Return every topic that some member wants."""
-    return sorted({topic for subscription in members for topic in subscription.topics})

@@ -1,0 +1,302 @@
+"""Members of a group, their slow consumers, and a network that loses and delays; all on one simulated clock."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from random import Random
+from typing import Any, Callable, Optional
+
+from pykafka._machines.assignors import Assignor
+from pykafka._machines.classic_member import ENDED, ClassicMember
+from pykafka._machines.member import Ask, Assign, Decide, Ended, Lost, MemberSettings, Rebalanced, Revoke
+from pykafka._machines.sharing import decide, protocol_of, readable, wanted_topics
+from pykafka.common import TopicPartition
+from pykafka.exceptions import KafkaException, SocketDisconnectedError
+from pykafka.protocol.messages import FindCoordinatorResponse, HeartbeatResponse, JoinGroupResponse, SyncGroupResponse
+
+from .simulated_coordinator import Coordinator
+
+NOT_COORDINATOR = 16
+SESSION_S, REBALANCE_S, HEARTBEAT_S, LATENCY_S = 10.0, 20.0, 2.0, 0.05
+
+
+class World:
+    """The clock, what happens next on it, the coordinator, and everybody who was ever a member."""
+
+    def __init__(self, seed: int, assignor: Assignor, topics: dict[str, int], *, lossy: bool = True) -> None:
+        self.random = Random(seed)
+        self.now = 100.0
+        self.assignor = assignor
+        self.topics = topics
+        self.coordinator = Coordinator()
+        self.coordinator_broker = 1
+        self.down_until = 0.0
+        self.lossy = lossy
+        self.members: list[Member] = []
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._tie = itertools.count()
+        self.history: list[str] = []
+
+    def at(self, delay: float, step: Callable[[], None]) -> None:
+        """Have ``step`` happen so much later."""
+        heapq.heappush(self._queue, (self.now + delay, next(self._tie), step))
+
+    def latency(self) -> float:
+        return self.random.uniform(0.0, LATENCY_S)
+
+    def add(self, **options: Any) -> Member:
+        """Have another member start."""
+        member = Member(self, f"c{len(self.members)}", **options)
+        self.members.append(member)
+        member.start()
+        return member
+
+    def run(self, seconds: float) -> None:
+        """Let so much time pass."""
+        end = self.now + seconds
+        while True:
+            self._tick()
+            # members look at their own clocks as well; a hundredth of a second is as exact as anything here
+            due = min([self._queue[0][0] if self._queue else end, *(one.machine.wake_at() for one in self.members if one.alive)])
+            if due >= end:
+                self.now = end
+                return
+            self.now = max(self.now, due, self.now + (0.0 if self._queue and self._queue[0][0] <= self.now else 0.001))
+            while self._queue and self._queue[0][0] <= self.now:
+                heapq.heappop(self._queue)[2]()
+                self.check()
+            for member in self.members:
+                member.drive()
+            self.check()
+
+    def _tick(self) -> None:
+        if self.now >= self.down_until:
+            self.coordinator.tick(self.now)
+
+    def move_coordinator(self) -> None:
+        """Have another broker be the coordinator, after a while without any."""
+        self.coordinator.move()
+        self.coordinator_broker += 1
+        self.down_until = self.now + self.random.uniform(0.0, 2.0)
+        self.at(self.down_until - self.now, lambda: self.coordinator.reload(self.now))
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def send(self, member: Member, ask: Ask) -> None:
+        """Carry a request to where the member thinks that the coordinator is."""
+        target = member.machine.coordinator.id if member.machine.coordinator is not None else 0
+        if self.lossy and self.random.random() < 0.01:
+            self._lose(member, ask, before=self.random.random() < 0.5, target=target)
+        else:
+            self.at(self.latency(), lambda: self._arrive(member, ask, target, lambda reply: self._reply(member, ask, reply)))
+        if ask.api not in ("FindCoordinator",):
+            deadline = ask.held_s + 5.0
+            timed_out = SocketDisconnectedError("no answer in time")
+            self.at(deadline, lambda: member.on_failure(ask, timed_out))
+
+    def _lose(self, member: Member, ask: Ask, *, before: bool, target: int) -> None:
+        """Have a connection break before the request is there, or after it was handled."""
+        if not before:
+            self.at(self.latency(), lambda: self._arrive(member, ask, target, lambda _reply: None))
+        self.at(2 * LATENCY_S, lambda: member.on_failure(ask, SocketDisconnectedError("the connection broke")))
+
+    def _arrive(self, member: Member, ask: Ask, target: int, answer: Callable[[Any], None]) -> None:
+        if ask.api == "FindCoordinator":
+            if self.now < self.down_until:
+                answer(FindCoordinatorResponse(error_code=15, node_id=-1, host="", port=0))
+            else:
+                answer(FindCoordinatorResponse(node_id=self.coordinator_broker, host="h", port=1))
+        elif target != self.coordinator_broker or self.now < self.down_until:
+            answer(_REFUSED[ask.api]())
+        else:
+            self.coordinator.handle(ask.request, self.now, answer)
+
+    def _reply(self, member: Member, ask: Ask, reply: Any) -> None:
+        self.at(self.latency(), lambda: member.on_reply(ask, reply))
+
+    # -- what must hold -----------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Look whether any partition is delivered by two members that the coordinator both counts on."""
+        readers: dict[TopicPartition, Member] = {}
+        for member in self.members:
+            for tp in member.delivering:
+                if not self.counts_on(member):
+                    # who is displaced by another process of the same instance id hears of it with the next heartbeat
+                    grace = 2 * LATENCY_S + 0.01 + (HEARTBEAT_S if member.machine.settings.instance_id else 0.0)
+                    assert self.now - member.counted_on_at <= grace or member.machine._main is not None, (
+                        f"{member} delivers {tp} although its seat was lost {self.now - member.counted_on_at:.3f} s ago"
+                    )
+                    continue
+                assert tp not in readers, f"{tp} is delivered by {member} and {readers[tp]}\n" + "\n".join(self.history[-30:])
+                readers[tp] = member
+
+    def counts_on(self, member: Member) -> bool:
+        """Return whether the coordinator has a seat for the member; noting when that was so last."""
+        if member.machine.member_id in self.coordinator.seats:
+            member.counted_on_at = self.now
+            return True
+        return False
+
+    def note(self, text: str) -> None:
+        self.history.append(f"{self.now:9.3f} {text}")
+
+    @property
+    def partitions(self) -> set[TopicPartition]:
+        """Return every partition there is."""
+        return {TopicPartition(topic, number) for topic, count in self.topics.items() for number in range(count)}
+
+
+_REFUSED: dict[str, Callable[[], Any]] = {
+    "JoinGroup": lambda: JoinGroupResponse(error_code=NOT_COORDINATOR, protocol_name="", leader=""),
+    "SyncGroup": lambda: SyncGroupResponse(error_code=NOT_COORDINATOR),
+    "Heartbeat": lambda: HeartbeatResponse(error_code=NOT_COORDINATOR),
+    "LeaveGroup": lambda: HeartbeatResponse(error_code=NOT_COORDINATOR),
+}
+
+
+class Member:
+    """A member with a consumer that takes its time over events, reads, and commits now and then."""
+
+    def __init__(
+        self, world: World, name: str, *, topics: Optional[list[str]] = None, slow_s: float = 0.2, **settings: Any
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.slow_s = slow_s
+        options = {"session_timeout_s": SESSION_S, "rebalance_timeout_s": REBALANCE_S, "heartbeat_interval_s": HEARTBEAT_S}
+        self.machine = ClassicMember(
+            MemberSettings("g", **{**options, **settings}),
+            [protocol_of(world.assignor)],
+            topics or sorted(world.topics),
+            world.random.random,
+        )
+        self.alive = True
+        self.delivering: set[TopicPartition] = set()
+        self.positions: dict[TopicPartition, int] = {}
+        self.events: list[Any] = []
+        self.busy = False
+        #: whether its user takes messages
+        self.reading = True
+        self.ended: list[Ended] = []
+        self.rebalances: list[Rebalanced] = []
+        self.counted_on_at = world.now
+
+    def __repr__(self) -> str:
+        return f"{self.name}/{self.machine.member_id}"
+
+    def start(self) -> None:
+        self.machine.join(self.world.now)
+        self.read()
+        self.drive()
+
+    def crash(self) -> None:
+        """Be gone without a word."""
+        self.alive = False
+        self.delivering = set()
+        self.world.note(f"{self} crashes")
+
+    def stop(self) -> None:
+        self.machine.leave(self.world.now, "stopped")
+        self.drive()
+
+    def drive(self) -> None:
+        """Have the machine send what it has to send, and its events acted on."""
+        if not self.alive:
+            return
+        for ask in self.machine.poll(self.world.now):
+            self.world.note(f"{self} asks {ask.api} ({self.machine.state}, generation {self.machine.generation})")
+            self.world.send(self, ask)
+        for event in self.machine.take_events():
+            self.world.note(f"{self}: {event}")
+            if isinstance(event, (Revoke, Lost)):
+                self.delivering -= event.partitions  # before anything goes out, as the engine does it
+            self.events.append(event)
+        if self.events and not self.busy:
+            self.busy = True
+            self.world.at(self.world.random.uniform(0.0, self.slow_s), self._work)
+
+    def _work(self) -> None:
+        self.busy = False
+        if self.alive and self.events:
+            event = self.events.pop(0)
+            _WORK[type(event)](self, event)
+            self.drive()
+
+    def _revoke(self, event: Revoke) -> None:
+        def answered() -> None:
+            if self.alive:
+                self.machine.gave_up(event.number, self.world.now)
+                self.drive()
+
+        self._commit(set(event.partitions), event.generation)
+        self._lost(event)
+        self.world.at(2 * LATENCY_S, answered)
+
+    def _assign(self, event: Assign) -> None:
+        # what was revoked or lost since is not begun with
+        for tp in event.partitions & self.machine.owned:
+            if any(isinstance(one, (Revoke, Lost)) and tp in one.partitions for one in self.events):
+                continue
+            self.positions[tp] = self.world.coordinator.committed.get(tp, 0)
+            self.delivering.add(tp)
+
+    def _decide(self, event: Decide) -> None:
+        members, bad = readable(event.members)
+        assert not bad
+        counts = {topic: range(self.world.topics[topic]) for topic in wanted_topics(members) if topic in self.world.topics}
+        self.machine.decided(event.number, decide(self.world.assignor, members, counts))
+
+    def _nothing(self, event: Any) -> None:
+        (self.ended if isinstance(event, Ended) else self.rebalances).append(event)
+
+    def _lost(self, event: Any) -> None:
+        for tp in event.partitions:
+            self.positions.pop(tp, None)
+
+    def read(self) -> None:
+        """Take some messages every now and then, for as long as the member lives."""
+        if not self.alive or not self.reading or self.machine.state == ENDED:
+            return
+        self.machine.active(self.world.now)
+        for tp in self.delivering:
+            self.positions[tp] += self.world.random.randrange(3)
+        if self.world.random.random() < 0.3:
+            self._commit(set(self.delivering), self.machine.generation)
+        self.world.at(0.5, self.read)
+
+    def _commit(self, partitions: set[TopicPartition], generation: int) -> None:
+        """Send a commit that takes its time, and may be too late."""
+        offsets = {tp: self.positions[tp] for tp in partitions if tp in self.positions}
+        member_id = self.machine.member_id
+
+        def arrive() -> None:
+            coordinator = self.world.coordinator
+            before = dict(coordinator.committed)
+            if not coordinator.commit(member_id, generation, offsets):
+                back = [tp for tp in offsets if offsets[tp] < before.get(tp, 0)]
+                assert not back, f"{self} took the commit of {back} back"
+
+        if offsets:
+            self.world.at(self.world.latency(), arrive)
+
+    def on_reply(self, ask: Ask, reply: Any) -> None:
+        if self.alive:
+            self.machine.on_reply(ask, reply, self.world.now)
+            self.drive()
+
+    def on_failure(self, ask: Ask, error: KafkaException) -> None:
+        if self.alive:
+            self.machine.on_failure(ask, error, self.world.now)
+            self.drive()
+
+
+_WORK: dict[type, Callable[[Member, Any], None]] = {
+    Revoke: Member._revoke,
+    Assign: Member._assign,
+    Lost: Member._lost,
+    Decide: Member._decide,
+    Ended: Member._nothing,
+    Rebalanced: Member._nothing,
+}

@@ -44,7 +44,9 @@ _BY_KIND = object()
 class Field:
     """One field of a struct; made by the functions below."""
 
-    __slots__ = ("default", "item", "kind", "name", "nullable", "since", "struct", "tag", "tag_since", "until")
+    __slots__ = (
+        "default", "item", "kind", "name", "none_by_default", "nullable", "since", "struct", "tag", "tag_since", "until",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -64,6 +66,8 @@ class Field:
         self.since = since
         self.until = until
         self.default = _DEFAULTS.get(kind) if default is _BY_KIND else default
+        #: an array is empty unless it is said to be None
+        self.none_by_default = default is None
         self.nullable = nullable
         self.tag = tag
         self.tag_since = since if tag_since is None else tag_since
@@ -85,7 +89,7 @@ class Field:
     def make_default(self) -> Any:
         """Return the value of a field that was not given; a fresh one where it could be changed."""
         if self.kind == "array":
-            return []
+            return None if self.none_by_default else []
         if self.kind == "struct" and self.nullable is None:
             assert self.struct is not None
             return self.struct()

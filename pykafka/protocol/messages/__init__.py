@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from .admin import CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse
+from .consumer_groups import (
+    ConsumerGroupDescribeRequest,
+    ConsumerGroupDescribeResponse,
+    ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+)
 from .consumer_protocol import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 from .coordinator import FindCoordinatorRequest, FindCoordinatorResponse
 from .fetch import FetchRequest, FetchResponse
@@ -14,6 +20,7 @@ from .groups import (
     ListGroupsRequest,
     ListGroupsResponse,
 )
+from .leader_epochs import OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse
 from .list_offsets import ListOffsetsRequest, ListOffsetsResponse
 from .membership import (
     HeartbeatRequest,
@@ -34,6 +41,10 @@ from .versions import ApiVersionsRequest, ApiVersionsResponse
 __all__ = [
     "ApiVersionsRequest",
     "ApiVersionsResponse",
+    "ConsumerGroupDescribeRequest",
+    "ConsumerGroupDescribeResponse",
+    "ConsumerGroupHeartbeatRequest",
+    "ConsumerGroupHeartbeatResponse",
     "ConsumerProtocolAssignment",
     "ConsumerProtocolSubscription",
     "CreateTopicsRequest",
@@ -66,6 +77,8 @@ __all__ = [
     "OffsetCommitResponse",
     "OffsetFetchRequest",
     "OffsetFetchResponse",
+    "OffsetForLeaderEpochRequest",
+    "OffsetForLeaderEpochResponse",
     "ProduceRequest",
     "ProduceResponse",
     "SyncGroupRequest",

@@ -13,8 +13,11 @@ from pykafka.protocol.api import decode_request, encode_request
 from pykafka.protocol.compiler import compile_codec
 from pykafka.protocol.schema import Struct
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "protocol" / "kafka_python.json").read_text())
-ROWS: list[dict[str, Any]] = GOLDEN["messages"]
+FOLDER = Path(__file__).parents[2] / "golden" / "protocol"
+GOLDEN = json.loads((FOLDER / "kafka_python.json").read_text())
+#: What kafka-python does not speak.
+JAVA = json.loads((FOLDER / "kafka_java.json").read_text())
+ROWS: list[dict[str, Any]] = GOLDEN["messages"] + JAVA["messages"]
 REQUEST_ROWS = [row for row in ROWS if "frame" in row]
 
 

@@ -115,8 +115,10 @@ def official_default(kind: str, is_array: bool, given: Any) -> Any:
     return None
 
 
-def official_rows(message: str, fields: list[dict[str, Any]], version: int) -> tuple[Row, ...]:
+def official_rows(spec: dict[str, Any], fields: list[dict[str, Any]], version: int) -> tuple[Row, ...]:
     """Return what the specification says of the fields in ``version``."""
+    message = spec["name"]
+    shared = {struct["name"]: struct["fields"] for struct in spec.get("commonStructs", ())}
     rows = []
     for field in fields:
         if not within(field["versions"], version):
@@ -136,7 +138,7 @@ def official_rows(message: str, fields: list[dict[str, Any]], version: int) -> t
                 field["tag"] if within(field.get("taggedVersions"), version) else None,
                 official_default(kind, is_array, field.get("default")),
                 struct,
-                official_rows(message, field.get("fields", []), version),
+                official_rows(spec, field.get("fields") or shared.get(struct or "", []), version),
             )
         )
     return tuple(rows)
@@ -193,7 +195,7 @@ def differences(ours: tuple[Row, ...], theirs: tuple[Row, ...], where: str = "")
 def test_fields_are_those_of_kafka(cls: type[Message], version: int) -> None:
     spec = spec_for(cls, version)
     assert within(spec["validVersions"], version)
-    assert differences(our_rows(cls, version), official_rows(cls.__name__, spec["fields"], version)) == []
+    assert differences(our_rows(cls, version), official_rows(spec, spec["fields"], version)) == []
 
 
 @pytest.mark.parametrize("cls", MESSAGES, ids=lambda cls: cls.__name__)
@@ -222,7 +224,7 @@ def test_api_key_and_direction_are_those_of_kafka(cls: type[Message]) -> None:
 
 def test_every_request_has_its_response() -> None:
     assert REQUESTS.keys() == RESPONSES.keys()
-    assert len(REQUESTS) == 18
+    assert len(REQUESTS) == 21
     for key, request in REQUESTS.items():
         response = RESPONSES[key]
         assert (request.NAME, request.MIN_VERSION, request.MAX_VERSION, request.FLEXIBLE) == (
@@ -243,11 +245,12 @@ _VERSION = 16
 
 
 def _fetch_response(change: Any = None) -> list[str]:
-    fields = copy.deepcopy(official(NEWEST, "FetchResponse")["fields"])
+    spec = official(NEWEST, "FetchResponse")
+    fields = copy.deepcopy(spec["fields"])
     if change is not None:
         change({"": fields, "Topic": fields[3]["fields"], "Partition": fields[3]["fields"][2]["fields"]})
     cls = RESPONSES[1]
-    return differences(our_rows(cls, _VERSION), official_rows("FetchResponse", fields, _VERSION))
+    return differences(our_rows(cls, _VERSION), official_rows(spec, fields, _VERSION))
 
 
 def _named(fields: list[dict[str, Any]], name: str) -> dict[str, Any]:

@@ -1,0 +1,256 @@
+"""One member of a group of the newer protocol (KIP-848): heartbeats only, and the coordinator shares out; pure.
+
+An assignment that comes with a heartbeat is worked off step by step: what is not in it any more is given up, what is new is
+begun with, and then the next heartbeat, sent at once, says what is read now. The coordinator gives to others only what it
+was told to be free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Optional
+
+from ..common import TopicPartition
+from ..exceptions import KafkaException
+from ..protocol.messages import ConsumerGroupHeartbeatRequest
+from .member import (
+    AWAY,
+    ENDED,
+    JOINING,
+    LEAVING,
+    NEVER,
+    STABLE,
+    Ask,
+    Assign,
+    LookUp,
+    Member,
+    MemberSettings,
+    Owned,
+    Rebalanced,
+)
+
+JOIN_EPOCH, LEAVE_EPOCH, LEAVE_FOR_A_WHILE_EPOCH = 0, -1, -2
+COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR = 14, 15, 16
+UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH = 25, 110
+
+#: Error code -> what the member does about it. Others are tried again when they may pass, and end the membership else.
+REACTIONS = {
+    COORDINATOR_LOAD_IN_PROGRESS: "wait",
+    COORDINATOR_NOT_AVAILABLE: "look for the coordinator",
+    NOT_COORDINATOR: "look for the coordinator",
+    UNKNOWN_MEMBER_ID: "lose everything",
+    FENCED_MEMBER_EPOCH: "lose everything",
+}
+
+
+class ConsumerMember(Member):
+    """One member of a group of the newer protocol. ``pattern``, if given, is what topics are chosen by, at the broker.
+
+    :param member_id: made by the member, and kept for as long as it lives
+    :param assignor: the way of sharing of the coordinator's, None for the group's own
+    """
+
+    protocol = "consumer"
+
+    def __init__(
+        self,
+        settings: MemberSettings,
+        topics: Iterable[str],
+        chance: Callable[[], float],
+        member_id: str,
+        *,
+        pattern: Optional[str] = None,
+        assignor: Optional[str] = None,
+    ) -> None:
+        super().__init__(settings, topics, chance)
+        self.member_id = member_id
+        self._pattern = pattern
+        self._assignor = assignor
+        self._beat_at = NEVER
+        self._sent_at = 0.0
+        self._interval_s = settings.heartbeat_interval_s
+        #: whether the next heartbeat has to say everything: the first, and after one whose answer was lost
+        self._say_all = True
+        self._topics_changed = False
+        #: what the coordinator was told that is read
+        self._told: Owned = frozenset()
+        #: topic id -> name, and the other way round
+        self._names: dict[bytes, str] = {}
+        self._ids: dict[str, bytes] = {}
+        #: the assignment that is being worked off: topic id -> partitions
+        self._target: Optional[dict[bytes, list[int]]] = None
+        self._looked_up: frozenset[bytes] = frozenset()
+
+    # -- what its consumer says ---------------------------------------------------------------------------------------
+
+    def subscribe(self, topics: Iterable[str], now: float) -> None:
+        """Want other topics from now on."""
+        wanted = tuple(topics)
+        if set(wanted) != set(self._topics):
+            self._topics = wanted
+            self._topics_changed = True
+            if self.state not in (AWAY, ENDED):
+                self._beat_at = now
+
+    def learn(self, names: Mapping[bytes, str], now: float) -> None:
+        """Note the names of topics by their ids; an assignment may have waited for them."""
+        self._names.update(names)
+        self._ids.update((name, topic_id) for topic_id, name in names.items())
+        self._looked_up = frozenset()
+        if self.state == STABLE:
+            self._work_off(now)
+
+    # -- what goes out ------------------------------------------------------------------------------------------------
+
+    def _begin_to_join(self) -> None:
+        self.state = JOINING
+        self._main = None
+
+    def _poll(self, now: float) -> list[Ask]:
+        if self._main is not None or now < self._not_before:
+            return []
+        if self.state in (JOINING, LEAVING) or now >= self._beat_at:
+            self._sent_at = now
+            return [self._ask(self._heartbeat())]
+        return []
+
+    def _times(self) -> list[float]:
+        if self._main is not None:
+            return [NEVER]
+        return [self._not_before if self.state in (JOINING, LEAVING) else max(self._not_before, self._beat_at)]
+
+    def _heartbeat(self) -> ConsumerGroupHeartbeatRequest:
+        settings, instance_id = self.settings, self.settings.instance_id
+        request = ConsumerGroupHeartbeatRequest(group_id=settings.group, member_id=self.member_id, instance_id=instance_id)
+        if self.state == LEAVING:
+            static = instance_id is not None and self._error is None
+            request.member_epoch = LEAVE_FOR_A_WHILE_EPOCH if static else LEAVE_EPOCH
+            return request
+        joining = self.state == JOINING
+        request.member_epoch = JOIN_EPOCH if joining else self.generation
+        if joining or self._say_all:
+            request.rack_id = settings.rack
+            request.rebalance_timeout_ms = int(settings.rebalance_timeout_s * 1000)
+            request.server_assignor = self._assignor
+        if joining or self._say_all or self._topics_changed:
+            # a pattern and names may both be given; who uses a pattern has no names
+            request.subscribed_topic_names = list(self._topics)
+            request.subscribed_topic_regex = self._pattern
+        if joining or self._say_all or self._told != self.owned:
+            request.topic_partitions = [
+                ConsumerGroupHeartbeatRequest.TopicPartitions(topic_id=self._ids[topic], partitions=ids)
+                for topic, ids in _by_topic(self.owned).items()
+            ]
+            self._told = self.owned
+        self._say_all = self._topics_changed = False
+        return request
+
+    # -- what comes back ----------------------------------------------------------------------------------------------
+
+    def _on_success(self, ask: Ask, reply: Any, now: float) -> None:
+        self._heard_at = self._sent_at
+        self.generation = reply.member_epoch
+        if reply.heartbeat_interval_ms > 0:
+            self._interval_s = reply.heartbeat_interval_ms / 1000.0
+        self._beat_at = now + self._interval_s
+        if self.state == JOINING:
+            self.state = STABLE
+        if reply.assignment is not None:
+            self._target = {row.topic_id: list(row.partitions) for row in reply.assignment.topic_partitions}
+        if self.state == STABLE:
+            self._work_off(now)
+
+    def _on_error(self, ask: Ask, reply: Any, error: KafkaException, now: float) -> None:
+        reaction = REACTIONS.get(reply.error_code, "wait" if error.retriable else "end")
+        _REACT[reaction](self, error, now)
+
+    def _wait(self, _error: KafkaException, now: float) -> None:
+        self._say_all = True
+        self._pause(now)
+        self._beat_at = self._not_before
+
+    def _find_anew(self, _error: KafkaException, now: float) -> None:
+        self._look_for_coordinator(now)
+
+    def _lose_seat(self, error: KafkaException, now: float) -> None:
+        self._lose(str(error), now)
+
+    def _end_with(self, error: KafkaException, now: float) -> None:
+        self._end(error, seated=False)
+
+    def _look_for_coordinator(self, now: float) -> None:
+        self._say_all = True
+        super()._look_for_coordinator(now)
+        self._beat_at = now
+
+    # -- moving on ----------------------------------------------------------------------------------------------------
+
+    def _work_off(self, now: float) -> None:
+        """Come closer to the assignment: give up what is not in it, or begin with what is new."""
+        if self._target is None or self._leaving is not None:
+            return
+        unknown = frozenset(topic_id for topic_id in self._target if topic_id not in self._names)
+        if unknown - self._looked_up:
+            # asked once for each assignment, and with every change of the topics known
+            self._looked_up |= unknown
+            self._events.append(LookUp(unknown))
+        target = frozenset(
+            TopicPartition(self._names[topic_id], number)
+            for topic_id, numbers in self._target.items()
+            if topic_id in self._names
+            for number in numbers
+        )
+        if not self._cause:
+            self._note_cause(now, "the coordinator has shared out anew", self.owned)
+        gone = self.owned - target
+        if gone:
+            self._give_up(gone, "they are not ours to read any more")
+            return
+        if not unknown:
+            self._target = None
+        self._begin_with(target, now)
+
+    def _after_giving_up(self, now: float) -> None:
+        self.state = STABLE
+        self._work_off(now)  # by now it may be another assignment
+
+    def _begin_with(self, target: Owned, now: float) -> None:
+        new = target - self.owned
+        self.owned |= new
+        if new or self.owned != self._told:
+            self._beat_at = now  # the coordinator waits for this
+        gained, lost = self.owned - self._before, self._before - self.owned
+        if gained or lost or self._cause == "started":
+            rebalanced = Rebalanced(self._cause, self.generation, now - self._began_at, gained, lost)
+            self.last_rebalance = rebalanced
+            self._events += [Assign(new, self.owned, self.generation), rebalanced]
+        self._note_cause(0.0, "", self.owned)
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._say_all = True
+        self._told = frozenset()
+        self._target = None
+
+    @property
+    def _is_unheard(self) -> bool:
+        return bool(self.owned)
+
+    @property
+    def _can_say_goodbye(self) -> bool:
+        return self.generation > 0
+
+
+def _by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:
+    topics: dict[str, list[int]] = {}
+    for topic, number in sorted(partitions):
+        topics.setdefault(topic, []).append(number)
+    return topics
+
+
+_REACT: dict[str, Callable[[ConsumerMember, KafkaException, float], None]] = {
+    "wait": ConsumerMember._wait,
+    "look for the coordinator": ConsumerMember._find_anew,
+    "lose everything": ConsumerMember._lose_seat,
+    "end": ConsumerMember._end_with,
+}

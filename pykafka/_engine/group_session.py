@@ -1,0 +1,165 @@
+"""A member of a group at work: the I/O thread sends what the member asks, and hands on what its consumer has to do."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Optional
+
+from .._machines.member import FIND_COORDINATOR, LEAVING, Ask, Ended, Event, Lost, Member, MemberStatus, Owned, Revoke
+from .._machines.metadata import ClusterView
+from ..exceptions import KafkaException
+from .lane import Call
+from .loop import Timer
+from .waiting import Deadline, Result
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+log = logging.getLogger(__name__)
+
+_numbers = itertools.count(1)
+
+
+class GroupSession:
+    """Keeps one :class:`Member` going. Its methods may be called from any thread unless they say otherwise.
+
+    :param on_fence: called on the I/O thread with partitions of which nothing may be delivered from now on: before the
+        coordinator hears of anything that has others read them
+    :param on_event: called on the I/O thread with every event of the member's, in order
+    :param is_active: called on the I/O thread: whether the user has taken messages, or waited for some, since the last call
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        member: Member,
+        on_fence: Callable[[Owned], None],
+        on_event: Callable[[Event], None],
+        is_active: Callable[[], Optional[bool]],
+    ) -> None:
+        self._engine = engine
+        self._member = member
+        self._on_fence = on_fence
+        self._on_event = on_event
+        self._is_active = is_active
+        self._lane_name = f"member-{next(_numbers)}"
+        self._timer: Optional[Timer] = None
+        self._ended: Result[None] = Result()
+        self._closed = False
+        #: looked at with every change of the cluster's picture; see :meth:`watch`
+        self._on_view: Optional[Callable[[ClusterView], None]] = None
+        #: where the member stands; replaced, never changed
+        self.status: MemberStatus = member.status()
+
+    # -- any thread ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Have the member join its group."""
+        self.tell(self._member.join)
+
+    def tell(self, step: Callable[..., object], *args: Any) -> None:
+        """Have ``step(*args, now)``, a method of the member's, called on the I/O thread."""
+        self._engine.loop.call_soon(self._tell, step, args)
+
+    def watch(self, on_view: Callable[[ClusterView], None]) -> None:
+        """Have ``on_view`` called on the I/O thread with the cluster's picture, now and whenever it changes."""
+        self._engine.loop.call_soon(self._watch, on_view)
+
+    def leave(self, reason: str) -> None:
+        """Have the member give up everything and leave; see :meth:`wait_until_left`."""
+        self.tell(lambda now: self._member.leave(now, reason))
+
+    def wait_until_left(self, deadline: Deadline) -> bool:
+        """Return whether the member has left its group before ``deadline``."""
+        try:
+            self._ended.wait(deadline, "leaving the group")
+        except KafkaException as error:
+            log.warning("group %s: %s; its seat is free when the session is over", self._member.settings.group, error)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Send nothing any more, and close the connection."""
+        if not self._engine.loop.stopped and not self._engine.loop.forked:
+            self._engine.loop.call_soon(self._close)
+
+    # -- the I/O thread -----------------------------------------------------------------------------------------------
+
+    def _tell(self, step: Callable[..., object], args: tuple[Any, ...]) -> None:
+        if not self._closed:
+            step(*args, self._engine.loop.now())
+            self._step()
+
+    def _watch(self, on_view: Callable[[ClusterView], None]) -> None:
+        if self._on_view is None:
+            self._engine.add_listener(self._look_at_view)
+        self._on_view = on_view
+        self._look_at_view()
+
+    def _look_at_view(self) -> None:
+        if self._on_view is not None and not self._closed:
+            self._on_view(self._engine.view)
+
+    def _close(self) -> None:
+        self._closed = True
+        self._engine.remove_listener(self._look_at_view)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._engine.drop_lanes(self._lane_name)
+
+    def _step(self) -> None:
+        """Do whatever there is to do now, and come back when there is more."""
+        if self._closed:
+            return
+        now = self._engine.loop.now()
+        active = self._is_active()
+        if active is None:
+            self._close()  # nobody holds the consumer any more
+            return
+        if active:
+            self._member.active(now)
+        asks = self._member.poll(now)
+        self._tell_consumer(self._member.take_events())
+        for ask in asks:
+            self._send(ask, now)
+        self.status = self._member.status()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wake_at = self._member.wake_at()
+        if wake_at != float("inf"):
+            self._timer = self._engine.loop.call_at(wake_at, self._step)
+
+    def _tell_consumer(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, (Revoke, Lost)):
+                self._on_fence(event.partitions)
+            self._on_event(event)
+            if isinstance(event, Ended):
+                self._ended.succeed(None)
+
+    def _send(self, ask: Ask, now: float) -> None:
+        deadline = now + ask.held_s + self._engine.request_timeout_s
+
+        def on_done(reply: Any, error: Optional[Exception]) -> None:
+            if self._closed:
+                return
+            then = self._engine.loop.now()
+            if error is None:
+                self._member.on_reply(ask, reply, then)
+            else:
+                log.info("group %s: %s failed: %s", self._member.settings.group, ask.api, error)
+                self._member.on_failure(ask, error, then)
+            self._step()
+
+        if ask.api == FIND_COORDINATOR:
+            self._engine.ask_any(ask.request, on_done)
+            return
+        coordinator = self._member.coordinator
+        assert coordinator is not None  # a member asks nothing else before it knows whom
+        # a broker answers in order, and may hold a JoinGroup back for long: who leaves must not wait behind it
+        name = "control" if self._member.state == LEAVING else self._lane_name
+        lane = self._engine.lane(coordinator.host, coordinator.port, name)
+        lane.request(Call(lambda _abilities: (ask.request, None), lambda reply, error, _call: on_done(reply, error), deadline))

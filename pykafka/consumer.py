@@ -12,7 +12,7 @@ from ._machines.turns import PartitionBuffer
 from .common import TopicPartition
 from .exceptions import KafkaException
 from .offset_arguments import PartitionOffsets, checked_offset, destinations, owned_tp, pairs
-from .offsets import Commits, OffsetManager, OffsetSettings
+from .offsets import Commits, Committer, OffsetManager, OffsetSettings
 from .placing import go_on_after_out_of_range
 from .reader import Reader
 
@@ -36,10 +36,9 @@ class Consumer(Reader):
         self._commits = Commits(self._offsets, settings, cluster.engine.loop.now)
         self._auto_commits: Optional[Ticker] = None
 
-    @property
-    def _member(self) -> bytes:
-        """Return who commits; it is stored with every commit, for people to read."""
-        return b""
+    def _committer(self) -> Committer:
+        """Return who commits."""
+        return Committer()
 
     # -- committing ---------------------------------------------------------------------------------------------------
 
@@ -52,11 +51,11 @@ class Consumer(Reader):
             raise KafkaException("commit_offsets() needs a consumer_group")
         if partition_offsets is not None:
             given = {owned_tp(partition, self._owned): checked_offset(offset) for partition, offset in pairs(partition_offsets)}
-            self._commits.commit(lambda: given, self._member)
+            self._commits.commit(lambda: given, self._committer)
             return
         if not self._positions():
             self._check_running()
-        self._commits.commit(self._positions, self._member)
+        self._commits.commit(self._positions, self._committer)
 
     def _start_auto_commits(self) -> None:
         if self._options["auto_commit_enable"] and self._group is not None:
@@ -76,14 +75,14 @@ class Consumer(Reader):
         if self._auto_commits is not None:
             self._auto_commits.stop()
             self._auto_commits = None
-            self._commits.commit_moved(self._positions, self._member)
+            self._commits.commit_moved(self._positions, self._committer)
 
     def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> None:
         """Commit on the offsets worker; what cannot be put right by another try is raised by the next consume()."""
         if not self._running:
             return  # stop() has committed, or its user did not want that
         try:
-            commit(*args, self._member)
+            commit(*args, self._committer)
         except Exception as error:
             if getattr(error, "retriable", False):
                 log.warning("%r: offsets were not committed, tried again later: %s", self, error)
@@ -109,7 +108,7 @@ class Consumer(Reader):
         positions.update(self._offsets.look_up(times))
         self._move(positions)
         if self._group is not None:
-            self._commits.commit(lambda: positions, self._member)
+            self._commits.commit(lambda: positions, self._committer)
 
     def _on_out_of_range(self, core: FetchCore, tp: TopicPartition, position: int, generation: int) -> None:
         """Called on the I/O thread: the offset to fetch is not in the log."""
@@ -120,5 +119,6 @@ class Consumer(Reader):
         """Have a jump committed that the consumer has just come to: everything before it is delivered."""
         target, buffer.jumped_to = buffer.jumped_to, None
         if self._group is not None:
-            before = self._commits.committed(buffer.tp)
-            self._cluster.engine.offsets_worker.submit(self._commit_quietly, self._commits.commit_jump, buffer.tp, target, before)
+            tp, before = buffer.tp, self._commits.committed(buffer.tp)
+            jump = (tp, target, before, lambda: tp in self._owned)
+            self._cluster.engine.offsets_worker.submit(self._commit_quietly, self._commits.commit_jump, *jump)

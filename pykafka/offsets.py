@@ -63,6 +63,21 @@ class OffsetSettings(NamedTuple):
         return Deadline(self.timeout_s + waits)
 
 
+class Seat(NamedTuple):
+    """Who commits, as a member of the group: the coordinator takes nothing from one that has lost its seat."""
+
+    generation: int = -1
+    member_id: str = ""
+    instance_id: Optional[str] = None
+
+
+class Committer(NamedTuple):
+    """Who commits: ``consumer_id`` is stored with the offsets, for people to read."""
+
+    consumer_id: bytes = b""
+    seat: Seat = Seat()
+
+
 class Start(NamedTuple):
     """Where partitions start, and which of those starts are committed at once."""
 
@@ -160,7 +175,7 @@ class OffsetManager:
         return {tp: found[tp] for tp in tps}
 
     def commit(
-        self, offsets: Mapping[TopicPartition, int], consumer_id: bytes = b"", within_s: Optional[float] = None
+        self, offsets: Mapping[TopicPartition, int], by: Committer, within_s: Optional[float] = None
     ) -> None:
         """Commit ``offsets`` (partition -> next offset to read, sent as it is); return when the coordinator has them.
 
@@ -174,7 +189,7 @@ class OffsetManager:
         remaining = dict(offsets)
 
         def attempt() -> None:
-            reply = self._ask_coordinator(group, self._commit_request(group, remaining, consumer_id), deadline)
+            reply = self._ask_coordinator(group, self._commit_request(group, remaining, by), deadline)
             first: Optional[KafkaException] = None
             for topic in reply.topics:
                 for part in topic.partitions:
@@ -190,8 +205,8 @@ class OffsetManager:
 
         self._patiently(f"committing offsets of {_names(offsets)}", deadline, attempt, _by_topic(offsets))
 
-    def _commit_request(self, group: str, offsets: Mapping[TopicPartition, int], consumer_id: bytes) -> OffsetCommitRequest:
-        metadata = _commit_metadata(consumer_id)
+    def _commit_request(self, group: str, offsets: Mapping[TopicPartition, int], by: Committer) -> OffsetCommitRequest:
+        metadata = _commit_metadata(by.consumer_id)
         topics: dict[str, OffsetCommitRequest.OffsetCommitRequestTopic] = {}
         for tp, offset in offsets.items():
             row = OffsetCommitRequest.OffsetCommitRequestPartition(
@@ -200,7 +215,11 @@ class OffsetManager:
             rows = topics.setdefault(tp.topic, OffsetCommitRequest.OffsetCommitRequestTopic(name=tp.topic, partitions=[]))
             rows.partitions.append(row)
         return OffsetCommitRequest(
-            group_id=group, generation_id_or_member_epoch=-1, member_id="", topics=list(topics.values())
+            group_id=group,
+            generation_id_or_member_epoch=by.seat.generation,
+            member_id=by.seat.member_id,
+            group_instance_id=by.seat.instance_id,
+            topics=list(topics.values()),
         )
 
     def _require_group(self) -> str:
@@ -328,52 +347,64 @@ class Commits:
         self._committed_at = now()
 
     def note(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Take ``offsets`` for what the group has: where the consumer started."""
-        self._committed = dict(offsets)
+        """Take ``offsets`` for what the group has: where partitions started."""
+        self._committed = {**self._committed, **offsets}
         self._committed_at = self._now()
 
-    def commit(self, read: Callable[[], Mapping[TopicPartition, int]], consumer_id: bytes) -> None:
+    def commit(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
         """Commit what ``read()`` returns once it is our turn.
 
+        :param who: is asked first, so that whatever is read belongs to that seat or to a later one, never to an earlier one
         :raises KafkaException: when it could not be committed
         """
         with self._turn():
-            self._commit(read(), consumer_id, None)
+            by = who()
+            self._commit(read(), by, None)
 
-    def commit_moved(self, read: Callable[[], Mapping[TopicPartition, int]], consumer_id: bytes) -> None:
+    def commit_moved(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
         """Commit those offsets of what ``read()`` returns that have changed since the last commit."""
         with self._turn():
-            self._commit(self._moved(read()), consumer_id, None)
+            by = who()
+            self._commit(self._moved(read()), by, None)
 
-    def commit_in_background(self, read: Callable[[], Mapping[TopicPartition, int]], consumer_id: bytes) -> None:
+    def commit_in_background(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
         """Do as :meth:`commit_moved` with less patience: there is another time soon.
 
         Everything is committed once in a while although nothing moved: brokers forget the offsets of a group without
         members some time (a day, before Kafka 2.1) after the last commit.
         """
         with self._turn():
-            positions = read()
+            by, positions = who(), read()
             stale = self._now() - self._committed_at > RECOMMIT_S
-            self._commit(positions if stale else self._moved(positions), consumer_id, self._settings.timeout_s)
+            self._commit(positions if stale else self._moved(positions), by, self._settings.timeout_s)
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """Know nothing of these partitions any more: others commit them from now on."""
+        gone = set(partitions)
+        self._committed = {tp: offset for tp, offset in self._committed.items() if tp not in gone}
 
     def committed(self, tp: TopicPartition) -> Optional[int]:
         """Return what was last committed for a partition, as far as this consumer knows."""
         return self._committed.get(tp)
 
-    def commit_jump(self, tp: TopicPartition, target: int, before: Optional[int], consumer_id: bytes) -> None:
+    def commit_jump(
+        self, tp: TopicPartition, target: int, before: Optional[int], is_read: Callable[[], bool], who: Callable[[], Committer]
+    ) -> None:
         """Commit the offset a partition went on from because its own was not in the log, unless ``before`` is out of date.
 
         :param before: what :meth:`committed` was when the partition went there: whatever was committed since is newer
+        :param is_read: whether the partition is (still) read here; asked after ``who``
         """
         with self._turn():
-            if self.committed(tp) == before:
-                self._commit({tp: target}, consumer_id, self._settings.timeout_s)
+            by = who()
+            if self.committed(tp) == before and is_read():
+                self._commit({tp: target}, by, self._settings.timeout_s)
 
     def _moved(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         return {tp: position for tp, position in positions.items() if self._committed.get(tp) != position}
 
-    def _commit(self, offsets: Mapping[TopicPartition, int], consumer_id: bytes, within_s: Optional[float]) -> None:
-        self._offsets.commit(offsets, consumer_id, within_s)
+    def _commit(self, offsets: Mapping[TopicPartition, int], by: Committer, within_s: Optional[float]) -> None:
+        self._offsets.commit(offsets, by, within_s)
         self._committed.update(offsets)
         if offsets:
             self._committed_at = self._now()

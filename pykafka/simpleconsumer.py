@@ -17,6 +17,7 @@ from .deserializing import Deserializer
 from .exceptions import ConsumerStoppedException as ConsumerStoppedException
 from .exceptions import KafkaException
 from .offset_arguments import chosen_partitions
+from .offsets import Committer
 from .partition import OwnedPartition, Partition
 from .placing import look_for_places
 from .records.message import Message as Message
@@ -106,7 +107,7 @@ class SimpleConsumer(Consumer):
             start = self._offsets.start(self._owned, kept=self._parked)
             self._commits.note(start.positions)
             if start.commit:
-                self._commits.commit(lambda: start.commit, self._member)
+                self._commits.commit(lambda: start.commit, self._committer)
             core = self._make_core()
             core.start(self._owned, [self._topic.name.decode()] if self._follows else [])
             self._begin(core, start.positions)
@@ -157,10 +158,8 @@ class SimpleConsumer(Consumer):
         positions = self._positions()
         return {tp.partition: held_offset(positions.get(tp)) for tp in self._owned}
 
-    @property
-    def _member(self) -> bytes:
-        """Return ``consumer_id`` as bytes; it is stored with every commit."""
-        return to_name(self.consumer_id, "consumer_id") if self.consumer_id else b""
+    def _committer(self) -> Committer:
+        return Committer(to_name(self.consumer_id, "consumer_id") if self.consumer_id else b"")
 
     def fetch_offsets(self) -> list[tuple[int, OffsetFetchPartitionResponse]]:
         """Return (partition number, what the group committed for it); moves there unless ``reset_offset_on_fetch`` is off.

@@ -141,7 +141,9 @@ class GroupSession:
                 self._ended.succeed(None)
 
     def _send(self, ask: Ask, now: float) -> None:
-        deadline = now + ask.held_s + self._engine.request_timeout_s
+        # a heartbeat without an answer has to be noticed while the session lasts
+        patience_s = min(self._engine.request_timeout_s, self._member.settings.session_timeout_s / 2)
+        deadline = now + (ask.held_s + self._engine.request_timeout_s if ask.held_s else patience_s)
 
         def on_done(reply: Any, error: Optional[Exception]) -> None:
             if self._closed:

@@ -26,6 +26,8 @@ class Partition:
         self._leader = leader
         self._replicas = replicas
         self._isr = isr
+        self._replica_ids = [broker.id for broker in replicas]
+        self._isr_ids = [broker.id for broker in isr]
 
     def __repr__(self) -> str:
         leader = None if self._leader is None else self._leader.id
@@ -43,13 +45,23 @@ class Partition:
 
     @property
     def replicas(self) -> list[Broker]:
-        """Return the brokers that hold copies."""
+        """Return the brokers that hold copies, without those that are down."""
         return self._replicas
+
+    @property
+    def replica_ids(self) -> list[int]:
+        """Return the ids of all brokers that hold copies, also of those that are down; the preferred leader is first."""
+        return self._replica_ids
 
     @property
     def isr(self) -> list[Broker]:
         """Return the brokers whose copies are in sync."""
         return self._isr
+
+    @property
+    def isr_ids(self) -> list[int]:
+        """Return the ids of the brokers whose copies are in sync; without a leader, of those that were in the end."""
+        return self._isr_ids
 
     @property
     def topic(self) -> Optional[Topic]:
@@ -95,6 +107,8 @@ class Partition:
         self._leader = brokers.get(metadata.leader)
         self._replicas = [brokers[node] for node in metadata.replicas if node in brokers]
         self._isr = [brokers[node] for node in metadata.isr if node in brokers]
+        self._replica_ids = list(metadata.replicas)
+        self._isr_ids = list(metadata.isr)
 
 
 class OwnedPartition(NamedTuple):

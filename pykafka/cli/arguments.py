@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
 from .._version import __version__
 from .settings import DEFAULT_FILE, FORMATS, PREFIX, SETTINGS, Setting
@@ -36,9 +36,17 @@ examples:
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that explains a mistake in one line: a page of flags would hide it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser. Settings that were not given are not in its answer; ``command`` is None without a command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kafka-tools", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"kafka-tools {__version__}")

@@ -176,7 +176,11 @@ class Walk:
 
     def cluster(self, client: KafkaClient, seeds: list[tuple[str, int]]) -> Iterator[Finding]:
         """Look at every broker where it says that it is, and at the partitions."""
-        client.update_cluster()
+        try:
+            client.update_cluster()
+        except KafkaException as error:
+            yield Finding("metadata", "cluster", PROBLEM, one_line(error), "see whether a broker has just gone down")
+            return
         brokers = [broker for _id, broker in sorted(client.brokers.items())]
         controller = client.cluster.controller_broker
         number = f"{len(brokers)} brokers" if len(brokers) != 1 else "1 broker"

@@ -309,7 +309,7 @@ def _idle_rows(members: Mapping[Any, Any]) -> list[tuple[Any, ...]]:
 
 
 def _reader_of(member: Any) -> Reader:
-    return Reader(text(member.member_id), text(member.client_id), text(member.client_host))
+    return Reader(text(member.member_id), text(member.client_id), text(member.client_host).lstrip("/"))
 
 
 COMMANDS = {

@@ -163,7 +163,8 @@ def _produce_topic(client: KafkaClient, options: Namespace, form: str) -> int:
     columns = [Column("topic", "Topic"), Column("acknowledged", "Acknowledged", True), Column("failed", "Failed", True)]
     write(Report(columns, [(options.topic, outcome.acknowledged, outcome.failed)]), form, sys.stdout)
     if outcome.failed:
-        raise OperationFailed(f"{outcome.failed} messages were not sent; the first is {outcome.first_error}")
+        failed = "1 message was" if outcome.failed == 1 else f"{outcome.failed} messages were"
+        raise OperationFailed(f"{failed} not sent; the first is {outcome.first_error}")
     return 0
 
 

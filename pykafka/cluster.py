@@ -178,6 +178,8 @@ class Cluster:
         :raises KafkaException: when there is none within ``socket_timeout_ms``
         """
         group = to_name(consumer_group, "consumer_group").decode()
+        if not group:
+            raise ValueError("consumer_group must have at least one character")
         self.engine.forget_coordinator(group)
         info = self.engine.coordinator(group, Deadline(self.socket_timeout_s))
         return self.brokers.get(info.id) or Broker.of(self, info)

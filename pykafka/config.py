@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple, Optional, Union
 
-from .common import CompressionType, OffsetType
+from .common import CompressionType, OffsetType, brief
 from .exceptions import BadNameError, KafkaConfigError, UnicodeException
 
 MAX_INT32 = 2147483647
@@ -33,14 +33,14 @@ def to_name(value: Union[str, bytes, Any], what: str) -> bytes:
     """
     if isinstance(value, bytes):
         if not value.isascii():
-            raise UnicodeException(f"{what} {value!r} must be ASCII")
+            raise UnicodeException(f"{what} {brief(value)} must be ASCII")
         return value
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__} {value!r}")
+        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__} {brief(value)}")
     try:
         return value.encode("ascii")
     except UnicodeEncodeError:
-        raise UnicodeException(f"{what} {value!r} must be ASCII") from None
+        raise UnicodeException(f"{what} {brief(value)} must be ASCII") from None
 
 
 def parse_hosts(hosts: Union[str, bytes, Any]) -> list[tuple[str, int]]:
@@ -131,7 +131,7 @@ def require_names(names: Iterable[Any], what: str) -> list[bytes]:
     :raises UnicodeException: for a name that is not ASCII
     """
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-        raise TypeError(f"{what} must be a list of names, not {names!r}")
+        raise TypeError(f"{what} must be a list of names, not {brief(names)}")
     return [to_name(name, f"{what}[{number}]") for number, name in enumerate(names)]
 
 

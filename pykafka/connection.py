@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from .common import brief
 from .exceptions import KafkaConfigError
 
 if TYPE_CHECKING:
@@ -60,10 +61,10 @@ class SslConfig:
             if self.cafile is None:
                 context.load_default_certs()
             else:
-                with _naming(f"cafile={self.cafile!r}"):
+                with _naming(f"cafile={brief(self.cafile)}"):
                     context.load_verify_locations(self.cafile)
             if self.certfile is not None:
-                with _naming(f"certfile={self.certfile!r}, keyfile={self.keyfile!r}"):
+                with _naming(f"certfile={brief(self.certfile)}, keyfile={brief(self.keyfile)}"):
                     context.load_cert_chain(self.certfile, self.keyfile, self.password)
             self._context = context
         return self._context

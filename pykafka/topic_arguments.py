@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .common import brief
 from .config import MAX_INT32, to_name
 from .protocol.messages import CreateTopicsRequest
 from .protocol.requests import CreateTopicRequest
@@ -19,14 +20,16 @@ def creatable_topics(topic_reqs: Any) -> list[CreateTopicsRequest.CreatableTopic
     """
     # a CreateTopicRequest is a tuple too: five nonsensical requests
     if isinstance(topic_reqs, (CreateTopicRequest, str, bytes)) or not isinstance(topic_reqs, Iterable):
-        raise TypeError(f"topic_reqs must be a list of CreateTopicRequest, not {topic_reqs!r}")
+        raise TypeError(f"topic_reqs must be a list of CreateTopicRequest, not {brief(topic_reqs)}")
     return [_creatable(number, one) for number, one in enumerate(topic_reqs)]
 
 
 def _creatable(number: int, one: Any) -> CreateTopicsRequest.CreatableTopic:
     if not isinstance(one, CreateTopicRequest):
-        raise TypeError(f"topic_reqs[{number}] must be a CreateTopicRequest, not {one!r}")
+        raise TypeError(f"topic_reqs[{number}] must be a CreateTopicRequest, not {brief(one)}")
     name = to_name(one.topic_name, f"topic_reqs[{number}].topic_name").decode()
+    if not name:
+        raise ValueError(f"topic_reqs[{number}].topic_name must have at least one character")
     where = f"of topic {name!r}"
     replicas = [
         CreateTopicsRequest.CreatableReplicaAssignment(
@@ -68,16 +71,16 @@ def whole_number(what: str, value: Any, low: int, high: int) -> int:
     :raises TypeError: and ValueError, saying what it is about
     """
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{what} must be an integer, not {value!r}")
+        raise TypeError(f"{what} must be an integer, not {brief(value)}")
     if not low <= value <= high:
-        raise ValueError(f"{what} must be from {low} to {high}, not {value!r}")
+        raise ValueError(f"{what} must be from {low} to {high}, not {brief(value)}")
     return value
 
 
 def _count(what: str, value: Any, high: int) -> int:
     """Return ``value``, -1 standing for the brokers' default; there is no topic with zero of anything."""
     if value == 0 and not isinstance(value, bool):
-        raise ValueError(f"{what} must be at least 1, or -1 for the brokers' default, not {value!r}")
+        raise ValueError(f"{what} must be at least 1, or -1 for the brokers' default, not {brief(value)}")
     return whole_number(what, value, -1, high)
 
 
@@ -85,16 +88,16 @@ def _pairs(what: str, value: Any, shape: str) -> list[tuple[Any, Any]]:
     try:
         return list(dict(value).items())
     except (TypeError, ValueError):
-        raise TypeError(f"{what} must be a dict of {shape}, or a list of such pairs, not {value!r}") from None
+        raise TypeError(f"{what} must be a dict of {shape}, or a list of such pairs, not {brief(value)}") from None
 
 
 def _is_list(what: str, value: Any) -> bool:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise TypeError(f"{what} must have a list of broker ids for each partition, not {value!r}")
+        raise TypeError(f"{what} must have a list of broker ids for each partition, not {brief(value)}")
     return True
 
 
 def _text(what: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, not {value!r}")
+        raise TypeError(f"{what} must be a str, not {brief(value)}")
     return value

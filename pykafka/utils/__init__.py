@@ -14,11 +14,17 @@ def deserialize_utf8(value: Optional[bytes], partition_key: Optional[bytes]) -> 
     """Return value and key as text; None stays None.
 
     :raises UnicodeDecodeError: when they are not UTF-8
+    :raises TypeError: when they are not bytes
     """
-    return (
-        None if value is None else value.decode("utf-8"),
-        None if partition_key is None else partition_key.decode("utf-8"),
-    )
+    return _decode(value, "value"), _decode(partition_key, "partition_key")
+
+
+def _decode(data: Any, what: str) -> Optional[str]:
+    if data is None:
+        return None
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{what} must be bytes or None, not {type(data).__name__}")
+    return str(data, "utf-8")
 
 
 def _encode(text: Any) -> Optional[bytes]:

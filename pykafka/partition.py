@@ -8,6 +8,7 @@ from functools import total_ordering
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from ._machines.metadata import PartitionInfo
+from .common import OffsetType
 
 if TYPE_CHECKING:
     import datetime
@@ -93,15 +94,15 @@ class Partition:
 
         The end of the log when every message is older. ``max_offsets`` has no effect: Kafka gives one offset since 0.10.
         """
-        return self._require_topic().fetch_offset_limits(offsets_before, max_offsets)[self._id].offset
+        return self._require_topic()._limits([self._id], offsets_before, max_offsets)[self._id].offset
 
     def latest_available_offset(self) -> int:
         """Return the offset that the next message written will have."""
-        return self._require_topic().latest_available_offsets()[self._id].offset[0]
+        return self.fetch_offset_limit(OffsetType.LATEST)[0]
 
     def earliest_available_offset(self) -> int:
         """Return the first offset still in the log."""
-        return self._require_topic().earliest_available_offsets()[self._id].offset[0]
+        return self.fetch_offset_limit(OffsetType.EARLIEST)[0]
 
     def update(self, brokers: Mapping[int, Broker], metadata: PartitionInfo) -> None:
         """Take over newer metadata; a broker that is not known is left out."""

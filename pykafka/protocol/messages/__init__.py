@@ -9,6 +9,7 @@ from .list_offsets import ListOffsetsRequest, ListOffsetsResponse
 from .metadata import MetadataRequest, MetadataResponse
 from .offsets import OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse
 from .produce import ProduceRequest, ProduceResponse
+from .quorum import DescribeQuorumRequest, DescribeQuorumResponse
 from .transactions import InitProducerIdRequest, InitProducerIdResponse
 from .versions import ApiVersionsRequest, ApiVersionsResponse
 
@@ -19,6 +20,8 @@ __all__ = [
     "CreateTopicsResponse",
     "DeleteTopicsRequest",
     "DeleteTopicsResponse",
+    "DescribeQuorumRequest",
+    "DescribeQuorumResponse",
     "FetchRequest",
     "FetchResponse",
     "FindCoordinatorRequest",

@@ -35,7 +35,7 @@ setup(
         "snappy": SNAPPY,
         "zstd": ZSTD,
         # progress bars of kafka-tools
-        "cli": ["tqdm"],
+        "progress": ["tqdm"],
         "all": [*FAST, *LZ4, *SNAPPY, *ZSTD],
         "test": ["pytest>=7", "mock", "hypothesis"],
         # design and decisions are in Markdown

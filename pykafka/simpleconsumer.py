@@ -30,13 +30,14 @@ from .offset_arguments import (
     owned_ids,
     pairs,
 )
-from .offsets import Commits, CommittedOffset, OffsetManager, OffsetSettings
+from .offsets import Commits, OffsetManager, OffsetSettings
 from .partition import OwnedPartition, Partition
 from .placing import go_on_after_out_of_range, look_for_places
 from .records.message import Message
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .protocol import OffsetFetchPartitionResponse
     from .topic import Topic
 
 log = logging.getLogger(__name__)
@@ -487,7 +488,7 @@ class SimpleConsumer:
         """Return ``consumer_id`` as bytes; it is stored with every commit."""
         return to_name(self.consumer_id, "consumer_id") if self.consumer_id else b""
 
-    def fetch_offsets(self) -> list[tuple[int, CommittedOffset]]:
+    def fetch_offsets(self) -> list[tuple[int, OffsetFetchPartitionResponse]]:
         """Return (partition number, what the group committed for it); moves there unless ``reset_offset_on_fetch`` is off.
 
         :raises KafkaException: when they could not be had, or there is no consumer_group

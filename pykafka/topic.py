@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._machines.metadata import TopicInfo
 from .common import OffsetType
@@ -14,20 +14,14 @@ from .offset_arguments import lookup_time
 from .offsets import OffsetManager, OffsetSettings
 from .partition import Partition
 from .producer import Producer
+from .protocol.requests import OffsetPartitionResponse
 from .simpleconsumer import SimpleConsumer
-from .topic_arguments import whole_number
+from .utils.arguments import whole_number
 
 if TYPE_CHECKING:
     import datetime
 
     from .cluster import Cluster
-
-
-class OffsetPartitionResponse(NamedTuple):
-    """Offsets of one partition, in a list for PyKafka's sake, and an error code that is always 0: errors are raised."""
-
-    offset: list[int]
-    err: int
 
 
 class Topic:

@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from .common import brief
-from .config import MAX_INT32, to_name
 from .protocol.messages import CreateTopicsRequest
 from .protocol.requests import CreateTopicRequest
-
-MAX_INT16 = 32767
+from .utils.arguments import MAX_INT16, MAX_INT32, to_name, whole_number
 
 
 def creatable_topics(topic_reqs: Any) -> list[CreateTopicsRequest.CreatableTopic]:
@@ -63,18 +61,6 @@ def broker_timeout_ms(timeout: Any, default_s: float) -> int:
     :raises TypeError: and ValueError, for anything but a whole number of milliseconds
     """
     return whole_number("timeout", timeout, 0, MAX_INT32) or int(default_s * 1000)
-
-
-def whole_number(what: str, value: Any, low: int, high: int) -> int:
-    """Return ``value``, an int from ``low`` to ``high``.
-
-    :raises TypeError: and ValueError, saying what it is about
-    """
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{what} must be an integer, not {brief(value)}")
-    if not low <= value <= high:
-        raise ValueError(f"{what} must be from {low} to {high}, not {brief(value)}")
-    return value
 
 
 def _count(what: str, value: Any, high: int) -> int:

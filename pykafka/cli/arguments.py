@@ -41,7 +41,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        # what was written on the command line may have line ends in it
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -233,7 +234,7 @@ def _describe_group(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=name,
         metavar="TOPIC",
-        help="only offsets of TOPIC (may be repeated); without it, the topics its members read or, without members, all",
+        help="only offsets of TOPIC (may be repeated); without it, of all topics",
     )
 
 
@@ -275,12 +276,12 @@ The exit code is 1 when any message failed.""",
     ),
     "create_topic": (
         _create_topic,
-        "Create a topic. Nothing is printed; it returns when the brokers know the topic.",
+        "Create a topic. It returns when the brokers know the topic. As a table, nothing is printed.",
         ("create_topic clicks -p 6 -r 3", """create_topic clicks -p 6 -c '{"retention.ms": "3600000"}'"""),
     ),
     "delete_topic": (
         _delete_topic,
-        "Delete a topic and all that is in it, without asking. Nothing is printed.",
+        "Delete a topic and all that is in it, without asking. As a table, nothing is printed.",
         ("delete_topic clicks",),
     ),
     "print_groups": (
@@ -308,7 +309,7 @@ committed nothing there is none, and the total leaves it out.""",
     "reset_offsets": (
         _reset_offsets,
         """\
-Set where a group goes on. The group must have no running members. Nothing is printed, except with --dry-run.""",
+Set where a group goes on. The group must have no running members. As a table, nothing is printed except with --dry-run.""",
         (
             "reset_offsets clicks billing EARLIEST --dry-run",
             "reset_offsets clicks billing 2026-01-31T12:00:00",

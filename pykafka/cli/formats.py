@@ -49,6 +49,11 @@ def text(name: Union[str, bytes, None]) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in plain)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 message`` or ``2 messages``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def write(report: Report, form: str, out: TextIO) -> None:
     """Print ``report`` as ``form``: table, json or csv."""
     {"table": _write_table, "json": _write_json, "csv": _write_csv}[form](report, out)

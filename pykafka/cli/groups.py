@@ -11,19 +11,19 @@ from typing import Any, NamedTuple, Optional
 from ..broker import Broker
 from ..client import KafkaClient
 from ..exceptions import (
-    GroupAuthorizationFailed,
     IllegalGeneration,
     RebalanceInProgress,
-    TopicAuthorizationFailed,
     UnknownMemberId,
     error_for,
 )
+from ..offsets import CommittedOffset, committed_by_group
+from ..partition import Partition
 from ..simpleconsumer import SimpleConsumer
 from ..topic import Topic
 from .errors import OperationFailed
-from .formats import Column, Fact, Report, text, write
+from .formats import Column, Fact, Report, counted, text, write
 from .progress import progress
-from .topics import ends_of, offsets_at, require_topic, some_partitions
+from .topics import ends_of, latest_offsets, offsets_at, require_topic, some_partitions
 from .values import Word
 
 #: What a coordinator says of a group that it does not know; brokers before Kafka 4 say that it is dead instead.
@@ -40,11 +40,11 @@ _TYPE = Column("protocol_type", "ProtocolType")
 
 
 class Committed(NamedTuple):
-    """What a group has committed for one partition, None for nothing, and who said so."""
+    """What a group has committed for one partition, None for nothing, and who did, where the client that did it says."""
 
     offset: Optional[int]
-    consumer_id: str
-    hostname: str
+    consumer_id: Optional[str]
+    hostname: Optional[str]
 
 
 def committed_offsets(topic: Topic, group: str) -> dict[int, Committed]:
@@ -64,26 +64,27 @@ def _committed(row: Any) -> Committed:
     return Committed(row.offset if row.offset >= 0 else None, consumer_id, hostname)
 
 
-def _said_with_commit(metadata: bytes) -> tuple[str, str]:
+def _said_with_commit(metadata: bytes) -> tuple[Optional[str], Optional[str]]:
     """Return (consumer_id, hostname) as PyKafka stores them with a commit; other clients store what they like."""
     try:
         said = json.loads(metadata)
     except (ValueError, RecursionError):
-        return "", ""
+        return None, None
     if not isinstance(said, dict):
-        return "", ""
-    return str(said.get("consumer_id") or ""), str(said.get("hostname") or "")
+        return None, None
+    consumer_id, hostname = said.get("consumer_id"), said.get("hostname")
+    return text(str(consumer_id)) if consumer_id else None, text(str(hostname)) if hostname else None
 
 
-def _lag(committed: Optional[int], latest: int) -> Optional[int]:
-    return None if committed is None else latest - committed
+def _lag(committed: Optional[int], latest: Optional[int]) -> Optional[int]:
+    return None if committed is None or latest is None else max(0, latest - committed)
 
 
 def _print_consumer_lag(client: KafkaClient, options: Namespace, form: str) -> int:
     topic = require_topic(client, options.topic)
     committed = committed_offsets(topic, options.consumer_group)
     # after what is committed, so that a group that reads meanwhile is never ahead of the end
-    latest = offsets_at(topic, Word(-1))
+    latest = latest_offsets(topic)
     columns = [
         Column("partition", "Partition", True),
         Column("lag", "Lag", True, thousands=True),
@@ -97,42 +98,47 @@ def _print_consumer_lag(client: KafkaClient, options: Namespace, form: str) -> i
         for number, one in sorted(committed.items())
         if number in latest
     ]
-    total = sum(max(0, row[1]) for row in rows if row[1] is not None)
-    without = sum(row[1] is None for row in rows)
+    total = sum(lag for _number, lag, *_others in rows if lag is not None)
+    without = sum(lag is None for _number, lag, *_others in rows)
     after = [
         Fact("total_lag", total, f"\n Total lag: {total:,} messages."),
-        Fact("partitions_without_commit", without, _without(without, options.consumer_group)),
+        Fact("partitions_without_lag", without, _without(without, options.consumer_group)),
     ]
     write(Report(columns, rows, "partitions", after=after if without or form == "json" else after[:1]), form, sys.stdout)
     return 0
 
 
 def _without(count: int, group: str) -> str:
-    partitions = "1 partition has" if count == 1 else f"{count} partitions have"
-    return f" {partitions} no committed offset of {text(group)}, and so no lag."
+    return f" {counted(count, 'partition')} without a lag: no committed offset of {text(group)}, or no leader."
 
 
 def _reset_offsets(client: KafkaClient, options: Namespace, form: str) -> int:
     topic = require_topic(client, options.topic)
     partitions = some_partitions(topic, options.partitions)
     new = _new_offsets(topic, options, partitions)
-    if options.dry_run:
+    if options.dry_run or form != "table":
         current = committed_offsets(topic, options.consumer_group)
+        rows = [(number, current[number].offset, new[number]) for number in sorted(partitions)]
+    if not options.dry_run:
+        _commit(topic, options.consumer_group, [(partition, new[number]) for number, partition in sorted(partitions.items())])
+    if options.dry_run or form != "table":
         columns = [
             Column("partition", "Partition", True),
             Column("current_offset", "Current Offset", True),
             Column("new_offset", "New Offset", True),
         ]
-        rows = [(number, current[number].offset, new[number]) for number in sorted(partitions)]
         write(Report(columns, rows), form, sys.stdout)
-        return 0
+    return 0
+
+
+def _commit(topic: Topic, group: str, offsets: list[tuple[Partition, int]]) -> None:
+    """Commit as somebody who is no member, which the coordinator refuses while there are any: nobody is ever overtaken."""
     try:
-        _reader(topic, options.consumer_group).commit_offsets([(one, new[number]) for number, one in partitions.items()])
+        _reader(topic, group).commit_offsets(offsets)
     except (UnknownMemberId, IllegalGeneration, RebalanceInProgress) as error:
         raise OperationFailed(
-            f"group {options.consumer_group} has running members, which alone may commit: stop them first. Nothing was changed"
+            f"group {text(group)} has running members, which alone may commit: stop them first. Nothing was changed"
         ) from error
-    return 0
 
 
 def _new_offsets(topic: Topic, options: Namespace, partitions: Iterable[int]) -> dict[int, int]:
@@ -212,22 +218,25 @@ def _bytes(name: Any) -> bytes:
 class Reader(NamedTuple):
     """The member that reads a partition."""
 
-    member_id: str
-    client_id: str
-    host: str
+    member_id: Optional[str]
+    client_id: Optional[str]
+    host: Optional[str]
 
+
+NOBODY = Reader(None, None, None)
 
 def _describe_group(client: KafkaClient, options: Namespace, form: str) -> int:
     group = options.consumer_group
     coordinator = client.cluster.get_group_coordinator(group)
     found = coordinator.describe_groups([group]).groups.get(group.encode())
-    missing = found is None or found.error_code == GROUP_ID_NOT_FOUND or text(found.state) == DEAD
-    if not missing and found.error_code:
+    if found is not None and found.error_code not in (0, GROUP_ID_NOT_FOUND):
         raise error_for(found.error_code, api="DescribeGroups", broker=_spelled(coordinator), detail=f"group {group}")
-    members = {} if missing else found.members
+    if found is not None and (found.error_code or text(found.state) == DEAD):
+        found = None
+    members = {} if found is None else found.members
     rows = [*_partition_rows(client, options, members), *_idle_rows(members)]
-    if missing and not rows:
-        raise OperationFailed(f"group {group} does not exist: it has no members and has committed nothing")
+    if found is None and not rows:
+        raise OperationFailed(f"group {text(group)} does not exist: it has no members and has committed nothing")
     columns = [
         Column("topic", "Topic"),
         Column("partition", "Partition", True),
@@ -238,7 +247,7 @@ def _describe_group(client: KafkaClient, options: Namespace, form: str) -> int:
         Column("client_id", "Client"),
         Column("host", "Host"),
     ]
-    write(Report(columns, rows, "partitions", _facts(group, None if missing else found, coordinator)), form, sys.stdout)
+    write(Report(columns, rows, "partitions", _facts(group, found, coordinator)), form, sys.stdout)
     return 0
 
 
@@ -260,52 +269,38 @@ def _facts(group: str, found: Any, coordinator: Broker) -> list[Fact]:
 
 def _partition_rows(client: KafkaClient, options: Namespace, members: Mapping[Any, Any]) -> list[tuple[Any, ...]]:
     """Return a row for every partition that a member reads, or the group has committed an offset of."""
-    readers: dict[tuple[bytes, int], Reader] = {}
+    for name in options.topics or ():
+        require_topic(client, name)
+    readers: dict[str, dict[int, Reader]] = {}
     for member in members.values():
-        for topic, numbers in _assignment(member).items():
-            readers.update({(topic, number): _reader_of(member) for number in numbers})
+        for name, numbers in _assignment(member).items():
+            readers.setdefault(text(name), {}).update(dict.fromkeys(numbers, _reader_of(member)))
+    committed = committed_by_group(client.cluster, options.consumer_group)
+    names = sorted({*readers, *committed} if options.topics is None else {*options.topics})
     rows: list[tuple[Any, ...]] = []
-    names = _topics_to_look_at(client, options, members)
     with progress(len(names), "topics") as bar:
         for name in names:
-            rows += _rows_of_topic(client, options.consumer_group, name, readers)
+            rows += _rows_of_topic(client, name, committed.get(name, {}), readers.get(name, {}))
             bar.update()
     return rows
 
 
 def _rows_of_topic(
-    client: KafkaClient, group: str, name: str, readers: Mapping[tuple[bytes, int], Reader]
+    client: KafkaClient, name: str, committed: Mapping[int, CommittedOffset], readers: Mapping[int, Reader]
 ) -> Iterator[tuple[Any, ...]]:
     topic = client.topics.get(name)
-    if topic is None:  # deleted, while members still have it assigned
-        return
-    try:
-        committed = committed_offsets(topic, group)
-    except (TopicAuthorizationFailed, GroupAuthorizationFailed) as error:
-        raise OperationFailed(f"what {group} has committed of {name} may not be looked at: {error}") from error
-    wanted = [number for number, one in sorted(committed.items()) if one.offset is not None or (topic.name, number) in readers]
-    latest = offsets_at(topic, Word(-1)) if wanted else {}
-    for number in wanted:
-        offset = committed[number].offset
-        reader = readers.get((topic.name, number), Reader("", "", ""))
-        yield (name, number, offset, latest[number], _lag(offset, latest[number]), *reader)
-
-
-def _topics_to_look_at(client: KafkaClient, options: Namespace, members: Mapping[Any, Any]) -> list[str]:
-    """Return the topics asked for; else those of the members; else, where there are none, all that are not internal."""
-    if options.topics:
-        for name in options.topics:
-            require_topic(client, name)
-        return list(dict.fromkeys(options.topics))
-    of_members = {name.decode("utf-8", "replace") for member in members.values() for name in _topics_of(member)}
-    everything = {name.decode() for name in client.topics if not name.startswith(b"__")}
-    return sorted(of_members or everything)
+    # a topic that was deleted meanwhile has no end
+    latest: Mapping[int, Optional[int]] = {} if topic is None else latest_offsets(topic)
+    for number in sorted({*committed, *readers}):
+        offset = committed[number].offset if number in committed and committed[number].offset >= 0 else None
+        end = latest.get(number)
+        yield (name, number, offset, end, _lag(offset, end), *readers.get(number, NOBODY))
 
 
 def _idle_rows(members: Mapping[Any, Any]) -> list[tuple[Any, ...]]:
     """Return a row for every member that reads nothing."""
     idle = [member for member in members.values() if not any(_assignment(member).values())]
-    return [(None, None, None, None, None, *reader) for reader in sorted(map(_reader_of, idle))]
+    return [(None, None, None, None, None, *_reader_of(member)) for member in sorted(idle, key=lambda one: text(one.member_id))]
 
 
 def _reader_of(member: Any) -> Reader:

@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Optional
 
-from ..exceptions import KafkaConfigError, KafkaException, UnicodeException
+from ..exceptions import KafkaConfigError, KafkaException, NoBrokersAvailableError, UnicodeException
 from .arguments import build_parser
 from .errors import OperationFailed, UsageMistake, one_line
 from .settings import resolve
@@ -21,6 +21,11 @@ SUCCESS, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run ``kafka-tools`` with ``argv`` (None: those of the process) and return the exit code."""
+    with _streams():
+        return _main(argv)
+
+
+def _main(argv: Optional[Sequence[str]]) -> int:
     parser = build_parser()
     try:
         options = parser.parse_args(argv)
@@ -49,6 +54,8 @@ def _guarded(options: Namespace) -> int:
         return SUCCESS
     except (UsageMistake, KafkaConfigError, UnicodeException) as error:
         return _explain(error, options, USAGE)
+    except NoBrokersAvailableError as error:
+        return _explain(error, options, FAILURE, "; kafka-tools doctor with the same flags tells more")
     except (OperationFailed, KafkaException) as error:
         # what a client still had to say when it was interrupted is not what the user asked for
         return INTERRUPTED if _was_interrupted(error) else _explain(error, options, FAILURE)
@@ -71,10 +78,10 @@ def _run(options: Namespace) -> int:
         return run(client, options, settings.format)
 
 
-def _explain(error: BaseException, options: Namespace, code: int) -> int:
+def _explain(error: BaseException, options: Namespace, code: int, hint: str = "") -> int:
     if "debug" in options:
         traceback.print_exception(type(error), error, error.__traceback__)
-    print(f"kafka-tools: {one_line(error)}", file=sys.stderr)
+    print(f"kafka-tools: {one_line(error)}{hint}", file=sys.stderr)
     return code
 
 
@@ -92,6 +99,17 @@ def _drop_stdout() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _streams() -> Iterator[None]:
+    """Put up with a stdout or stderr that the shell has closed (>&-): Python has None there then."""
+    with contextlib.ExitStack() as opened:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                opened.callback(setattr, sys, name, None)
+                setattr(sys, name, opened.enter_context(open(os.devnull, "w", encoding="utf-8")))  # noqa: SIM115  # the stack closes it
+        yield
 
 
 @contextlib.contextmanager

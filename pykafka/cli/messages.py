@@ -8,7 +8,7 @@ import csv
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, BinaryIO, Callable, NamedTuple, Optional, TextIO
 
 from ..client import KafkaClient
@@ -19,7 +19,7 @@ from ..producer import Producer
 from ..simpleconsumer import SimpleConsumer
 from ..topic import Topic
 from .errors import OperationFailed, UsageMistake, one_line
-from .formats import Column, Report, write
+from .formats import Column, Report, counted, write
 from .progress import progress
 from .topics import ends_of, offsets_at, require_topic, some_partitions
 from .values import COMPRESSION, Place, Word
@@ -30,6 +30,8 @@ AUTO_COMMIT_MS = 3000
 BATCH = 500
 #: Outcomes are looked at whenever this many more messages are without one than last time.
 SETTLE_EVERY = 20000
+#: A line that is longer could not be sent anyway: it is beyond what a producer takes by default.
+MAX_LINE_BYTES = 2**22
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -154,18 +156,28 @@ _WRITERS: dict[str, Callable[[TextIO], Callable[[Any], bool]]] = {
 def _produce_topic(client: KafkaClient, options: Namespace, form: str) -> int:
     topic = require_topic(client, options.topic)
     outcome = Outcome()
-    with _read(options.infile) as lines, _producer(topic, options) as producer, progress(None, "messages") as bar:
-        for number, line in enumerate(lines, 1):
-            outcome.send(producer, number, _split(line, options.key_separator), options.headers)
-            bar.update()
-        producer.flush()
+    try:
+        _send_lines(topic, options, outcome)
+    except KeyboardInterrupt:
         outcome.settle()
+        print(f"kafka-tools: interrupted; {counted(outcome.acknowledged, 'message')} acknowledged", file=sys.stderr)
+        raise
+    outcome.settle()
     columns = [Column("topic", "Topic"), Column("acknowledged", "Acknowledged", True), Column("failed", "Failed", True)]
     write(Report(columns, [(options.topic, outcome.acknowledged, outcome.failed)]), form, sys.stdout)
     if outcome.failed:
-        failed = "1 message was" if outcome.failed == 1 else f"{outcome.failed} messages were"
-        raise OperationFailed(f"{failed} not sent; the first is {outcome.first_error}")
+        raise OperationFailed(f"{counted(outcome.failed, 'message')} failed; the first is {outcome.first_error}")
     return 0
+
+
+def _send_lines(topic: Topic, options: Namespace, outcome: Outcome) -> None:
+    """Send all lines; return when each has its outcome. Interrupted, what was read is still sent."""
+    with _read(options.infile) as source, _producer(topic, options) as producer:
+        with progress(None, "messages", wanted=not source.isatty()) as bar:
+            for number, line in enumerate(_lines(source), 1):
+                outcome.send(producer, number, line, options)
+                bar.update()
+        producer.flush()
 
 
 def _producer(topic: Topic, options: Namespace) -> Producer:
@@ -187,13 +199,32 @@ class Line(NamedTuple):
     value: bytes
 
 
-def _split(line: bytes, separator: Optional[bytes]) -> Optional[Line]:
-    """Return what a line says; None when it lacks the separator."""
+class BadLine(Exception):
+    """A line cannot be made into a message."""
+
+
+def _lines(source: BinaryIO) -> Iterator[bytes]:
+    """Yield lines; of one that is too long only the beginning, so that it is never in memory as a whole."""
+    while line := source.readline(MAX_LINE_BYTES):
+        yield line
+        while len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+            line = source.readline(MAX_LINE_BYTES)
+
+
+def _split(line: bytes, separator: Optional[bytes]) -> Line:
+    """Return what a line says.
+
+    :raises BadLine: when it lacks the separator, or is too long
+    """
+    if len(line) == MAX_LINE_BYTES:
+        raise BadLine(f"it is longer than {MAX_LINE_BYTES} bytes")
     line = line[:-1] if line.endswith(b"\n") else line
     if separator is None:
         return Line(None, line)
     key, found, value = line.partition(separator)
-    return Line(key, value) if found else None
+    if not found:
+        raise BadLine("there is no key separator in it")
+    return Line(key, value)
 
 
 class Outcome:
@@ -211,14 +242,12 @@ class Outcome:
         """Return the number of the first line that failed, and why."""
         return f"line {self._first[0]}: {self._first[1]}"
 
-    def send(self, producer: Producer, number: int, line: Optional[Line], headers: Optional[Iterable[Any]]) -> None:
+    def send(self, producer: Producer, number: int, line: bytes, options: Namespace) -> None:
         """Queue one line; one that is wrong has failed already, and the others go on."""
-        if line is None:
-            self._fail(number, "there is no key separator in it")
-            return
         try:
-            message: Message = producer.produce(line.value, partition_key=line.key, headers=headers)
-        except KafkaException as error:
+            key, value = _split(line, options.key_separator)
+            message: Message = producer.produce(value, partition_key=key, headers=options.headers)
+        except (KafkaException, BadLine) as error:
             self._fail(number, one_line(error))
             return
         self._undecided.append((number, message))
@@ -247,6 +276,8 @@ class Outcome:
 @contextlib.contextmanager
 def _read(path: str) -> Iterator[BinaryIO]:
     if path == "-":
+        if sys.stdin is None:
+            raise UsageMistake("standard input is closed: give --infile FILE")
         yield sys.stdin.buffer
         return
     try:

@@ -37,7 +37,7 @@ def progress(total: Optional[int], unit: str, wanted: bool = True) -> Progress:
     if not wanted or not sys.stderr.isatty():
         return _Silent()
     try:
-        from tqdm import tqdm  # the extra "cli"
+        from tqdm import tqdm  # the extra "progress"
     except ImportError:
         return _Silent()
     bar: Progress = tqdm(total=total, unit=f" {unit}", file=sys.stderr, leave=False)

@@ -184,6 +184,8 @@ def _from_file(path: Path, required: bool) -> dict[str, Any]:
         raise UsageMistake(f"the configuration file {path} cannot be read: {error.strerror}") from None
     except (configparser.Error, ValueError) as error:
         raise UsageMistake(f"the configuration file {path} is not an INI file: {error}") from None
+    if not parser.sections() and not parser.defaults():
+        return {}  # an empty one, like /dev/null, sets nothing
     if not parser.has_section(SECTION):
         raise UsageMistake(f"the configuration file {path} has no section [{SECTION}]")
     known = {row.name: row for row in SETTINGS}

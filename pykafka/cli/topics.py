@@ -7,10 +7,11 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import Callable
+from typing import Callable, Optional
 
 from ..broker import Broker, CreateTopicRequest
 from ..client import KafkaClient
+from ..common import OffsetType
 from ..exceptions import LeaderNotFoundError
 from ..partition import Partition
 from ..topic import Topic
@@ -20,6 +21,8 @@ from .values import Place, Word
 
 #: Seconds between two looks at whether the brokers know what was changed.
 PAUSE_S = 0.05
+
+_TOPIC_COLUMNS = [Column("topic", "Topic"), Column("partitions", "Partitions", True), Column("replication", "Replication", True)]
 
 
 def require_topic(client: KafkaClient, name: str) -> Topic:
@@ -46,6 +49,17 @@ def offsets_at(topic: Topic, where: Place) -> dict[int, int]:
     return {partition_id: row.offset[0] for partition_id, row in limits.items()}
 
 
+def latest_offsets(topic: Topic) -> dict[int, Optional[int]]:
+    """Return per partition the offset that the next message will have; None where no leader can tell, at once."""
+    found: dict[int, Optional[int]] = dict.fromkeys(sorted(topic.partitions))
+    led = {number: partition for number, partition in topic.partitions.items() if partition.leader is not None}
+    if len(led) == len(found):
+        found.update(offsets_at(topic, Word(OffsetType.LATEST)))
+    else:
+        found.update({number: partition.latest_available_offset() for number, partition in led.items()})
+    return found
+
+
 def ends_of(topic: Topic) -> tuple[dict[int, int], dict[int, int]]:
     """Return per partition the first offset in the log, and the one that comes next."""
     return offsets_at(topic, Word(-2)), offsets_at(topic, Word(-1))
@@ -70,14 +84,13 @@ def _controller(client: KafkaClient) -> Broker:
 
 
 def _print_topics(client: KafkaClient, options: Namespace, form: str) -> int:
-    columns = [Column("topic", "Topic"), Column("partitions", "Partitions", True), Column("replication", "Replication", True)]
     names = sorted(name for name in client.topics if options.internal or not name.startswith(b"__"))
     rows = []
     for name in names:
         topic = client.topics.get(name)
         if topic is not None:  # deleted since
             rows.append((text(name), len(topic.partitions), _replication(topic)))
-    write(Report(columns, rows), form, sys.stdout)
+    write(Report(_TOPIC_COLUMNS, rows), form, sys.stdout)
     return 0
 
 
@@ -130,6 +143,9 @@ def _create_topic(client: KafkaClient, options: Namespace, form: str) -> int:
         return len(known) == partitions and all(one.leader is not None for one in known.values())
 
     _wait_for(client, there, options.timeout)
+    if form != "table":
+        copies = max(map(len, assignment.values()), default=request.replication_factor)
+        write(Report(_TOPIC_COLUMNS, [(options.topic, partitions, copies)]), form, sys.stdout)
     return 0
 
 
@@ -137,6 +153,8 @@ def _delete_topic(client: KafkaClient, options: Namespace, form: str) -> int:
     require_topic(client, options.topic)
     _controller(client).delete_topics([options.topic], timeout=options.timeout)
     _wait_for(client, lambda: options.topic.encode() not in set(client.topics), options.timeout)
+    if form != "table":
+        write(Report([Column("topic", "Topic"), Column("deleted", "Deleted")], [(options.topic, True)]), form, sys.stdout)
     return 0
 
 

@@ -137,6 +137,25 @@ CALLS: dict[str, Bad] = {
     ),
     "Broker.connect": Bad(lambda e, v: e.client.brokers[1].connect(v), "", "attempts"),
     "request_metadata": Bad(lambda e, v: e.client.brokers[1].request_metadata(v), "None|dict", "topics"),
+    "fetch_messages": Bad(lambda e, v: e.client.brokers[1].fetch_messages(v), "", "partition_requests"),
+    "fetch_messages timeout": Bad(lambda e, v: e.client.brokers[1].fetch_messages([], v), "zero", "timeout"),
+    "produce_messages": Bad(lambda e, v: e.client.brokers[1].produce_messages(v), "", "produce_request"),
+    "request_offset_limits": Bad(lambda e, v: e.client.brokers[1].request_offset_limits(v), "", "partition_requests"),
+    "commit_consumer_group_offsets group": Bad(
+        lambda e, v: e.client.brokers[1].commit_consumer_group_offsets(v, -1, b"", []), "str|long|empty", "consumer_group"
+    ),
+    "commit_consumer_group_offsets generation": Bad(
+        lambda e, v: e.client.brokers[1].commit_consumer_group_offsets(b"g", v, b"", []), "zero|negative", "generation"
+    ),
+    "commit_consumer_group_offsets preqs": Bad(
+        lambda e, v: e.client.brokers[1].commit_consumer_group_offsets(b"g", -1, b"", v), "", "partition_requests|preqs"
+    ),
+    "fetch_consumer_group_offsets group": Bad(
+        lambda e, v: e.client.brokers[1].fetch_consumer_group_offsets(v, []), "str|long|empty", "consumer_group"
+    ),
+    "fetch_consumer_group_offsets preqs": Bad(
+        lambda e, v: e.client.brokers[1].fetch_consumer_group_offsets(b"g", v), "", "partition_requests|preqs"
+    ),
     "create_topics": Bad(lambda e, v: e.client.brokers[1].create_topics(v), "", "topic_reqs"),
     "create_topics timeout": Bad(lambda e, v: e.client.brokers[1].create_topics([], v), "zero", "timeout"),
     "create_topics name": Bad(

@@ -371,7 +371,7 @@ class Commits:
             self._lock.release()
 
 
-def committed_by_group(cluster: Cluster, group: str) -> dict[str, dict[int, CommittedOffset]]:
+def committed_by_group(cluster: Cluster, group: str) -> dict[str, dict[int, OffsetFetchPartitionResponse]]:
     """Return everything that a group has committed, topic -> partition -> offset, in one request; nothing for an unknown group.
 
     What a transaction that is under way would change is as it was before it.
@@ -392,20 +392,20 @@ def committed_by_group(cluster: Cluster, group: str) -> dict[str, dict[int, Comm
         engine.pause(FIRST_PAUSE_S)
 
 
-def _everything_in(answer: Any, group: str) -> dict[str, dict[int, CommittedOffset]]:
+def _everything_in(answer: Any, group: str) -> dict[str, dict[int, OffsetFetchPartitionResponse]]:
     if answer.error_code == GROUP_ID_NOT_FOUND:
         return {}
     detail = f"group {group}"
     if answer.error_code:
         raise error_for(answer.error_code, api="OffsetFetch", detail=detail)
-    found: dict[str, dict[int, CommittedOffset]] = {}
+    found: dict[str, dict[int, OffsetFetchPartitionResponse]] = {}
     for topic in answer.topics:
         for part in topic.partitions:
             if part.error_code:
                 raise error_for(
                     part.error_code, api="OffsetFetch", topic=topic.name, partition=part.partition_index, detail=detail
                 )
-            stored = CommittedOffset(part.committed_offset, (part.metadata or "").encode(), 0)
+            stored = OffsetFetchPartitionResponse(part.committed_offset, (part.metadata or "").encode(), 0)
             found.setdefault(topic.name, {})[part.partition_index] = stored
     return found
 

@@ -16,8 +16,9 @@ from ..exceptions import (
     UnknownMemberId,
     error_for,
 )
-from ..offsets import CommittedOffset, committed_by_group
+from ..offsets import committed_by_group
 from ..partition import Partition
+from ..protocol.requests import OffsetFetchPartitionResponse
 from ..simpleconsumer import SimpleConsumer
 from ..topic import Topic
 from .errors import OperationFailed
@@ -225,6 +226,7 @@ class Reader(NamedTuple):
 
 NOBODY = Reader(None, None, None)
 
+
 def _describe_group(client: KafkaClient, options: Namespace, form: str) -> int:
     group = options.consumer_group
     coordinator = client.cluster.get_group_coordinator(group)
@@ -286,7 +288,7 @@ def _partition_rows(client: KafkaClient, options: Namespace, members: Mapping[An
 
 
 def _rows_of_topic(
-    client: KafkaClient, name: str, committed: Mapping[int, CommittedOffset], readers: Mapping[int, Reader]
+    client: KafkaClient, name: str, committed: Mapping[int, OffsetFetchPartitionResponse], readers: Mapping[int, Reader]
 ) -> Iterator[tuple[Any, ...]]:
     topic = client.topics.get(name)
     # a topic that was deleted meanwhile has no end

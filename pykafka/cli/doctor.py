@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator
 from typing import NamedTuple, Optional, TextIO
 
@@ -10,15 +11,22 @@ from ..client import KafkaClient
 from ..config import parse_hosts
 from ..connection import SslConfig
 from ..exceptions import KafkaException, NoBrokersAvailableError
+from ..quorum import controller_time
 from . import probes
 from .errors import one_line
-from .formats import Column, Report, text, write
+from .formats import Column, Report, counted, text, write
 from .settings import Settings
 from .topics import require_topic
+
+log = logging.getLogger(__name__)
 
 OK, INFO, WARNING, PROBLEM = "ok", "info", "WARNING", "PROBLEM"
 #: A certificate that ends within so many days is worth a warning.
 SOON_DAYS = 14
+#: A clock that is off by more than so many milliseconds is worth a warning.
+CLOCK_LIMIT_MS = 1000
+#: The first request opens a connection, which blurs what is measured.
+CLOCK_TRIES = 3
 #: How far ahead of this machine's clock (milliseconds) the time of a message must be to mean anything.
 AHEAD_MS = 60_000
 #: So many topics are looked at for messages from the future.
@@ -183,7 +191,7 @@ class Walk:
             return
         brokers = [broker for _id, broker in sorted(client.brokers.items())]
         controller = client.cluster.controller_broker
-        number = f"{len(brokers)} brokers" if len(brokers) != 1 else "1 broker"
+        number = counted(len(brokers), "broker")
         known = "no controller" if controller is None else f"controller {controller.id}"
         advice = "" if controller is not None else "topics cannot be created or deleted now: look at the controllers' logs"
         yield Finding("metadata", "cluster", OK if controller is not None else WARNING, f"{number}, {known}", advice)
@@ -238,21 +246,59 @@ def _partitions(client: KafkaClient) -> Iterator[Finding]:
         found = f"brokers {sorted(away)} hold copies but are not in the cluster"
         yield Finding("brokers", "cluster", PROBLEM, found, "start them, or look at their logs")
     if leaderless:
-        found = f"{len(leaderless)} of {total} partitions cannot be read or written: {_some(leaderless)}"
+        found = f"{len(leaderless)} of {counted(total, 'partition')} cannot be read or written: {_some(leaderless)}"
         yield Finding("leaders", "cluster", PROBLEM, found, "start the brokers that hold their copies")
     else:
-        yield Finding("leaders", "cluster", OK, f"all {total} partitions of {len(names)} topics have one")
+        yield Finding("leaders", "cluster", OK, f"{counted(total, 'partition')} in {counted(len(names), 'topic')}, each has one")
     if behind:
-        found = f"{len(behind)} of {total} partitions have copies that are missing or behind: {_some(behind)}"
+        found = f"{len(behind)} of {counted(total, 'partition')} with copies that are missing or behind: {_some(behind)}"
         yield Finding("copies", "cluster", WARNING, found, "see that all brokers run and have disk and network to keep up")
     elif not leaderless:
         yield Finding("copies", "cluster", OK, "all are in sync")
 
 
 def _clocks(client: KafkaClient) -> Finding:
-    """Say what can be known of clocks by reading alone: brokers tell no time, but messages have times."""
+    """Compare this machine's clock with the cluster's, or say what can be known of it by reading alone."""
+    try:
+        measured = [_difference(client) for _ in range(CLOCK_TRIES)]
+    except KafkaException as error:
+        log.debug("no controller tells its time: %s", error)
+        return _clocks_by_messages(client)
+    known = [difference for difference in measured if difference is not None]
+    if not known:
+        return _clocks_by_messages(client)
+    # the quickest answer is the most exact one
+    found = min(known, key=lambda difference: difference.within_ms)
+    by = f"{abs(found.ahead_ms):,.0f} ms {'ahead of' if found.ahead_ms > 0 else 'behind'} this machine"
+    shown = f"controller {found.controller_id} is {by}, within {found.within_ms:,.0f} ms"
+    if abs(found.ahead_ms) - found.within_ms > CLOCK_LIMIT_MS:
+        advice = "compare the clocks (NTP) of this machine and the brokers: retention and look-ups by time go by them"
+        return Finding("clocks", "cluster", WARNING, shown, advice)
+    return Finding("clocks", "cluster", OK, shown)
+
+
+class Difference(NamedTuple):
+    """How far a controller's clock is ahead of ours, and how far off that may be."""
+
+    controller_id: int
+    ahead_ms: float
+    within_ms: float
+
+
+def _difference(client: KafkaClient) -> Optional[Difference]:
+    before = probes.now_ms()
+    found = controller_time(client.cluster)
+    after = probes.now_ms()
+    if found is None:
+        return None
+    # it was read some time between the two; to a millisecond
+    return Difference(found.controller_id, found.time_ms - (before + after) / 2, (after - before) / 2 + 1)
+
+
+def _clocks_by_messages(client: KafkaClient) -> Finding:
+    """Say whether messages are from the future: with ZooKeeper nothing tells a broker's time, but messages have times."""
     ahead: list[str] = []
-    soon_ms = probes.now_ms() + AHEAD_MS
+    soon_ms = int(probes.now_ms()) + AHEAD_MS
     # internal topics first: the times in __consumer_offsets are the brokers' own
     names = sorted(client.topics, key=lambda name: (not name.startswith(b"__"), name))[:CLOCK_TOPICS]
     try:
@@ -268,7 +314,7 @@ def _clocks(client: KafkaClient) -> Finding:
         found = f"messages from the future, by this machine's clock, in {_some(ahead)}"
         advice = "compare the clocks (NTP) of this machine, the brokers and the producers"
         return Finding("clocks", "cluster", WARNING, found, advice)
-    found = f"the protocol tells no broker's time; no message in {len(names)} topics is from the future"
+    found = f"this cluster tells nobody its time; no message in {counted(len(names), 'topic')} is from the future"
     return Finding("clocks", "cluster", INFO, found)
 
 

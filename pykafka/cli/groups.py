@@ -18,7 +18,6 @@ from ..exceptions import (
 )
 from ..offsets import committed_by_group
 from ..partition import Partition
-from ..protocol.requests import OffsetFetchPartitionResponse
 from ..simpleconsumer import SimpleConsumer
 from ..topic import Topic
 from .errors import OperationFailed
@@ -277,7 +276,10 @@ def _partition_rows(client: KafkaClient, options: Namespace, members: Mapping[An
     for member in members.values():
         for name, numbers in _assignment(member).items():
             readers.setdefault(text(name), {}).update(dict.fromkeys(numbers, _reader_of(member)))
-    committed = committed_by_group(client.cluster, options.consumer_group)
+    committed = {
+        name: {number: _committed(row) for number, row in stored.items()}
+        for name, stored in committed_by_group(client.cluster, options.consumer_group).items()
+    }
     names = sorted({*readers, *committed} if options.topics is None else {*options.topics})
     rows: list[tuple[Any, ...]] = []
     with progress(len(names), "topics") as bar:
@@ -288,13 +290,13 @@ def _partition_rows(client: KafkaClient, options: Namespace, members: Mapping[An
 
 
 def _rows_of_topic(
-    client: KafkaClient, name: str, committed: Mapping[int, OffsetFetchPartitionResponse], readers: Mapping[int, Reader]
+    client: KafkaClient, name: str, committed: Mapping[int, Committed], readers: Mapping[int, Reader]
 ) -> Iterator[tuple[Any, ...]]:
     topic = client.topics.get(name)
     # a topic that was deleted meanwhile has no end
     latest: Mapping[int, Optional[int]] = {} if topic is None else latest_offsets(topic)
     for number in sorted({*committed, *readers}):
-        offset = committed[number].offset if number in committed and committed[number].offset >= 0 else None
+        offset = committed[number].offset if number in committed else None
         end = latest.get(number)
         yield (name, number, offset, end, _lag(offset, end), *readers.get(number, NOBODY))
 

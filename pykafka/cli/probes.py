@@ -130,6 +130,6 @@ def is_only_local(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def now_ms() -> int:
+def now_ms() -> float:
     """Return what this machine's clock says, in milliseconds since 1970."""
-    return int(time.time() * 1000)
+    return time.time() * 1000

@@ -145,6 +145,8 @@ class Walk:
         if isinstance(error, OSError) and probes.is_verification_error(error):
             advice = "give --ssl-cafile the authority that signed the broker's certificate"
             return f"the certificate is not trusted: {probes.verification_reason(error)}", advice
+        if probes.is_about_our_certificate(error) and self._tls is not None:
+            return _about_our_certificate(self._tls)
         if self._answers_in_plaintext(host, port):
             return "this port speaks plaintext, not TLS", "leave the --ssl flags (and settings) out, or use the TLS port"
         return (
@@ -176,8 +178,8 @@ class Walk:
                 "this port speaks TLS and was spoken to in plaintext",
                 "give --ssl-cafile FILE (or --ssl), or use the plaintext port",
             )
-        if "certificate required" in reason.replace("_", " ").lower():
-            return "the broker asks for a certificate of yours", "give --ssl-certfile (and --ssl-keyfile)"
+        if self._tls is not None and probes.refuses_our_certificate(host, port, self._tls, self._timeout_s):
+            return _about_our_certificate(self._tls)
         return reason, "check that a Kafka broker listens here, and that it asks for no SASL, which this version lacks"
 
     # -- the cluster --------------------------------------------------------------------------------------------------
@@ -223,6 +225,14 @@ class Walk:
             yield Finding("advertised", where, PROBLEM, *self._why_no_answer(one_line(error), host, port))
         else:
             yield Finding("advertised", where, OK, "can be reached and answers")
+
+
+def _about_our_certificate(tls: SslConfig) -> tuple[str, str]:
+    """Return (what is wrong, what to change) when a broker did not take the certificate of this side."""
+    if tls.certfile is None:
+        return "the broker asks for a certificate of yours", "give --ssl-certfile FILE (and --ssl-keyfile)"
+    advice = "give --ssl-certfile one that an authority in the broker's ssl.truststore signed, and that has not ended"
+    return "the broker does not accept your certificate", advice
 
 
 def _partitions(client: KafkaClient) -> Iterator[Finding]:

@@ -99,6 +99,27 @@ def is_wrong_name(error: OSError) -> bool:
     return getattr(error, "verify_code", 0) in (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, ..._IP_ADDRESS_MISMATCH
 
 
+def is_about_our_certificate(error: BaseException) -> bool:
+    """Return whether the peer ended TLS because of the certificate that this side showed, or did not show."""
+    reason = getattr(error, "reason", None) or ""
+    return "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
+
+
+def refuses_our_certificate(host: str, port: int, config: SslConfig, timeout_s: float) -> bool:
+    """Return whether the peer is content with the certificate of this side: with TLS 1.3 it says so after the handshake."""
+    sock: Optional[socket.socket] = None
+    try:
+        sock = connect(look_up(host, port), timeout_s).sock
+        with config.context().wrap_socket(sock, server_hostname=host.rstrip(".")) as secured:
+            secured.recv(1)
+    except (OSError, ValueError) as error:
+        return is_about_our_certificate(error)
+    finally:
+        if sock is not None:
+            sock.close()
+    return False
+
+
 def speaks_tls(host: str, port: int, timeout_s: float) -> bool:
     """Return whether TLS is spoken at ``host:port``, by beginning a handshake that trusts anybody; nothing else is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -27,9 +27,8 @@ class Outcome(NamedTuple):
     def rows(self) -> list[list[str]]:
         """Return the cells of a table without its two lines of heading; none of them may hold blanks."""
         lines = self.out.splitlines()
-        return [
-            line.split() for line in lines[lines.index(next(line for line in lines if line.strip("- ") == "" and line)) + 1 :]
-        ]
+        ruled = next(number for number, line in enumerate(lines) if line and not line.strip("- "))
+        return [line.split() for line in lines[ruled + 1 :]]
 
     @property
     def json(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,11 +256,18 @@ def test_a_broker_that_asks_for_a_certificate_is_told() -> None:
         telling_time(broker)
         found = problems(broker.hosts, "--ssl-cafile", CA)
         assert found["protocol"].startswith("the broker asks for a certificate of yours -> give --ssl-certfile")
-        found = problems(broker.hosts, "--ssl-cafile", CA, "--ssl-certfile", str(FILES / "stranger.pem"))
-        assert found["protocol"].startswith("the broker does not accept your certificate")
         outcome, healthy = examined(broker.hosts, "--ssl-cafile", CA, "--ssl-certfile", str(FILES / "broker.pem"))
     assert outcome.code == 0
     assert "trusted" in healthy["TLS"][0]["finding"] and "127.0.0.1" in healthy["TLS"][0]["finding"]
+
+
+def test_a_broker_that_does_not_trust_our_certificate_is_told() -> None:
+    context = serving()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(FILES / "stranger.pem")
+    with fake_broker(tls=context) as broker:
+        found = problems(broker.hosts, "--ssl-cafile", CA, "--ssl-certfile", str(FILES / "broker.pem"))
+    assert found["protocol"].startswith("the broker does not accept your certificate -> give --ssl-certfile one that")
 
 
 def test_a_certificate_that_ends_soon_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

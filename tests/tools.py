@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from pykafka.cli.kafka_tools import main
 
 ROOT = Path(__file__).resolve().parent.parent
+#: What runs it as a process of its own, with every warning an error.
+COMMAND = [sys.executable, "-W", "error", "-m", "pykafka.cli.kafka_tools"]
 
 
 class Outcome(NamedTuple):
@@ -62,7 +64,6 @@ def failed(outcome: Outcome, code: int = 1) -> str:
 
 
 def process(*argv: str, **options: Any) -> subprocess.Popen[bytes]:
-    """Return kafka-tools running as a process of its own, with every warning an error and pipes at both ends."""
-    command = [sys.executable, "-W", "error", "-m", "pykafka.cli.kafka_tools", *argv]
+    """Return kafka-tools running as a process of its own, with pipes for what it prints."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes)
+    return subprocess.Popen([*COMMAND, *argv], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes)

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
@@ -22,8 +21,8 @@ from pykafka.partitioners import murmur2_partitioner
 
 from .. import needs
 from ..brokers import KafkaCluster
-from ..support import create_topic, until
-from ..tools import Outcome, failed, process, run
+from ..support import until
+from ..tools import COMMAND, Outcome, failed, process, run
 
 confluent_kafka = needs.package("confluent_kafka")
 
@@ -105,7 +104,8 @@ def test_assignments_and_settings_of_a_new_topic_reach_the_broker(topic_name: st
     done("create_topic", topic_name, "-a", '{"0": [1], "1": [1]}', "-c", entries, "-t", "10000")
     assert len(done("desc_topic", topic_name).rows) == 2
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic_name)
-    (future,) = AdminClient({"bootstrap.servers": kafka.hosts}).describe_configs([resource]).values()
+    admin = AdminClient({"bootstrap.servers": kafka.hosts})
+    (future,) = admin.describe_configs([resource]).values()
     found = {key: entry.value for key, entry in future.result(20).items()}
     assert (found["retention.ms"], found["cleanup.policy"]) == ("3600000", "compact")
 
@@ -207,9 +207,9 @@ def test_consuming_from_a_place_reads_on_from_there_and_commits_nothing(
 
 def test_a_group_given_with_a_place_is_moved_there(make_topic: MakeTopic, client: KafkaClient) -> None:
     topic = make_topic()
-    fill(topic, *b"abcdef".split(b"?"), *(b"%d" % number for number in range(5)))
+    fill(topic, *(b"%d" % number for number in range(5)))
     name = name_of(topic)
-    assert done("consume_topic", name, "--from", "2", "-g", name, "-l", "2").out == "1\n2\n"
+    assert done("consume_topic", name, "--from", "2", "-g", name, "-l", "2").out == "2\n3\n"
     assert committed(client, name, topic) == {0: 4}
 
 
@@ -248,14 +248,8 @@ def test_a_terminal_that_lacks_letters_gets_them_spelled_out(make_topic: MakeTop
     fill(topic, "żaba".encode())
     environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     argv = ["consume_topic", name_of(topic), "--from", "EARLIEST", "-l", "1"]
-    tool = subprocess.run([*command(), *argv], capture_output=True, env=environ, timeout=60, check=False)
+    tool = subprocess.run([*COMMAND, *argv], capture_output=True, env=environ, timeout=60, check=False)
     assert (tool.returncode, tool.stdout, tool.stderr) == (0, b"\\u017caba\n", b"")
-
-
-def command() -> list[str]:
-    import sys
-
-    return [sys.executable, "-W", "error", "-m", "pykafka.cli.kafka_tools"]
 
 
 def test_messages_can_go_to_a_file(make_topic: MakeTopic, tmp_path: Path) -> None:
@@ -302,9 +296,8 @@ def test_keys_choose_the_partition_as_java_clients_do(make_topic: MakeTopic) -> 
 def test_a_line_that_is_wrong_fails_alone_and_is_named(make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "MAX_LINE_BYTES", 2**21)
     name = name_of(make_topic())
-    outcome = run(
-        "produce_topic", name, "-k", ":", stdin=b"a:1\nno separator\nb:" + b"x" * 2**23 + b"\nc:" + b"y" * 2**20 + b"\nd:4"
-    )
+    too_long, too_large = b"b:" + b"x" * 2**23, b"c:" + b"y" * 2**20
+    outcome = run("produce_topic", name, "-k", ":", stdin=b"\n".join([b"a:1", b"no separator", too_long, too_large, b"d:4"]))
     assert (outcome.code, outcome.rows) == (1, [[name, "2", "3"]])
     assert outcome.err == "kafka-tools: 3 messages failed; the first is line 2: there is no key separator in it\n"
     read = done("consume_topic", name, "--from", "EARLIEST", "-l", "2", "--format", "csv")
@@ -330,7 +323,7 @@ def test_the_lag_of_a_group_is_shown_with_thousands_and_a_total(make_topic: Make
     name = name_of(topic)
     topic.get_simple_consumer("g-" + name, consumer_id=b"me", auto_start=False).commit_offsets([(topic.partitions[0], 0)])
     lag = done("print_consumer_lag", name, "g-" + name)
-    assert lag.out.splitlines()[0].split("  ") and lag.out.splitlines()[0].split() == [
+    assert lag.out.splitlines()[0].split() == [
         "Partition", "Lag", "Latest", "Offset", "Current", "Offset", "Consumer_ID", "Client_ID",
     ]  # fmt: skip
     assert lag.rows[0] == ["0", "1,234", "1234", "0", "me", os.uname().nodename]
@@ -379,7 +372,7 @@ def test_an_offset_that_a_partition_does_not_have_changes_nothing(make_topic: Ma
     topic = make_topic(2)
     fill(topic, b"x")
     name = name_of(topic)
-    assert "has offsets 0 to 1, and so not 2" in failed(run("reset_offsets", name, name, "2"))
+    assert "has offsets 0 to 0, and so not 2" in failed(run("reset_offsets", name, name, "2"))
     assert "has no partitions [5]" in failed(run("reset_offsets", name, name, "0", "--partitions", "5"))
     assert committed(client, name, topic) == {}
 
@@ -405,7 +398,7 @@ def test_a_partition_whose_broker_is_down_is_found_and_the_others_can_still_be_l
     done("reset_offsets", topic_name, topic_name, "EARLIEST")
     kafka3.node(3).kill()
     try:
-        until(lambda: ["1", "-", "[3]"] == done("desc_topic", topic_name).rows[1][:3], what="the partition losing its leader")
+        until(lambda: done("desc_topic", topic_name).rows[1][:3] == ["1", "-", "[3]"], what="the partition losing its leader")
         lag = done("print_consumer_lag", topic_name, topic_name)
         assert [row[1] for row in lag.rows[:2]] == ["0", "-"]
         outcome = run("doctor", "--format", "json")
@@ -448,7 +441,7 @@ def test_streams_that_the_shell_has_closed_are_put_up_with(closed: str, code: in
     name = name_of(make_topic())
     line = {0: f"desc_topic {name}", 1: "desc_topic no-such-topic", 2: f"produce_topic {name}"}[code]
     shell = f'exec "$@" {line} {closed}'
-    tool = subprocess.run(["sh", "-c", shell, "sh", *command()], capture_output=True, timeout=60, check=False)
+    tool = subprocess.run(["sh", "-c", shell, "sh", *COMMAND], capture_output=True, timeout=60, check=False)
     said = b"kafka-tools: standard input is closed: give --infile FILE\n" if code == 2 else b""
     assert (tool.returncode, tool.stdout, tool.stderr) == (code, b"", said)
 

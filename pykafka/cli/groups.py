@@ -21,7 +21,7 @@ from ..partition import Partition
 from ..simpleconsumer import SimpleConsumer
 from ..topic import Topic
 from .errors import OperationFailed
-from .formats import Column, Fact, Report, counted, text, write
+from .formats import NOTHING, Column, Fact, Report, counted, text, write
 from .progress import progress
 from .topics import ends_of, latest_offsets, offsets_at, require_topic, some_partitions
 from .values import Word
@@ -34,6 +34,7 @@ _GROUP = Column("group", "GroupId")
 _STATE = Column("state", "State")
 _PROTOCOL = Column("protocol", "Protocol")
 _TYPE = Column("protocol_type", "ProtocolType")
+_KIND = Column("type", "Type")
 
 
 # -- offsets ----------------------------------------------------------------------------------------------------------
@@ -157,29 +158,62 @@ def _new_offsets(topic: Topic, options: Namespace, partitions: Iterable[int]) ->
 # -- members ----------------------------------------------------------------------------------------------------------
 
 
+class Summary(NamedTuple):
+    """What can be said of a group in a line; ``members`` is None where it cannot be told."""
+
+    state: Optional[str]
+    type: Optional[str]
+    protocol_type: Optional[str]
+    protocol: Optional[str]
+    members: Optional[int]
+
+
 def _print_groups(client: KafkaClient, options: Namespace, form: str) -> int:
-    columns = [_GROUP, _STATE, _TYPE, _PROTOCOL, Column("members", "Members", True), Column("coordinator", "Coordinator")]
-    rows = []
+    columns = [_GROUP, _STATE, _KIND, _TYPE, _PROTOCOL, Column("members", "Members", True), Column("coordinator", "Coordinator")]
+    rows: list[tuple[Any, ...]] = []
     brokers = [broker for _id, broker in sorted(client.brokers.items())]
     with progress(len(brokers), "brokers") as bar:
         for broker in brokers:
-            rows += [(*row, _spelled(broker)) for row in _groups_at(broker)]
+            listed = _listed(broker)
+            described = broker.describe_groups(list(listed.groups)).groups if listed.groups else {}
+            for group_id in listed.groups:
+                rows.append((text(group_id), *_summary(group_id, listed, described.get(group_id)), _spelled(broker)))
             bar.update()
-    write(Report(columns, sorted(rows)), form, sys.stdout)
+    write(Report(columns, sorted(rows, key=lambda row: str(row[0]))), form, sys.stdout)
     return 0
 
 
-def _groups_at(broker: Broker) -> Iterator[tuple[str, str, str, str, int]]:
-    """Yield what is known of every group that ``broker`` coordinates."""
-    listed = broker.list_groups().groups
-    described = broker.describe_groups(list(listed)).groups if listed else {}
-    for group_id, listing in listed.items():
-        found = described.get(group_id)
-        if found is None or found.error_code:
-            # a group of another kind (share groups, streams) is listed, but cannot be described this way
-            yield text(group_id), "", text(listing.protocol_type), "", 0
-        else:
-            yield text(group_id), text(found.state), text(found.protocol_type), text(found.protocol), len(found.members)
+def _listed(broker: Broker) -> Any:
+    """Return the groups that ``broker`` coordinates."""
+    reply = broker.list_groups()
+    if reply.error_code:
+        raise error_for(reply.error_code, api="ListGroups", broker=_spelled(broker))
+    return reply
+
+
+def _described(group_id: bytes, coordinator: Broker) -> Any:
+    """Return the description of a group; None for one that is not there, or is of a type that is not described this way."""
+    found = coordinator.describe_groups([group_id]).groups.get(group_id)
+    if found is not None and found.error_code not in (0, GROUP_ID_NOT_FOUND):
+        raise error_for(found.error_code, api="DescribeGroups", broker=_spelled(coordinator), detail=f"group {text(group_id)}")
+    return found if _is_there(found) else None
+
+
+def _is_there(found: Any) -> bool:
+    return found is not None and not found.error_code and text(found.state) != DEAD
+
+
+def _summary(group_id: bytes, listed: Any, found: Any) -> Summary:
+    """Return what is known of a group; of the new consumer groups (KIP-848) and share groups only what the list says."""
+    kind = text(listed.types.get(group_id)) or None
+    if _is_there(found):
+        return Summary(
+            text(found.state), kind, text(found.protocol_type) or None, text(found.protocol) or None, len(found.members)
+        )
+    if group_id not in listed.groups:
+        return Summary(DEAD, None, None, None, 0)
+    protocol_type = text(listed.groups[group_id].protocol_type) or None
+    return Summary(text(listed.states.get(group_id)) or None, kind, protocol_type, None, None)
 
 
 def _spelled(broker: Broker) -> str:
@@ -227,17 +261,14 @@ NOBODY = Reader(None, None, None)
 
 
 def _describe_group(client: KafkaClient, options: Namespace, form: str) -> int:
-    group = options.consumer_group
-    coordinator = client.cluster.get_group_coordinator(group)
-    found = coordinator.describe_groups([group]).groups.get(group.encode())
-    if found is not None and found.error_code not in (0, GROUP_ID_NOT_FOUND):
-        raise error_for(found.error_code, api="DescribeGroups", broker=_spelled(coordinator), detail=f"group {group}")
-    if found is not None and (found.error_code or text(found.state) == DEAD):
-        found = None
+    group_id = options.consumer_group.encode()
+    coordinator = client.cluster.get_group_coordinator(group_id)
+    found = _described(group_id, coordinator)
+    summary = _summary(group_id, _listed(coordinator), found)
     members = {} if found is None else found.members
     rows = [*_partition_rows(client, options, members), *_idle_rows(members)]
-    if found is None and not rows:
-        raise OperationFailed(f"group {text(group)} does not exist: it has no members and has committed nothing")
+    if summary.state == DEAD and not rows:
+        raise OperationFailed(f"group {text(group_id)} does not exist: it has no members and has committed nothing")
     columns = [
         Column("topic", "Topic"),
         Column("partition", "Partition", True),
@@ -248,23 +279,20 @@ def _describe_group(client: KafkaClient, options: Namespace, form: str) -> int:
         Column("client_id", "Client"),
         Column("host", "Host"),
     ]
-    write(Report(columns, rows, "partitions", _facts(group, found, coordinator)), form, sys.stdout)
+    write(Report(columns, rows, "partitions", _facts(text(group_id), summary, _spelled(coordinator))), form, sys.stdout)
     return 0
 
 
-def _facts(group: str, found: Any, coordinator: Broker) -> list[Fact]:
-    state = DEAD if found is None else text(found.state)
-    kind = "" if found is None else text(found.protocol_type)
-    protocol = "" if found is None else text(found.protocol)
-    count = 0 if found is None else len(found.members)
-    where = _spelled(coordinator)
+def _facts(group: str, summary: Summary, coordinator: str) -> list[Fact]:
+    unknown = "cannot be told of a group of this type"
     return [
         Fact("group", group, f"GroupId: {group}"),
-        Fact("state", state, f"State: {state}"),
-        Fact("protocol_type", kind, f"ProtocolType: {kind or '-'}"),
-        Fact("protocol", protocol, f"Protocol: {protocol or '-'}"),
-        Fact("coordinator", where, f"Coordinator: {where}"),
-        Fact("members", count, f"Members: {count}\n"),
+        Fact("state", summary.state, f"State: {summary.state or NOTHING}"),
+        Fact("type", summary.type, f"Type: {summary.type or NOTHING}"),
+        Fact("protocol_type", summary.protocol_type, f"ProtocolType: {summary.protocol_type or NOTHING}"),
+        Fact("protocol", summary.protocol, f"Protocol: {summary.protocol or NOTHING}"),
+        Fact("coordinator", coordinator, f"Coordinator: {coordinator}"),
+        Fact("members", summary.members, f"Members: {unknown if summary.members is None else summary.members}\n"),
     ]
 
 

@@ -28,7 +28,9 @@ from .values import Word
 
 #: What a coordinator says of a group that it does not know; brokers before Kafka 4 say that it is dead instead.
 GROUP_ID_NOT_FOUND = 69
-DEAD = "Dead"
+DEAD, EMPTY = "Dead", "Empty"
+#: Protocol types of groups whose members read topics; a group of Connect, say, shares out other things.
+READERS = ("consumer", "share", "streams")
 
 _GROUP = Column("group", "GroupId")
 _STATE = Column("state", "State")
@@ -222,16 +224,28 @@ def _spelled(broker: Broker) -> str:
 
 def _print_managed_consumer_groups(client: KafkaClient, options: Namespace, form: str) -> int:
     topic = require_topic(client, options.topic)
-    descriptions = client.cluster.get_managed_group_descriptions()
+    descriptions = sorted(client.cluster.get_managed_group_descriptions().items())
     rows = [
         (text(group_id), text(found.state), text(found.protocol), text(found.protocol_type))
-        for group_id, found in sorted(descriptions.items())
+        for group_id, found in descriptions
         if any(topic.name in _topics_of(member) for member in found.members.values())
     ]
     name = text(topic.name)
     report = Report([_GROUP, _STATE, _PROTOCOL, _TYPE], rows, "groups", [Fact("topic", name, f"Topic: {name}")])
     write(report, form, sys.stdout)
+    silent = [text(group_id) for group_id, found in descriptions if _is_silent(found)]
+    if silent:
+        print(f"kafka-tools: not known, as they rebalance or are of a new type: {', '.join(silent)}", file=sys.stderr)
+    for group_id, found in descriptions:
+        if found.error_code:
+            raise error_for(found.error_code, api="DescribeGroups", detail=f"group {text(group_id)}")
     return 0
+
+
+def _is_silent(found: Any) -> bool:
+    """Return whether a group has members that read topics, but nothing tells which."""
+    reads = text(found.protocol_type) in READERS and text(found.state) not in (EMPTY, DEAD) and not found.error_code
+    return reads and not any(map(_topics_of, found.members.values()))
 
 
 def _topics_of(member: Any) -> set[bytes]:

@@ -151,6 +151,9 @@ def _create_topic(client: KafkaClient, options: Namespace, form: str) -> int:
 
 def _delete_topic(client: KafkaClient, options: Namespace, form: str) -> int:
     require_topic(client, options.topic)
+    if options.topic.startswith("__"):
+        # brokers would do it: with __consumer_offsets the offsets of all groups would be gone
+        raise OperationFailed(f"{text(options.topic)} is a topic of Kafka itself, which is not deleted by this tool")
     _controller(client).delete_topics([options.topic], timeout=options.timeout)
     _wait_for(client, lambda: options.topic.encode() not in set(client.topics), options.timeout)
     if form != "table":

@@ -8,12 +8,14 @@ from argparse import ArgumentTypeError
 from collections.abc import Iterable
 from typing import Any, Callable, Optional, Union
 
-from ..common import CompressionType, OffsetType
+from ..common import CompressionType, OffsetType, brief
 from ..config import to_name
 from ..exceptions import UnicodeException
 
 MAX_INT32 = 2**31 - 1
 MAX_OFFSET = 2**63 - 1
+#: Names, and settings of topics, have an int16 for their length.
+MAX_TEXT_BYTES = 2**15 - 1
 
 COMPRESSION = {
     "none": CompressionType.NONE,
@@ -55,6 +57,8 @@ def name(text: str) -> str:
         raise ArgumentTypeError(f"{text!r} is not ASCII, which names of topics and groups are here") from None
     if not text:
         raise ArgumentTypeError("a name must have at least one character")
+    if len(text) > MAX_TEXT_BYTES:
+        raise ArgumentTypeError(f"{brief(text)} has more than {MAX_TEXT_BYTES} characters")
     return text
 
 
@@ -134,6 +138,8 @@ def config_entries(text: str) -> dict[str, str]:
         if not isinstance(value, (str, int, float)):
             raise ArgumentTypeError(f"the value of {key!r} is not a text, number or boolean: write {shape}")
         entries[key] = value if isinstance(value, str) else json.dumps(value)
+        if max(len(_utf8(key)), len(_utf8(entries[key]))) > MAX_TEXT_BYTES:
+            raise ArgumentTypeError(f"setting {brief(key)} has more than {MAX_TEXT_BYTES} bytes")
     return entries
 
 
@@ -144,12 +150,17 @@ def headers(text: str) -> list[tuple[str, Optional[bytes]]]:
     for key, value in _json_object(text, shape):
         if value is not None and not isinstance(value, str):
             raise ArgumentTypeError(f"the value of {key!r} is neither text nor null: write {shape}")
-        try:
-            key.encode()
-            found.append((key, None if value is None else value.encode()))
-        except UnicodeEncodeError:
-            raise ArgumentTypeError(f"header {key!r} is not text that UTF-8 can hold") from None
+        _utf8(key)
+        found.append((key, None if value is None else _utf8(value)))
     return found
+
+
+def _utf8(text: str) -> bytes:
+    """Return text as UTF-8, which cannot hold half of a character that JSON has written as two."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ArgumentTypeError(f"{brief(text)} is not text that UTF-8 can hold") from None
 
 
 def _json_object(text: str, shape: str) -> list[tuple[str, Any]]:

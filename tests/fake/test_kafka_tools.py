@@ -14,7 +14,14 @@ import pytest
 
 from pykafka.cli import probes
 from pykafka.protocol.api import response_of
-from pykafka.protocol.messages import CreateTopicsResponse, DescribeQuorumRequest, DescribeQuorumResponse, ListOffsetsResponse
+from pykafka.protocol.messages import (
+    CreateTopicsResponse,
+    DescribeGroupsResponse,
+    DescribeQuorumRequest,
+    DescribeQuorumResponse,
+    ListGroupsResponse,
+    ListOffsetsResponse,
+)
 from pykafka.protocol.messages.quorum import ReplicaState
 
 from ..tools import Outcome, failed, run
@@ -165,6 +172,24 @@ def test_lines_that_are_not_written_are_counted_and_the_first_is_named(broker: F
     assert outcome.rows == [["t", "0", "3"]]
     assert outcome.err.startswith("kafka-tools: 3 messages failed; the first is line 1: TopicAuthorizationFailed (29)")
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["print_groups", "describe_group g", "print_managed_consumer_groups t"])
+@pytest.mark.parametrize("api", ["ListGroups", "DescribeGroups"])
+def test_groups_that_may_not_be_looked_at_are_one_line(api: str, command: str, broker: FakeBroker) -> None:
+    listed = ListGroupsResponse.ListedGroup(group_id="g", protocol_type="consumer")
+    refused = DescribeGroupsResponse.DescribedGroup(group_id="g", error_code=30)
+    broker.scripts["ListGroups"] = lambda request, version: ListGroupsResponse(
+        error_code=30 if api == "ListGroups" else 0, groups=[listed]
+    )
+    broker.scripts["DescribeGroups"] = lambda request, version: DescribeGroupsResponse(groups=[refused])
+    broker.scripts["OffsetFetch"] = committed({0: 0})
+    outcome = run("-b", broker.hosts, *command.split())
+    if (api, command) == ("DescribeGroups", "print_groups"):
+        # what the list tells is worth more than nothing
+        assert (outcome.code, outcome.rows[0][0]) == (0, "g")
+    else:
+        assert outcome.code == 1 and "GroupAuthorizationFailed (30)" in outcome.err and outcome.err.count("\n") == 1
 
 
 # -- doctor -----------------------------------------------------------------------------------------------------------

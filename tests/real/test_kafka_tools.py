@@ -135,6 +135,7 @@ def test_internal_topics_are_listed_when_asked_for(make_topic: MakeTopic) -> Non
     plain, internal = (done("print_topics", *flags).rows for flags in ((), ("--internal",)))
     assert "__consumer_offsets" not in [row[0] for row in plain]
     assert "__consumer_offsets" in [row[0] for row in internal]
+    assert "is a topic of Kafka itself" in failed(run("delete_topic", "__consumer_offsets"))
 
 
 def test_offsets_are_those_of_both_ends_and_of_a_moment(make_topic: MakeTopic) -> None:

@@ -197,3 +197,6 @@ def test_a_group_of_the_new_protocol_is_not_taken_for_dead(make_topic: MakeTopic
         row = next(row for row in done("print_groups", "--format", "json").json if row["group"] == name)
         assert (row["state"], row["type"], row["members"]) == ("Stable", "consumer", None)
         assert "running members" in failed(run("reset_offsets", name, name, "EARLIEST"))
+        managed = run("print_managed_consumer_groups", name)
+        assert (managed.code, managed.rows) == (0, [])
+        assert managed.err.startswith("kafka-tools: not known,") and name in managed.err

@@ -74,6 +74,9 @@ def test_names_are_ascii_and_not_empty() -> None:
     assert values.name("clicks") == "clicks"
     assert "at least one character" in refusal(values.name, "")
     assert "ASCII" in refusal(values.name, "клики")
+    assert values.name("x" * 32767)
+    said = refusal(values.name, "x" * 32768)
+    assert "more than 32767" in said and len(said) < 300
 
 
 def test_a_separator_may_be_a_tab_and_any_bytes_but_not_empty() -> None:
@@ -119,6 +122,8 @@ def test_settings_of_a_topic_are_written_as_kafka_writes_them() -> None:
     assert values.config_entries("{}") == {}
     for text in ('{"a": null}', '{"a": [1]}', '{"a": {}}', '"a"', "3"):
         assert "JSON object" in refusal(values.config_entries, text)
+    assert "UTF-8" in refusal(values.config_entries, '{"a": "\\ud800"}')
+    assert "more than 32767 bytes" in refusal(values.config_entries, '{"a": "' + "é" * 16384 + '"}')
 
 
 def test_headers_keep_their_order_and_may_be_there_twice() -> None:

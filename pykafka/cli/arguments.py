@@ -169,14 +169,14 @@ def _consume_topic(parser: argparse.ArgumentParser) -> None:
         dest="place",
         type=place,
         metavar="PLACE",
-        help="EARLIEST, LATEST, YYYY-MM-DDTHH:MM:SS (UTC) or an offset; without it the group goes on where it was",
+        help="begin at EARLIEST, LATEST, YYYY-MM-DDTHH:MM:SS (UTC) or an offset",
     )
     parser.add_argument(
         "-g",
         "--group",
         type=name,
         metavar="GROUP",
-        help="commit as GROUP (default: pykafka_cli; with --from: nothing is committed)",
+        help="go on where GROUP was (unless there is --from), and commit as GROUP; as pykafka_cli when there is neither",
     )
     _partitions(parser)
     parser.add_argument(
@@ -246,7 +246,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str, tuple[
 Print messages of a topic. As a table, values only, one a line (text in UTF-8; empty messages are left out); as JSON, one
 object a line with everything; as CSV, a row each.
 
-Without --from it reads as the group pykafka_cli (or --group), from where that group was: new messages, the first time.""",
+Without --from only messages that come from now on. With --group it goes on where that group was, and commits how far it got.""",
         (
             "consume_topic clicks --from EARLIEST --limit 100",
             "consume_topic clicks --limit 0 --timeout 5000 --format json",

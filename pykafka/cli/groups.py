@@ -6,7 +6,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 from ..broker import Broker
 from ..client import KafkaClient
@@ -50,12 +50,12 @@ class Committed(NamedTuple):
     hostname: Optional[str]
 
 
-def committed_offsets(topic: Topic, group: str) -> dict[int, Committed]:
+def committed_offsets(topic: Topic, group: Union[str, bytes]) -> dict[int, Committed]:
     """Return what ``group`` has committed for every partition of ``topic``; changes nothing."""
     return {number: _committed(row) for number, row in _reader(topic, group).fetch_offsets()}
 
 
-def _reader(topic: Topic, group: str) -> SimpleConsumer:
+def _reader(topic: Topic, group: Union[str, bytes]) -> SimpleConsumer:
     # never started: it only asks. A transaction that is under way need not be waited for to see what is committed
     return topic.get_simple_consumer(
         consumer_group=group, auto_start=False, reset_offset_on_fetch=False, isolation_level="read_uncommitted"

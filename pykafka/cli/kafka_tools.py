@@ -7,14 +7,20 @@ import logging
 import os
 import sys
 import traceback
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator, Sequence
-from typing import Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..exceptions import KafkaConfigError, KafkaException, NoBrokersAvailableError, UnicodeException
 from .arguments import build_parser
 from .errors import OperationFailed, UsageMistake, one_line
 from .settings import resolve
+
+if TYPE_CHECKING:
+    import datetime
+
+    from ..client import KafkaClient
+    from ..topic import Topic
 
 SUCCESS, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -23,6 +29,41 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run ``kafka-tools`` with ``argv`` (None: those of the process) and return the exit code."""
     with _streams():
         return _main(argv)
+
+
+def fetch_offsets(client: KafkaClient, topic: Topic, offset: Union[str, int, datetime.datetime]) -> dict[int, Any]:
+    """Return per partition what ``print_offsets`` prints: a function that programs written for PyKafka import from here.
+
+    The answers are those of ``topic.fetch_offset_limits()``.
+
+    :param offset: ``EARLIEST``, ``LATEST`` or a time like ``2026-01-31T12:00:00`` (UTC); or what ``fetch_offset_limits()`` takes
+    :raises ValueError: for another word
+    """
+    from .values import moment_or_end
+
+    try:
+        where = moment_or_end(offset) if isinstance(offset, str) else offset
+    except ArgumentTypeError as error:
+        raise ValueError(str(error)) from None
+    return topic.fetch_offset_limits(where)
+
+
+def fetch_consumer_lag(
+    client: KafkaClient, topic: Topic, consumer_group: Union[str, bytes]
+) -> dict[int, tuple[int, int, Optional[str], Optional[str]]]:
+    """Return per partition (latest offset, committed offset, consumer id, host): another function that programs import.
+
+    The committed offset is -1 where there is none, as ever: then the difference of the two means nothing. Nothing is changed.
+    """
+    from .groups import committed_offsets
+
+    committed = committed_offsets(topic, consumer_group)
+    # after what is committed, so that a group that reads meanwhile is never ahead of the end
+    latest = topic.latest_available_offsets()
+    return {
+        number: (latest[number].offset[0], -1 if one.offset is None else one.offset, one.consumer_id, one.hostname)
+        for number, one in sorted(committed.items())
+    }
 
 
 def _main(argv: Optional[Sequence[str]]) -> int:
@@ -34,9 +75,6 @@ def _main(argv: Optional[Sequence[str]]) -> int:
     if options.command is None:
         parser.print_help()
         return SUCCESS
-    if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
-        # what other people called their groups must not end in a UnicodeEncodeError on a terminal that lacks a letter
-        sys.stdout.reconfigure(errors="backslashreplace")
     with _log_shown("debug" in options):
         return _guarded(options)
 
@@ -103,13 +141,22 @@ def _drop_stdout() -> None:
 
 @contextlib.contextmanager
 def _streams() -> Iterator[None]:
-    """Put up with a stdout or stderr that the shell has closed (>&-): Python has None there then."""
+    """Put up with a stdout or stderr that the shell has closed (>&-), where Python has None, and with letters it lacks."""
     with contextlib.ExitStack() as opened:
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:
                 opened.callback(setattr, sys, name, None)
                 setattr(sys, name, opened.enter_context(open(os.devnull, "w", encoding="utf-8")))  # noqa: SIM115  # the stack closes it
+        if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
+            # what other people called their groups must not end in a UnicodeEncodeError
+            sys.stdout.reconfigure(errors="backslashreplace")
+            opened.callback(_be_strict_again)
         yield
+
+
+def _be_strict_again() -> None:
+    with contextlib.suppress(OSError):  # it writes what is left first, which may be the very thing that failed
+        sys.stdout.reconfigure(errors="strict")  # type: ignore[union-attr]
 
 
 @contextlib.contextmanager

@@ -58,11 +58,14 @@ def _positions(topic: Topic, where: Place) -> dict[int, int]:
 
 
 def _consumer(topic: Topic, options: Namespace) -> SimpleConsumer:
-    group = options.group or (DEFAULT_GROUP if options.place is None else None)
+    is_default = options.group is None and options.place is None
+    group = DEFAULT_GROUP if is_default else options.group
     return topic.get_simple_consumer(
         consumer_group=group,
         partitions=None if options.partitions is None else some_partitions(topic, options.partitions).values(),
         auto_offset_reset=OffsetType.LATEST if options.place is None else OffsetType.EARLIEST,
+        # PyKafka's tool shows what comes from now on, and not what came since it was run last
+        reset_offset_on_start=is_default,
         auto_commit_enable=group is not None,
         auto_commit_interval_ms=AUTO_COMMIT_MS,
         consumer_timeout_ms=-1 if options.timeout is None else options.timeout,

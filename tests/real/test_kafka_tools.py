@@ -16,6 +16,7 @@ import pytest
 
 from pykafka import KafkaClient, Topic
 from pykafka.cli import messages
+from pykafka.cli.kafka_tools import fetch_consumer_lag, fetch_offsets
 from pykafka.offsets import committed_by_group
 from pykafka.partitioners import murmur2_partitioner
 
@@ -155,17 +156,29 @@ def test_offsets_are_those_of_both_ends_and_of_a_moment(make_topic: MakeTopic) -
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def test_consuming_goes_on_where_the_group_of_the_tool_was_and_begins_with_new_messages(
-    make_topic: MakeTopic, client: KafkaClient
-) -> None:
+def test_consuming_shows_only_what_comes_from_now_on_every_time(make_topic: MakeTopic, client: KafkaClient) -> None:
+    topic = make_topic()
+    name = name_of(topic)
+    for _ in range(2):
+        fill(topic, b"in between")
+        with process("consume_topic", name) as tool:
+            assert tool.stdout is not None and tool.stderr is not None
+            (end,) = topic.latest_available_offsets()[0].offset
+            until(lambda end=end: committed(client, "pykafka_cli", topic) == {0: end}, what="the tool's start")
+            fill(topic, *(b"new %d" % one for one in range(11)))
+            assert tool.stdout.read() == b"".join(b"new %d\n" % one for one in range(10))
+            assert (tool.wait(20), tool.stderr.read()) == (0, b"")
+
+
+def test_consuming_as_a_group_goes_on_where_it_was(make_topic: MakeTopic, client: KafkaClient) -> None:
     topic = make_topic()
     fill(topic, b"old")
     name = name_of(topic)
-    assert done("consume_topic", name, "--timeout", "300").out == ""
+    assert done("consume_topic", name, "-g", name, "--timeout", "300").out == ""
     fill(topic, *(b"new %d" % number for number in range(15)))
-    assert done("consume_topic", name).out == "".join(f"new {number}\n" for number in range(10))
-    assert committed(client, "pykafka_cli", topic) == {0: 11}
-    assert done("consume_topic", name, *SOON).out == "".join(f"new {number}\n" for number in range(10, 15))
+    assert done("consume_topic", name, "-g", name).out == "".join(f"new {number}\n" for number in range(10))
+    assert committed(client, name, topic) == {0: 11}
+    assert done("consume_topic", name, "-g", name, *SOON).out == "".join(f"new {number}\n" for number in range(10, 15))
 
 
 def test_consuming_by_default_waits_for_messages_however_long_and_shows_them_as_they_come(make_topic: MakeTopic) -> None:
@@ -376,6 +389,20 @@ def test_an_offset_that_a_partition_does_not_have_changes_nothing(make_topic: Ma
     assert "has offsets 0 to 0, and so not 2" in failed(run("reset_offsets", name, name, "2"))
     assert "has no partitions [5]" in failed(run("reset_offsets", name, name, "0", "--partitions", "5"))
     assert committed(client, name, topic) == {}
+
+
+def test_programs_can_import_what_they_imported_from_the_tool(make_topic: MakeTopic, client: KafkaClient) -> None:
+    topic = make_topic(2)
+    fill(topic, *[b"x"] * 4)
+    name = name_of(topic)
+    topic.get_simple_consumer(name, consumer_id=b"me", auto_start=False).commit_offsets([(topic.partitions[0], 1)])
+    lags = fetch_consumer_lag(client, topic, name.encode())
+    assert lags == {0: (2, 1, "me", os.uname().nodename), 1: (2, -1, None, None)}
+    assert {number: row.offset for number, row in fetch_offsets(client, topic, "earliest").items()} == {0: [0], 1: [0]}
+    assert fetch_offsets(client, topic, "2030-01-01T00:00:00") == fetch_offsets(client, topic, "LATEST")
+    assert fetch_offsets(client, topic, -2)[0].offset == [0]
+    with pytest.raises(ValueError, match="neither EARLIEST nor LATEST"):
+        fetch_offsets(client, topic, "yesterday")
 
 
 # -- doctor -----------------------------------------------------------------------------------------------------------

@@ -49,15 +49,20 @@ def offsets_at(topic: Topic, where: Place) -> dict[int, int]:
     return {partition_id: row.offset[0] for partition_id, row in limits.items()}
 
 
-def latest_offsets(topic: Topic) -> dict[int, Optional[int]]:
-    """Return per partition the offset that the next message will have; None where no leader can tell, at once."""
+def known_offsets(topic: Topic, where: Place) -> dict[int, Optional[int]]:
+    """Return per partition the same; None, at once, where no leader can tell."""
     found: dict[int, Optional[int]] = dict.fromkeys(sorted(topic.partitions))
     led = {number: partition for number, partition in topic.partitions.items() if partition.leader is not None}
     if len(led) == len(found):
-        found.update(offsets_at(topic, Word(OffsetType.LATEST)))
+        found.update(offsets_at(topic, where))
     else:
-        found.update({number: partition.latest_available_offset() for number, partition in led.items()})
+        found.update({number: partition.fetch_offset_limit(where)[0] for number, partition in led.items()})
     return found
+
+
+def latest_offsets(topic: Topic) -> dict[int, Optional[int]]:
+    """Return per partition the offset that the next message will have; None, at once, where no leader can tell."""
+    return known_offsets(topic, Word(OffsetType.LATEST))
 
 
 def ends_of(topic: Topic) -> tuple[dict[int, int], dict[int, int]]:
@@ -121,7 +126,7 @@ def _desc_topic(client: KafkaClient, options: Namespace, form: str) -> int:
 
 
 def _print_offsets(client: KafkaClient, options: Namespace, form: str) -> int:
-    offsets = offsets_at(require_topic(client, options.topic), options.offset)
+    offsets = known_offsets(require_topic(client, options.topic), options.offset)
     columns = [Column("partition", "Partition", True), Column("offset", "Offset", True)]
     write(Report(columns, sorted(offsets.items())), form, sys.stdout)
     return 0

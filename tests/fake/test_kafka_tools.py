@@ -125,9 +125,18 @@ def test_partitions_without_a_leader_are_shown_and_the_others_have_their_offsets
     with_metadata(broker, lambda answer: setattr(answer.topics[0].partitions[1], "leader_id", -1))
     broker.scripts["OffsetFetch"] = committed({0: 0, 1: 5})
     assert run("-b", broker.hosts, "desc_topic", "t").rows == [["0", "1", "[1]", "[1]"], ["1", "-", "[1]", "[1]"]]
+    assert run("-b", broker.hosts, "print_offsets", "t", "EARLIEST").rows == [["0", "0"], ["1", "-"]]
     lag = run("-b", broker.hosts, "print_consumer_lag", "t", "g")
     assert (lag.code, lag.rows[:2]) == (0, [["0", "0", "0", "0", "-", "-"], ["1", "-", "-", "5", "-", "-"]])
     assert "Total lag: 0 messages.\n 1 partition without a lag" in lag.out
+
+
+@pytest.mark.parametrize("line", ["reset_offsets t g EARLIEST", "consume_topic t --from EARLIEST"])
+def test_what_cannot_be_done_to_every_partition_is_not_begun(line: str, broker: FakeBroker) -> None:
+    with_metadata(broker, lambda answer: setattr(answer.topics[0].partitions[1], "leader_id", -1))
+    said = failed(run("-b", broker.hosts, "--socket-timeout-ms", "500", *line.split()))
+    assert "t/1 has no leader" in said and "doctor tells more" in said
+    assert broker.seen("OffsetCommit") == broker.seen("Fetch") == []
 
 
 def committed(offsets: dict[int, int], metadata: str = "") -> Any:

@@ -22,7 +22,7 @@ from .values import Place, Word
 #: Seconds between two looks at whether the brokers know what was changed.
 PAUSE_S = 0.05
 
-_TOPIC_COLUMNS = [Column("topic", "Topic"), Column("partitions", "Partitions", True), Column("replication", "Replication", True)]
+_TOPIC_COLUMNS = [Column("topic", "Topic"), Column("partitions", "Partitions", True), Column("replicas", "Replication", True)]
 
 
 def require_topic(client: KafkaClient, name: str) -> Topic:
@@ -94,7 +94,9 @@ def _print_topics(client: KafkaClient, options: Namespace, form: str) -> int:
     for name in names:
         topic = client.topics.get(name)
         if topic is not None:  # deleted since
-            rows.append((text(name), len(topic.partitions), _replication(topic)))
+            copies = _replication(topic)
+            # people's scripts know the table's number as that of the copies besides the first, as PyKafka always printed it
+            rows.append((text(name), len(topic.partitions), copies - 1 if form == "table" else copies))
     write(Report(_TOPIC_COLUMNS, rows), form, sys.stdout)
     return 0
 

@@ -72,7 +72,7 @@ def committed(client: KafkaClient, group: str, topic: Topic) -> dict[int, int]:
 
 def test_a_topic_is_created_listed_described_and_deleted(topic_name: str, client: KafkaClient) -> None:
     assert done("create_topic", topic_name, "-p", "3").out == ""
-    assert [topic_name, "3", "1"] in done("print_topics").rows
+    assert [topic_name, "3", "0"] in done("print_topics").rows
     described = done("desc_topic", topic_name)
     assert described.out.splitlines()[:4] == [f"Topic: {topic_name}", "Partitions: 3", "Replicas: 1", ""]
     assert described.out.splitlines()[4].split() == ["Partition", "Leader", "Replicas", "ISR"]
@@ -84,7 +84,7 @@ def test_a_topic_is_created_listed_described_and_deleted(topic_name: str, client
 
 def test_programs_get_topics_as_json_and_csv(topic_name: str) -> None:
     made = done("create_topic", topic_name, "--format", "json").json
-    assert made == [{"topic": topic_name, "partitions": 1, "replication": 1}]
+    assert made == [{"topic": topic_name, "partitions": 1, "replicas": 1}]
     assert made[0] in done("print_topics", "--format", "json").json
     assert [topic_name, "1", "1"] in csv_rows(done("print_topics", "--format", "csv"))
     assert done("desc_topic", topic_name, "--format", "json").json == {
@@ -427,8 +427,9 @@ def test_a_partition_whose_broker_is_down_is_found_and_the_others_can_still_be_l
     kafka3.node(3).kill()
     try:
         until(lambda: done("desc_topic", topic_name).rows[1][:3] == ["1", "-", "[3]"], what="the partition losing its leader")
-        lag = done("print_consumer_lag", topic_name, topic_name)
-        assert [row[1] for row in lag.rows[:2]] == ["0", "-"]
+        # on a busy machine another broker may be taken for dead for a moment, too
+        lags = lambda: [row[1] for row in done("print_consumer_lag", topic_name, topic_name).rows[:2]]  # noqa: E731
+        until(lambda: lags() == ["0", "-"], what="the lag of the partition that has a leader")
         outcome = run("doctor", "--format", "json")
         assert (outcome.code, outcome.err) == (1, "")
         found = {row["check"]: row for row in outcome.json if row["status"] == "PROBLEM"}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Any, Optional
 
+from . import handlers
+from ._engine import greenlets
 from .broker import Broker
 from .cluster import Cluster, TopicDict
 from .config import CLIENT
-from .handlers import ThreadingHandler
 
 DEFAULT_HOSTS = "127.0.0.1:9092"
 
@@ -57,9 +57,10 @@ class KafkaClient:
             warnings.warn("zookeeper_hosts is ignored: brokers are found through hosts", DeprecationWarning, stacklevel=2)
             given["zookeeper_hosts"] = None
         if use_greenlets is True:
-            _require_gevent()
+            greenlets.require_patched()
         self._hosts = given.pop("hosts")
-        self.cluster = Cluster(self._hosts, ThreadingHandler(), **given, **unknown)
+        handler = handlers.GEventHandler() if use_greenlets is True else handlers.ThreadingHandler()
+        self.cluster = Cluster(self._hosts, handler, **given, **unknown)
 
     def __repr__(self) -> str:
         return f"<KafkaClient hosts={self._hosts!r} brokers={len(self.cluster.engine.view.brokers)}>"
@@ -87,13 +88,3 @@ class KafkaClient:
     def close(self) -> None:
         """Stop every producer (sending what is queued) and consumer, and close all connections. Twice is harmless."""
         self.cluster.close()
-
-
-def _require_gevent() -> None:
-    """Return if gevent has patched the standard library."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is None or not monkey.is_module_patched("socket") or not monkey.is_module_patched("threading"):
-        raise ImportError(
-            "use_greenlets=True needs gevent to have patched the standard library; put these two lines first in your program:"
-            "\n    from gevent import monkey\n    monkey.patch_all()"
-        )

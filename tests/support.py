@@ -12,7 +12,6 @@ from pykafka import KafkaClient, Topic
 from pykafka.broker import CreateTopicRequest
 from pykafka.records.message import Message
 
-
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -12,7 +12,8 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "pykafka" / "_version.py
 assert VERSION is not None
 
 FAST = ["crc32c>=2.3"]
-GEVENT = ["gevent>=21.12"]
+# the last version with wheels for Python 3.9 is 25
+GEVENT = ['gevent>=21.12; python_version >= "3.10"', 'gevent>=21.12,<26; python_version < "3.10"']
 LZ4 = ["lz4>=4"]
 SNAPPY = ["cramjam>=2.7"]
 # from Python 3.14 on zstd is in the standard library

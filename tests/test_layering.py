@@ -56,6 +56,8 @@ RULES: dict[str, Rule] = {
     "utils/compression": Rule(BASE | WIRE, BELOW_THE_ENGINE),
     # PyKafka's names for threads and sockets, which user code reaches through it
     "handlers": Rule(BASE, set()),
+    # it starts Kafka for the tests of our users, and only uses what they use
+    "test": Rule(BASE | {"client", "broker", "test"}, set()),
     # it loads the classes when they are first asked for
     "__init__": Rule(BASE | CLIENT | SETTINGS, OS_MODULES - {"importlib"}),
 }

@@ -13,12 +13,12 @@ import pykafka
 PACKAGE = Path(__file__).resolve().parent.parent / "pykafka"
 BASE = {"exceptions", "_errors", "common", "utils", "_version"}
 WIRE = {"protocol", "records", "compression"}
-PURE = {"_machines", "partitioners"}
+PURE = {"_machines", "partitioners", "membershipprotocol"}
 SETTINGS = {"config"}
 CLIENT = {
     "client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offset_arguments", "offsets", "handlers",
-    "topic_arguments", "placing", "deserializing", "balancedconsumer", "managedbalancedconsumer", "membershipprotocol",
-    "broker_home", "connection",
+    "topic_arguments", "placing", "deserializing", "balancedconsumer", "managedbalancedconsumer",
+    "broker_home", "connection", "group_requests",
 }  # fmt: skip
 #: Sockets, threads, clocks and randomness; and what gets at any module by a name that nobody can check.
 OS_MODULES = {
@@ -59,7 +59,7 @@ RULES: dict[str, Rule] = {
     # it starts Kafka for the tests of our users, and only uses what they use
     "test": Rule(BASE | {"client", "broker", "test"}, set()),
     # it loads the classes when they are first asked for
-    "__init__": Rule(BASE | CLIENT | SETTINGS, OS_MODULES - {"importlib"}),
+    "__init__": Rule(BASE | CLIENT | SETTINGS | {"membershipprotocol"}, OS_MODULES - {"importlib"}),
 }
 
 

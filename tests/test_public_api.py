@@ -10,7 +10,7 @@ from typing import Any, Callable
 import pytest
 
 import pykafka
-from pykafka import balancedconsumer, config, exceptions, managedbalancedconsumer, membershipprotocol
+from pykafka import balancedconsumer, config, exceptions, managedbalancedconsumer
 from pykafka.broker import Broker
 from pykafka.client import KafkaClient
 from pykafka.cluster import Cluster, TopicDict
@@ -395,18 +395,9 @@ def client() -> Iterator[KafkaClient]:
 
 
 NOT_YET: dict[str, Callable[[KafkaClient], Any]] = {
-    "Broker.join_group": lambda client: client.brokers[1].join_group("c", b"g", b"m", b"t", RangeProtocol),
-    "Broker.leave_group": lambda client: client.brokers[1].leave_group("c", b"g", b"m"),
-    "Broker.sync_group": lambda client: client.brokers[1].sync_group("c", b"g", 1, b"m", []),
-    "Broker.heartbeat": lambda client: client.brokers[1].heartbeat("c", b"g", 1, b"m"),
-    "Broker.list_groups": lambda client: client.brokers[1].list_groups(),
-    "Broker.describe_groups": lambda client: client.brokers[1].describe_groups([b"g"]),
-    "Cluster.get_managed_group_descriptions": lambda client: client.cluster.get_managed_group_descriptions(),
     "Topic.get_balanced_consumer": lambda client: client.topics["t"].get_balanced_consumer("g"),
     "BalancedConsumer()": lambda client: pykafka.BalancedConsumer(client.topics["t"], client.cluster, "g"),
     "ManagedBalancedConsumer()": lambda client: pykafka.ManagedBalancedConsumer(client.topics["t"], client.cluster, "g"),
-    "decide_partitions_range": lambda client: membershipprotocol.decide_partitions_range([], {}, b""),
-    "decide_partitions_roundrobin": lambda client: membershipprotocol.decide_partitions_roundrobin([], {}, b""),
 }
 
 

@@ -299,7 +299,7 @@ TWO_LINES = ":\n    from gevent import monkey\n    monkey.patch_all()"
 #: what stands in for patch_all(), use_greenlets, and a part of the error (None: it works)
 PATCHES = [
     ("import gevent", True, "use_greenlets=True needs gevent to have patched the standard library; put these two lines first"),
-    ("", True, "use_greenlets=True needs gevent to have patched the standard library; put these two lines first"),
+    ("", 1, "use_greenlets=True needs gevent to have patched the standard library; put these two lines first"),
     ("socket=False", True, "needs gevent to patch socket too; put these two lines first in your program, without socket=False"),
     ("thread=False", True, "to patch threading too; put these two lines first in your program, without thread=False"),
     ("select=False, queue=False", True, "to patch selectors and queue too; put these two lines first in your program, without"),
@@ -313,7 +313,7 @@ PATCHES = [
 
 @pytest.mark.parametrize(("patch", "use_greenlets", "words"), PATCHES)
 def test_a_program_that_is_not_patched_or_only_in_part_works_or_is_told_what_is_missing(
-    kafka: KafkaCluster, make_topic: MakeTopic, patch: str, use_greenlets: bool, words: str
+    kafka: KafkaCluster, make_topic: MakeTopic, patch: str, use_greenlets: int, words: str
 ) -> None:
     topic = make_topic()
     before = f"from gevent import monkey; monkey.patch_all({patch})" if "=" in patch else patch

@@ -514,12 +514,12 @@ def _wrapped(text: str, width: int = 127) -> list[str]:
 
 # -- the tests --------------------------------------------------------------------------------------------------------
 
-#: Prints [node id, whether it is marked to be skipped or to fail] of what is collected, and the files that were skipped.
+#: Prints [node id, marks that turn it off] of what is collected, and [file, reason] of those that are skipped or broken.
 COLLECT = """
 import json, sys, pytest
 
 class Seen:
-    items, skipped = [], []
+    items, skipped, broken = [], [], []
 
     def pytest_collection_modifyitems(self, items):
         for item in items:
@@ -530,20 +530,30 @@ class Seen:
     def pytest_collectreport(self, report):
         if report.skipped:
             self.skipped.append([report.nodeid, str(report.longrepr[2])])
+        if report.failed:
+            self.broken.append([report.nodeid, str(report.longrepr)])
 
 seen = Seen()
 pytest.main(["--collect-only", "-p", "no:terminal", *sys.argv[1:]], plugins=[seen])
-print(json.dumps([seen.items, seen.skipped]))
+print(json.dumps([seen.items, seen.skipped, seen.broken]))
 """
 
 
+class Collected(NamedTuple):
+    """What pytest finds: tests with the marks that turn them off, and files with the reasons why they are left out."""
+
+    tests: dict[str, list[str]]
+    skipped: dict[str, str]
+    broken: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def collected() -> tuple[dict[str, list[str]], dict[str, str]]:
-    """What pytest finds in the files that are named: tests with the marks that turn them off, and files that it skips."""
+def collected() -> Collected:
+    """What there is in the files that are named."""
     files = sorted({"tests/" + test.split("::")[0] for pain in PAINS for test in pain.tests})
     done = subprocess.run([sys.executable, "-c", COLLECT, *files], capture_output=True, text=True, cwd=ROOT, check=True)
-    items, skipped = json.loads(done.stdout.splitlines()[-1])
-    return {node.split("[")[0]: off for node, off in items}, dict(skipped)
+    items, skipped, broken = json.loads(done.stdout.splitlines()[-1])
+    return Collected({node.split("[")[0]: off for node, off in items}, dict(skipped), dict(broken))
 
 
 def test_the_twenty_five_are_all_there() -> None:
@@ -552,15 +562,15 @@ def test_the_twenty_five_are_all_there() -> None:
 
 
 @pytest.mark.parametrize("pain", PAINS, ids=lambda pain: f"{pain.number or ''} {pain.was[:50]}".strip())
-def test_every_trouble_names_tests_that_run(pain: Pain, collected: tuple[dict[str, list[str]], dict[str, str]]) -> None:
-    found, skipped = collected
+def test_every_trouble_names_tests_that_run(pain: Pain, collected: Collected) -> None:
     assert pain.now if pain.tests else pain.waits_for
     for test in pain.tests:
-        node = f"tests/{test}"
-        if node.split("::")[0] in skipped:
-            missing(f"{node} cannot run here: {skipped[node.split('::')[0]]}")
-        assert node in found, f"{node} does not exist"
-        assert found[node] == [], f"{node} is turned off"
+        file, node = f"tests/{test.split('::')[0]}", f"tests/{test}"
+        if file in collected.skipped:
+            missing(f"{file} cannot run here: {collected.skipped[file]}")
+        assert file not in collected.broken, collected.broken[file]
+        assert node in collected.tests, f"{node} does not exist"
+        assert collected.tests[node] == [], f"{node} is turned off"
 
 
 def test_rows_wait_only_for_what_is_not_there_yet() -> None:

@@ -28,6 +28,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["pykafka", "pykafka.*"]),
     package_data={"pykafka": ["py.typed"]},
+    entry_points={"console_scripts": ["kafka-tools = pykafka.cli.kafka_tools:main"]},
     python_requires=">=3.9",
     install_requires=["six", "tabulate"],
     extras_require={
@@ -36,6 +37,8 @@ setup(
         "lz4": LZ4,
         "snappy": SNAPPY,
         "zstd": ZSTD,
+        # progress bars of kafka-tools
+        "progress": ["tqdm"],
         "all": [*FAST, *LZ4, *SNAPPY, *ZSTD],
         "test": ["pytest>=7", "mock", "hypothesis", *GEVENT],
         # design and decisions are in Markdown

@@ -56,6 +56,8 @@ RULES: dict[str, Rule] = {
     "utils/compression": Rule(BASE | WIRE, BELOW_THE_ENGINE),
     # PyKafka's names for threads and sockets, which user code reaches through it
     "handlers": Rule(BASE, set()),
+    # it starts Kafka for the tests of our users, and only uses what they use
+    "test": Rule(BASE | {"client", "broker", "test"}, set()),
     # a user of the client as any other; what doctor tries below the client is in one module, see below
     "cli": Rule(BASE | SETTINGS | CLIENT | {"partitioners"}, OS_MODULES - {"socket", "ssl", "time"}),
     # it loads the classes when they are first asked for

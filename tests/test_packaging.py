@@ -195,5 +195,5 @@ def test_the_top_level_is_laid_out_as_promised() -> None:
 def test_the_dependencies_and_extras_are_the_ones_promised() -> None:
     source = (ROOT / "setup.py").read_text()
     assert re.search(r'install_requires=\["six", "tabulate"\]', source)
-    for extra in ("fast", "lz4", "snappy", "zstd", "progress", "all", "test", "docs"):
+    for extra in ("fast", "gevent", "lz4", "snappy", "zstd", "progress", "all", "test", "docs"):
         assert f'"{extra}":' in source

@@ -369,6 +369,8 @@ BY_WAY_OF = {
     "protocol": "CreateTopicRequest Message",
     "simpleconsumer": "ConsumerStoppedException Message OffsetType OwnedPartition SimpleConsumer",
     "topic": "OffsetType Partition Producer SimpleConsumer Topic",
+    "test.kafka_instance": "KafkaConnection KafkaInstance",
+    "test.utils": "KafkaConnection KafkaInstance get_cluster stop_cluster",
 }
 
 

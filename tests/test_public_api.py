@@ -12,6 +12,7 @@ import pytest
 import pykafka
 from pykafka import balancedconsumer, config, exceptions, managedbalancedconsumer
 from pykafka.broker import Broker
+from pykafka.cli import kafka_tools
 from pykafka.client import KafkaClient
 from pykafka.cluster import Cluster, TopicDict
 from pykafka.common import CompressionType, OffsetType
@@ -141,6 +142,8 @@ SIGNATURES: dict[Callable[..., Any], str] = {
     unpack_from: "fmt, buff, offset=0",
     msg_protocol_version: "broker_version",
     serialize_utf8: "value, partition_key",
+    kafka_tools.fetch_offsets: "client, topic, offset",
+    kafka_tools.fetch_consumer_lag: "client, topic, consumer_group",
     deserialize_utf8: "value, partition_key",
 }
 
@@ -366,6 +369,8 @@ BY_WAY_OF = {
     "protocol": "CreateTopicRequest Message",
     "simpleconsumer": "ConsumerStoppedException Message OffsetType OwnedPartition SimpleConsumer",
     "topic": "OffsetType Partition Producer SimpleConsumer Topic",
+    "test.kafka_instance": "KafkaConnection KafkaInstance",
+    "test.utils": "KafkaConnection KafkaInstance get_cluster stop_cluster",
 }
 
 

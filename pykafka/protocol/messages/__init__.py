@@ -35,6 +35,7 @@ from .membership import (
 from .metadata import MetadataRequest, MetadataResponse
 from .offsets import OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse
 from .produce import ProduceRequest, ProduceResponse
+from .quorum import DescribeQuorumRequest, DescribeQuorumResponse
 from .transactions import InitProducerIdRequest, InitProducerIdResponse
 from .versions import ApiVersionsRequest, ApiVersionsResponse
 
@@ -55,6 +56,8 @@ __all__ = [
     "DeleteTopicsResponse",
     "DescribeGroupsRequest",
     "DescribeGroupsResponse",
+    "DescribeQuorumRequest",
+    "DescribeQuorumResponse",
     "FetchRequest",
     "FetchResponse",
     "FindCoordinatorRequest",

@@ -68,7 +68,16 @@ def _texts(release: str) -> dict[str, str]:
 def parse_spec(text: str) -> dict[str, Any]:
     """Return a specification as a dict; lines that begin with // are remarks."""
     parsed: dict[str, Any] = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    shared = {struct["name"]: struct["fields"] for struct in parsed.get("commonStructs", ())}
+    _fill_in(parsed.get("fields", []), shared)
     return parsed
+
+
+def _fill_in(fields: list[dict[str, Any]], shared: dict[str, list[dict[str, Any]]]) -> None:
+    """Give fields of a struct that is specified apart, as several have it, what the struct holds."""
+    for field in fields:
+        field.setdefault("fields", shared.get(field["type"].removeprefix("[]"), []))
+        _fill_in(field["fields"], shared)
 
 
 @lru_cache(maxsize=128)
@@ -224,7 +233,7 @@ def test_api_key_and_direction_are_those_of_kafka(cls: type[Message]) -> None:
 
 def test_every_request_has_its_response() -> None:
     assert REQUESTS.keys() == RESPONSES.keys()
-    assert len(REQUESTS) == 21
+    assert len(REQUESTS) == 22
     for key, request in REQUESTS.items():
         response = RESPONSES[key]
         assert (request.NAME, request.MIN_VERSION, request.MAX_VERSION, request.FLEXIBLE) == (

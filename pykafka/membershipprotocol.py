@@ -92,3 +92,9 @@ RangeProtocol = GroupMembershipProtocol(b"consumer", b"range", ConsumerGroupProt
 RoundRobinProtocol = GroupMembershipProtocol(
     b"consumer", b"roundrobin", ConsumerGroupProtocolMetadata(), decide_partitions_roundrobin
 )
+#: These two change as little as possible from one rebalance to the next; the second interrupts only what moves (KIP-429).
+#: What each member has is known to the leader alone, so that ``decide_partitions`` by itself only shares out evenly.
+StickyProtocol = GroupMembershipProtocol(b"consumer", b"sticky", ConsumerGroupProtocolMetadata(), decide_partitions_roundrobin)
+CooperativeStickyProtocol = GroupMembershipProtocol(
+    b"consumer", b"cooperative-sticky", ConsumerGroupProtocolMetadata(), decide_partitions_roundrobin
+)

@@ -57,6 +57,8 @@ class Reader:
         self._parked: dict[TopicPartition, int] = {}
         self._turn = Turn([])
         self._ready: Iterator[Message] = self._turn.ready
+        #: partitions of which nothing is delivered any more, although they are read still; replaced, never changed
+        self._fenced: frozenset[TopicPartition] = frozenset()
         self._worker_error: Optional[Exception] = None
         forking.watch_with(self, type(self)._let_go)
 
@@ -123,6 +125,25 @@ class Reader:
         self._buffers = {**self._buffers, tp: buffer}
         self._order = [*self._order, buffer]
 
+    def _fence(self, partitions: frozenset[TopicPartition]) -> None:
+        """Deliver nothing more of these partitions, from this moment on; from any thread, without waiting."""
+        self._fenced |= partitions
+        self._turn.interrupt()
+
+    def _give_up(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Read these partitions no more; return how far they were, as far as that is known."""
+        with self._lock:
+            gone = frozenset(partitions)
+            self._put_back_turn()
+            positions = {tp: position for tp, position in self._positions().items() if tp in gone}
+            self._owned = {tp: partition for tp, partition in self._owned.items() if tp not in gone}
+            self._buffers = {tp: buffer for tp, buffer in self._buffers.items() if tp not in gone}
+            self._order = [buffer for buffer in self._order if buffer.tp not in gone]
+            self._fenced -= gone
+            if self._core is not None:
+                self._core.drop(gone)
+            return positions
+
     # -- consuming ----------------------------------------------------------------------------------------------------
 
     # hot: per message
@@ -175,11 +196,14 @@ class Reader:
             if message is not None:  # another thread was here first
                 return message
             self._raise_worker_exceptions()
-            self._put_back_turn()
-            ready = self._refill()
-            self._turn = deal(ready)
-            self._ready = self._turn.ready
-            return next(self._ready, None)
+            while True:
+                self._put_back_turn()
+                ready = self._refill()
+                self._turn = deal(ready)
+                self._ready = self._turn.ready
+                # who fences sets _fenced and then interrupts _turn: one of the two looks saw the other
+                if self._fenced.isdisjoint(buffer.tp for buffer in ready):
+                    return next(self._ready, None)
 
     def _put_back_turn(self) -> None:
         """End the turn; what was not delivered comes first in the next one."""
@@ -196,7 +220,7 @@ class Reader:
         ready: list[PartitionBuffer] = []
         failed: Optional[PartitionBuffer] = None
         for buffer in self._order:
-            if buffer.paused:
+            if buffer.paused or buffer.tp in self._fenced:
                 continue
             taken = buffer.refill()
             if taken.messages or taken.size:

@@ -189,10 +189,12 @@ class Part(NamedTuple):
 class Turn:
     """Messages of several partitions dealt out one by one; ``ready`` is what the caller takes them from."""
 
-    __slots__ = ("_parts", "_total", "ready")
+    __slots__ = ("_parts", "_rest", "_total", "ready")
 
     def __init__(self, parts: list[Part]) -> None:
         self._parts = parts
+        #: what was taken back before the end
+        self._rest: list[Message] = []
         width = len(parts)
         if width == 1:
             dealt = parts[0].messages
@@ -205,7 +207,12 @@ class Turn:
 
     def positions(self) -> dict[TopicPartition, int]:
         """Return the position of every partition of the turn of which something was delivered."""
-        counts = self._delivered(self._total - length_hint(self.ready))
+        while True:
+            taken_back = len(self._rest)
+            left = taken_back + length_hint(self.ready)
+            if len(self._rest) == taken_back:  # else interrupt() came in between, and left is counted twice
+                break
+        counts = self._delivered(self._total - left)
         return {part.buffer.tp: part.position_after(count) for part, count in zip(self._parts, counts) if count}
 
     def _delivered(self, total: int) -> list[int]:
@@ -213,12 +220,17 @@ class Turn:
         width = len(self._parts)
         return [min(len(part.messages), max(0, total - k + width - 1) // width) for k, part in enumerate(self._parts)]
 
+    def interrupt(self) -> None:
+        """Have nothing more delivered; from any thread, without the lock. :meth:`end` takes care of what is left."""
+        self._rest.extend(self.ready)
+
     def end(self) -> dict[TopicPartition, list[Message]]:
         """Take back what was not delivered, write the positions reached into the buffers, return the rest by partition.
 
         Emptying the iterator is one step to other threads: each message is either theirs or in what is returned.
         """
-        rest = list(self.ready)
+        # the list is looked into after the iterator was emptied, whichever of the two interrupt() emptied it into
+        rest = self._rest + list(self.ready)
         left: dict[TopicPartition, list[Message]] = {}
         for part, count in zip(self._parts, self._delivered(self._total - len(rest))):
             if count:

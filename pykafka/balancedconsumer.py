@@ -1,23 +1,21 @@
-"""The BalancedConsumer: shares the partitions of a topic with the other members of its group."""
+"""The BalancedConsumer: shares the partitions of topics with the other members of its group."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from .common import OffsetType
 from .config import BALANCED, Option, check_options
 from .deserializing import Deserializer
-from .exceptions import ConsumerStoppedException
+from .groupconsumer import GroupConsumer
 from .membershipprotocol import GroupMembershipProtocol, RangeProtocol
+from .partition import Partition
 
 if TYPE_CHECKING:
     from .cluster import Cluster
-    from .offset_arguments import PartitionOffsets
-    from .partition import Partition
-    from .records.message import Message
     from .topic import Topic
 
 __all__ = ["BalancedConsumer", "OffsetType"]
@@ -29,10 +27,8 @@ _ZOOKEEPER = (
 )
 
 
-class BalancedConsumer:
+class BalancedConsumer(GroupConsumer):
     """A member of a group, which reads those partitions of a topic that no other member reads.
-
-    *Groups cannot be joined in this version yet*: ``start()`` raises NotImplementedError. Everything else is as it will be.
 
     PyKafka's BalancedConsumer used ZooKeeper; this one does what a ManagedBalancedConsumer does, after a DeprecationWarning.
     Options and their defaults are listed in the documentation (``pykafka.config.BALANCED``).
@@ -77,6 +73,15 @@ class BalancedConsumer:
         fetch_max_bytes: int = 52428800,
         queued_max_bytes: int = 67108864,
         max_decompressed_bytes: int = 134217728,
+        heartbeat_interval_ms: int = 3000,
+        session_timeout_ms: int = 30000,
+        max_poll_interval_ms: int = 300000,
+        group_instance_id: Union[str, bytes, None] = None,
+        group_protocol: str = "auto",
+        client_rack: str = "",
+        on_assign: Optional[Callable[..., Any]] = None,
+        on_revoke: Optional[Callable[..., Any]] = None,
+        on_lost: Optional[Callable[..., Any]] = None,
         **unknown: Any,
     ) -> None:
         given = {name: value for name, value in dict(locals()).items() if name in BALANCED}
@@ -90,16 +95,15 @@ class BalancedConsumer:
         if options["use_rdkafka"]:
             raise ImportError("use_rdkafka=True: this client needs no C library and has none; leave the option out")
         self._topic = topic
-        self._cluster = cluster
-        self._options = options
-        self._group: bytes = options["consumer_group"]
+        GroupConsumer.__init__(self, cluster, options, [topic])
 
     def _start_if_wanted(self) -> None:
         if self._options["auto_start"]:
             self.start()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._topic.name.decode()} group={self._group!r} stopped>"
+        state = "running" if self._running else "stopped"
+        return f"<{type(self).__name__} {self._topic.name.decode()} group={self._group!r} {state}>"
 
     def __enter__(self) -> BalancedConsumer:
         self.start()
@@ -107,32 +111,6 @@ class BalancedConsumer:
 
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
-
-    def start(self) -> None:
-        """Raise NotImplementedError: groups cannot be joined in this version yet."""
-        raise NotImplementedError(
-            f"{self!r}: joining a group is not in this version yet. Until it is, give each process partitions of its own,"
-            " with topic.get_simple_consumer(group, partitions=[...])"
-        )
-
-    def stop(self) -> None:
-        """Leave the group; does nothing when not running."""
-
-    def consume(self, block: bool = True) -> Optional[Message]:
-        """Return the next message, or None when there is none (in time).
-
-        :param block: wait for a message, at most ``consumer_timeout_ms`` when that is above 0; False only looks
-        :raises ConsumerStoppedException: when the consumer is not running
-        """
-        raise self._not_running()
-
-    def __iter__(self) -> Iterator[Message]:
-        """Yield messages until none arrives for ``consumer_timeout_ms``; iterating again goes on."""
-        while True:
-            message = self.consume()
-            if message is None:
-                return
-            yield message
 
     @property
     def topic(self) -> Topic:
@@ -142,37 +120,17 @@ class BalancedConsumer:
     @property
     def partitions(self) -> dict[int, Partition]:
         """Return the partitions that this member reads, by number; none while it is not running."""
-        return {}
+        return {self._key(tp): partition for tp, partition in self._owned.items()}
 
     @property
     def _partitions(self) -> set[Partition]:
         """Return the same as a set: what PyKafka's users looked at, who had a dict in SimpleConsumer."""
-        return set(self.partitions.values())
+        return set(self._owned.values())
 
     @property
     def held_offsets(self) -> Optional[dict[int, int]]:
         """Return the offset of the last message delivered, by partition; None before the consumer was started."""
-        return None
-
-    def commit_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
-        """Commit for every partition the next offset to deliver, or exactly the (partition, next offset) pairs given.
-
-        :raises KafkaException: when they could not be committed, or the consumer is not running
-        """
-        raise self._not_running()
-
-    def reset_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
-        """Move partitions, and commit that; everything to ``auto_offset_reset`` without arguments.
-
-        :raises ConsumerStoppedException: when the consumer is not running
-        """
-        raise self._not_running()
-
-    def _not_running(self) -> ConsumerStoppedException:
-        return ConsumerStoppedException(f"{self!r}: start() it first")
-
-    def _raise_worker_exceptions(self) -> None:
-        """Raise, once, what went wrong in the background (a name that PyKafka code is known to call): nothing can yet."""
+        return None if self._session is None else self._held()
 
 
 def _level_outside() -> int:

@@ -22,6 +22,7 @@ from .topic import Topic
 
 if TYPE_CHECKING:
     from ._engine.producing import ProducerCore
+    from .groupconsumer import GroupConsumer
     from .producer import Producer
     from .protocol import ApiVersionsSpec, DescribeGroupResponse
     from .simpleconsumer import SimpleConsumer
@@ -237,7 +238,7 @@ class Cluster:
     def require_open(self) -> None:
         """Do nothing: the I/O thread refuses what comes after :meth:`close`."""
 
-    def track(self, user: Union[Producer, SimpleConsumer]) -> None:
+    def track(self, user: Union[Producer, SimpleConsumer, GroupConsumer]) -> None:
         """Have ``user`` stopped when the client is closed."""
         self._users.add(user)
 

@@ -254,13 +254,17 @@ def _host() -> tuple[Check, str]:
 
 def _sharing() -> tuple[Check, str]:
     def check(value: Any) -> Any:
+        several = value if isinstance(value, (list, tuple)) and not hasattr(value, "protocol_name") else [value]
+        if not several:
+            raise ValueError("must not be empty")
         try:
-            check_membership_protocol(value, "it")
+            for one in several:
+                check_membership_protocol(one, "it")
         except TypeError as error:
             raise ValueError(str(error)) from None
         return value
 
-    return check, "a GroupMembershipProtocol"
+    return check, "a GroupMembershipProtocol, or a list of them, the best first"
 
 
 def _any() -> tuple[Check, str]:
@@ -378,6 +382,26 @@ CONSUMER = _table(
     ("max_decompressed_bytes", 134217728, _integer(1024, unit="bytes"), "What a batch may inflate to (128 a message at least)."),
 )
 
+#: What PyKafka's balanced consumers did not have.
+_GROUP = _table(
+    ("session_timeout_ms", 30000, _integer(1, unit=_MS), "Who shows no life for so long loses its partitions."),
+    ("max_poll_interval_ms", 300000, _integer(0, unit=_MS), "Who takes no message for so long leaves the group; 0: never."),
+    ("group_instance_id", None, _name_or_nothing(), "The name of a static member: it comes back to what it had (KIP-345)."),
+    (
+        "group_protocol",
+        "auto",
+        _one_of("auto", "classic", "consumer"),
+        "Kafka's group protocol; auto: the newer one (KIP-848) where brokers and the group's members have it.",
+    ),
+    ("client_rack", "", _text(), "Where this member is: brokers may have it read from a copy nearby (KIP-392)."),
+    ("on_assign", None, _callable(), "f(consumer, partitions), when there are partitions to begin with."),
+    ("on_revoke", None, _callable(), "f(consumer, partitions), when they are given up; offsets are committed before."),
+    ("on_lost", None, _callable(), "f(consumer, partitions), when they are somebody else's already."),
+)
+_HEARTBEAT = _table(
+    ("heartbeat_interval_ms", 3000, _integer(1, unit=_MS), "How often to show life; well below session_timeout_ms."),
+)
+
 #: Options of a SimpleConsumer that a balanced consumer sets itself.
 _SET_BY_GROUP = ("consumer_group", "partitions", "generation_id", "consumer_id")
 _NO_MORE = "Accepted and ignored: there is no ZooKeeper any more."
@@ -388,17 +412,18 @@ MANAGED = {
     **_table(
         ("rebalance_max_retries", 5, _integer(0), "How often joining the group is tried again before it is an error."),
         ("rebalance_backoff_ms", 2000, _integer(1, unit=_MS), "The pause before it is tried again; it grows."),
-        ("heartbeat_interval_ms", 3000, _integer(1, 29999, unit=_MS), "How often to show life; 30 s without are the end."),
         ("post_rebalance_callback", None, _callable(), "f(consumer, old, new), both partition -> held offset."),
         ("use_rdkafka", False, _boolean(), "True is an ImportError: no C library is needed."),
         ("compacted_topic", True, _boolean(), CONSUMER["compacted_topic"].doc),
         ("membership_protocol", RangeProtocol, _sharing(), "How partitions are shared out; all members have to know it."),
     ),
+    **_HEARTBEAT,
+    **_GROUP,
 }
 
 #: The same under PyKafka's other name, with what its ZooKeeper needed.
 BALANCED = {
-    **{name: option for name, option in MANAGED.items() if name != "heartbeat_interval_ms"},
+    **MANAGED,
     **_table(
         ("compacted_topic", False, _boolean(), CONSUMER["compacted_topic"].doc),
         ("zookeeper_connection_timeout_ms", 6000, _any(), _NO_MORE),

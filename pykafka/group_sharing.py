@@ -112,5 +112,5 @@ def _name(protocol: GroupMembershipProtocol) -> str:
 
 def _is_built_in(protocol: GroupMembershipProtocol) -> bool:
     """Return whether it is one of ours, with nothing of the user's in it."""
-    known = BUILT_IN.get(_name(protocol))
-    return known is not None and protocol.decide_partitions is known[0].decide_partitions and protocol.metadata is known[0].metadata
+    ours = BUILT_IN.get(_name(protocol), (None,))[0]
+    return ours is not None and (protocol.decide_partitions, protocol.metadata) == (ours.decide_partitions, ours.metadata)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 class ManagedBalancedConsumer(BalancedConsumer):
     """A member of a group, which reads those partitions of a topic that no other member reads.
 
-    *Groups cannot be joined in this version yet*: ``start()`` raises NotImplementedError. Everything else is as it will be.
-
     Options and their defaults are listed in the documentation (``pykafka.config.MANAGED``).
 
     :raises KafkaConfigError: naming every option that is unknown, of the wrong type or out of range
@@ -59,6 +57,14 @@ class ManagedBalancedConsumer(BalancedConsumer):
         fetch_max_bytes: int = 52428800,
         queued_max_bytes: int = 67108864,
         max_decompressed_bytes: int = 134217728,
+        session_timeout_ms: int = 30000,
+        max_poll_interval_ms: int = 300000,
+        group_instance_id: Union[str, bytes, None] = None,
+        group_protocol: str = "auto",
+        client_rack: str = "",
+        on_assign: Optional[Callable[..., Any]] = None,
+        on_revoke: Optional[Callable[..., Any]] = None,
+        on_lost: Optional[Callable[..., Any]] = None,
         **unknown: Any,
     ) -> None:
         given = {name: value for name, value in dict(locals()).items() if name in MANAGED}

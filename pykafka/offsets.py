@@ -102,26 +102,29 @@ class OffsetManager:
         partitions: Iterable[TopicPartition],
         reset: Optional[int] = None,
         kept: Optional[Mapping[TopicPartition, int]] = None,
+        reset_on_start: Optional[bool] = None,
     ) -> Start:
         """Return where each partition starts by the offset rules (positions.START_RULES), asking the cluster as needed.
 
         An error while fetching committed offsets is raised: it is never taken for "nothing committed".
 
         :param reset: what stands in the place of ``auto_offset_reset`` for these partitions
+        :param reset_on_start: what stands in the place of ``reset_offset_on_start``
         :param kept: where the consumer was when it stopped: without a group that is written down nowhere else
         """
         tps = list(partitions)
         if not tps:
             return Start({}, {})
         settings = self._settings
-        if self._group is None and kept and not settings.reset_offset_on_start:
+        resets = settings.reset_offset_on_start if reset_on_start is None else reset_on_start
+        if self._group is None and kept and not resets:
             rest = self.start([tp for tp in tps if tp not in kept], reset)
             return Start({**{tp: kept[tp] for tp in tps if tp in kept}, **rest.positions}, {})
         committed: Mapping[TopicPartition, Optional[int]] = {}
-        if self._group is not None and not settings.reset_offset_on_start:
+        if self._group is not None and not resets:
             committed = {tp: row.offset if row.offset >= 0 else None for tp, row in self.fetch_committed(tps).items()}
         has_group = self._group is not None
-        rules = {tp: start_rule(has_group, settings.reset_offset_on_start, committed.get(tp)) for tp in tps}
+        rules = {tp: start_rule(has_group, resets, committed.get(tp)) for tp in tps}
         positions = {tp: offset for tp, offset in committed.items() if offset is not None and rules[tp].source == COMMITTED}
         to_look_up = [tp for tp in tps if tp not in positions]
         where = settings.auto_offset_reset if reset is None else reset

@@ -57,8 +57,10 @@ class Reader:
         self._parked: dict[TopicPartition, int] = {}
         self._turn = Turn([])
         self._ready: Iterator[Message] = self._turn.ready
-        #: partitions of which nothing is delivered any more, although they are read still; replaced, never changed
-        self._fenced: frozenset[TopicPartition] = frozenset()
+        #: partitions of which nothing is delivered any more, although they are read still, and what has them fenced last
+        self._fenced: dict[TopicPartition, object] = {}
+        #: held for a moment by whoever changes _fenced; it is looked into without
+        self._fence_lock = threading.Lock()
         self._worker_error: Optional[Exception] = None
         forking.watch_with(self, type(self)._let_go)
 
@@ -125,13 +127,17 @@ class Reader:
         self._buffers = {**self._buffers, tp: buffer}
         self._order = [*self._order, buffer]
 
-    def _fence(self, partitions: frozenset[TopicPartition]) -> None:
+    def _fence(self, partitions: Iterable[TopicPartition], why: object) -> None:
         """Deliver nothing more of these partitions, from this moment on; from any thread, without waiting."""
-        self._fenced |= partitions
+        with self._fence_lock:
+            self._fenced.update(dict.fromkeys(partitions, why))
         self._turn.interrupt()
 
-    def _give_up(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Read these partitions no more; return how far they were, as far as that is known."""
+    def _give_up(self, partitions: Iterable[TopicPartition], why: object) -> dict[TopicPartition, int]:
+        """Read these partitions no more; return how far they were, as far as that is known.
+
+        What was fenced for ``why`` may be read again later; what was fenced again since has to be given up again before.
+        """
         with self._lock:
             gone = frozenset(partitions)
             self._put_back_turn()
@@ -139,7 +145,10 @@ class Reader:
             self._owned = {tp: partition for tp, partition in self._owned.items() if tp not in gone}
             self._buffers = {tp: buffer for tp, buffer in self._buffers.items() if tp not in gone}
             self._order = [buffer for buffer in self._order if buffer.tp not in gone]
-            self._fenced -= gone
+            with self._fence_lock:
+                for tp in gone:
+                    if self._fenced.get(tp) is why:
+                        del self._fenced[tp]
             if self._core is not None:
                 self._core.drop(gone)
             return positions
@@ -202,7 +211,7 @@ class Reader:
                 self._turn = deal(ready)
                 self._ready = self._turn.ready
                 # who fences sets _fenced and then interrupts _turn: one of the two looks saw the other
-                if self._fenced.isdisjoint(buffer.tp for buffer in ready):
+                if not any(buffer.tp in self._fenced for buffer in ready):
                     return next(self._ready, None)
 
     def _put_back_turn(self) -> None:

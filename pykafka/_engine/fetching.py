@@ -431,12 +431,11 @@ class FetchCore:
         self._deliver(fetch, Parcel(fetch.generation, [], fetch.position or 0, 0, 0, error))
 
 
-def weakly(method: weakref.WeakMethod[Callable[..., None]]) -> Callable[..., None]:
-    """Return a function that calls ``method`` as long as its object lives: the engine must not keep a consumer alive."""
+def weakly(method: weakref.WeakMethod[Callable[..., Any]]) -> Callable[..., Any]:
+    """Return a function that calls ``method`` as long as its object lives, and returns None after: we keep no consumer alive."""
 
-    def call(*args: Any) -> None:
+    def call(*args: Any) -> Any:
         alive = method()
-        if alive is not None:
-            alive(*args)
+        return None if alive is None else alive(*args)
 
     return call

@@ -25,8 +25,8 @@ _numbers = itertools.count(1)
 class GroupSession:
     """Keeps one :class:`Member` going. Its methods may be called from any thread unless they say otherwise.
 
-    :param on_fence: called on the I/O thread with partitions of which nothing may be delivered from now on: before the
-        coordinator hears of anything that has others read them
+    :param on_fence: called on the I/O thread with (partitions, event): because of that event nothing of them may be
+        delivered from now on. The coordinator hears only after that of anything that has others read them
     :param on_event: called on the I/O thread with every event of the member's, in order
     :param is_active: called on the I/O thread: whether the user has taken messages, or waited for some, since the last call
     """
@@ -35,7 +35,7 @@ class GroupSession:
         self,
         engine: Engine,
         member: Member,
-        on_fence: Callable[[Owned], None],
+        on_fence: Callable[[Owned, Event], None],
         on_event: Callable[[Event], None],
         is_active: Callable[[], Optional[bool]],
     ) -> None:
@@ -80,6 +80,11 @@ class GroupSession:
             return False
         return True
 
+    def abandon(self) -> None:
+        """Have the member leave, without anybody who could give anything up first: its consumer is gone."""
+        if not self._engine.loop.stopped and not self._engine.loop.forked:
+            self._engine.loop.call_soon(self._abandon)
+
     def close(self) -> None:
         """Send nothing any more, and close the connection."""
         if not self._engine.loop.stopped and not self._engine.loop.forked:
@@ -102,6 +107,18 @@ class GroupSession:
         if self._on_view is not None and not self._closed:
             self._on_view(self._engine.view)
 
+    def _abandon(self) -> None:
+        self._is_active = lambda: False
+        self._on_fence = lambda _partitions, _event: None
+        self._on_event = self._act_for_nobody
+        self._tell(lambda now: self._member.leave(now, "its consumer was dropped without stop()"), ())
+
+    def _act_for_nobody(self, event: Event) -> None:
+        if isinstance(event, Revoke):
+            self._engine.loop.call_soon(self._tell, self._member.gave_up, (event.number,))
+        elif isinstance(event, Ended):
+            self._engine.loop.call_soon(self._close)
+
     def _close(self) -> None:
         self._closed = True
         self._engine.remove_listener(self._look_at_view)
@@ -115,8 +132,8 @@ class GroupSession:
             return
         now = self._engine.loop.now()
         active = self._is_active()
-        if active is None:
-            self._close()  # nobody holds the consumer any more
+        if active is None:  # nobody holds the consumer any more
+            self._abandon()
             return
         if active:
             self._member.active(now)
@@ -135,7 +152,7 @@ class GroupSession:
     def _tell_consumer(self, events: Iterable[Event]) -> None:
         for event in events:
             if isinstance(event, (Revoke, Lost)):
-                self._on_fence(event.partitions)
+                self._on_fence(event.partitions, event)
             self._on_event(event)
             if isinstance(event, Ended):
                 self._ended.succeed(None)

@@ -96,7 +96,6 @@ class ConsumerMember(Member):
         """Note the names of topics by their ids; an assignment may have waited for them."""
         self._names.update(names)
         self._ids.update((name, topic_id) for topic_id, name in names.items())
-        self._looked_up = frozenset()
         if self.state == STABLE:
             self._work_off(now)
 
@@ -155,6 +154,7 @@ class ConsumerMember(Member):
         self._beat_at = now + self._interval_s
         if self.state == JOINING:
             self.state = STABLE
+        self._looked_up = frozenset()  # once for each heartbeat
         if reply.assignment is not None:
             self._target = {row.topic_id: list(row.partitions) for row in reply.assignment.topic_partitions}
         if self.state == STABLE:
@@ -191,7 +191,6 @@ class ConsumerMember(Member):
             return
         unknown = frozenset(topic_id for topic_id in self._target if topic_id not in self._names)
         if unknown - self._looked_up:
-            # asked once for each assignment, and with every change of the topics known
             self._looked_up |= unknown
             self._events.append(LookUp(unknown))
         target = frozenset(

@@ -1,0 +1,574 @@
+"""A GroupConsumer: a Consumer whose partitions are those that its group gives it; what the balanced consumers are."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+import weakref
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from operator import length_hint
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from ._engine.clock import chance
+from ._engine.fetching import FetchCore, weakly
+from ._engine.group_session import GroupSession
+from ._engine.waiting import Deadline, Result
+from ._engine.worker import Worker
+from ._machines.classic_member import ClassicMember
+from ._machines.consumer_member import ConsumerMember
+from ._machines.fetch_requests import FetchSettings
+from ._machines.member import (
+    AWAY,
+    Assign,
+    Decide,
+    Ended,
+    Event,
+    LookUp,
+    Lost,
+    Member,
+    MemberSettings,
+    MemberStatus,
+    Owned,
+    Rebalanced,
+    Revoke,
+)
+from ._machines.positions import held_offset
+from .common import TopicPartition
+from .consumer import STOP_TIMEOUT_S, Consumer
+from .exceptions import (
+    ConsumerStoppedException,
+    FencedInstanceId,
+    IllegalGeneration,
+    KafkaException,
+    RebalanceInProgress,
+    StaleMemberEpoch,
+    UnknownMemberId,
+)
+from .group_protocols import AUTO, CONSUMER, choose_protocol
+from .group_sharing import Sharing
+from .offsets import Committer, Seat
+from .partition import Partition
+from .placing import look_for_places
+
+if TYPE_CHECKING:
+    from ._machines.metadata import ClusterView
+    from .cluster import Cluster
+    from .offset_arguments import PartitionOffsets
+    from .topic import Topic
+
+log = logging.getLogger(__name__)
+
+#: Errors of a commit that say that the group has moved on.
+MOVED_ON = (IllegalGeneration, UnknownMemberId, RebalanceInProgress, StaleMemberEpoch)
+#: How long it takes at most until a partition that could not be begun with is tried again (seconds).
+BEGIN_AGAIN_S = 1.0
+#: A rebalance that waits for others is given this much more than they have (seconds).
+SPARE_S = 10.0
+#: Seconds between looks for topics that a pattern is true of.
+PATTERN_LOOK_S = 5.0
+NO_LIMIT_REBALANCE_S = 300.0
+
+
+class GroupConsumer(Consumer):
+    """Reads what its group gives it. The group's business runs on the I/O thread, what that asks for on a thread of its own.
+
+    So heartbeats never depend on what the user does, and neither do the user's callbacks hold up the I/O thread. What a
+    rebalance takes away is fenced on the I/O thread before anybody else hears of it: not a message of it is delivered after.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        options: Mapping[str, Any],
+        topics: Iterable[Topic],
+        pattern: Optional[str] = None,
+    ) -> None:
+        super().__init__(cluster, options)
+        assert self._group is not None
+        self._group_name = self._group.decode()
+        self._topics: dict[str, Topic] = {topic.name.decode(): topic for topic in topics}
+        self._pattern = pattern
+        self._sharing = Sharing(options["membership_protocol"], options["client_rack"] or None)
+        self._session: Optional[GroupSession] = None
+        self._member: Optional[Member] = None
+        self._worker: Optional[Worker] = None
+        #: how many looks were taken for a message: with what is left of the turn it shows whether anybody takes any
+        self._looks = 0
+        self._waiting = 0
+        self._seen: tuple[int, int, int] = (-1, 0, 0)
+        #: ended for good: every consume() says why
+        self._fatal: Optional[KafkaException] = None
+        self._first: Result[None] = Result()
+        #: held offsets before the rebalance that is under way, for post_rebalance_callback
+        self._held_before: dict[Any, int] = {}
+        self._resets_on_start = False
+        self._stopped_by_callback = False
+        #: topic -> partition numbers, as of this leader's last decision
+        self._decided_on: Optional[dict[str, list[int]]] = None
+
+    # -- starting and stopping ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Join the group, and return when it has given this member its partitions (perhaps none); does nothing when running.
+
+        :raises KafkaException: when it could not be joined: nothing was started then
+        """
+        with self._lifecycle:
+            if self._running:
+                return
+            self._fatal, self._first, self._decided_on, self._stopped_by_callback = None, Result(), None, False
+            self._owned, self._fenced, self._parked, self._held_before = {}, {}, {}, {}
+            self._resets_on_start = self._options["reset_offset_on_start"]
+            self._worker = Worker(f"pykafka-group-{self._group_name}")
+            core = self._make_core()
+            core.start([])
+            self._begin(core, {})
+            self._member = self._make_member()
+            hooks = (self._fence, self._on_event, self._is_active)
+            fence, event, active = (weakly(weakref.WeakMethod(hook)) for hook in hooks)
+            session = self._session = GroupSession(self._cluster.engine, self._member, fence, event, active)
+            for name in self._topics:
+                self._cluster.engine.use_topic(name)
+            session.watch(weakly(weakref.WeakMethod(self._on_view)))
+            session.start()
+            self._start_auto_commits()
+        self._cluster.track(self)
+        self._wait_for_the_first_share()
+
+    def _wait_for_the_first_share(self) -> None:
+        try:
+            patience_s = self._member_settings().rebalance_timeout_s + SPARE_S
+            self._first.wait(Deadline(patience_s), f"joining group {self._group_name}")
+        except KafkaException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Leave the group: commit what was delivered if auto-commit is on, and wake every waiting consume(). Twice is harmless.
+
+        :raises KafkaException: when the last commit failed
+        """
+        with self._lifecycle:
+            if not self._running:
+                return
+            session, worker = self._session, self._worker
+            assert session is not None and worker is not None
+            if self._auto_commits is not None:
+                self._auto_commits.stop()
+                self._auto_commits = None
+            self._running = False
+            self._wake()
+            session.leave("the consumer was stopped")
+            if worker.in_worker():
+                self._stopped_by_callback = True
+                return  # a callback stops us: it is in the way of what is left to do, which _note_end will see to
+            session.wait_until_left(Deadline(STOP_TIMEOUT_S))
+            self._finish()
+        error, self._worker_error = self._worker_error, None
+        if isinstance(error, KafkaException):
+            raise error
+
+    def _finish(self) -> None:
+        """End everything that goes on in the background; twice is harmless."""
+        session, worker = self._session, self._worker
+        if session is None or worker is None:
+            return
+        self._worker = None
+        session.close()
+        worker.stop(STOP_TIMEOUT_S)
+        for name in self._topics:
+            self._cluster.engine.release_topic(name)
+        core = self._end()
+        if core is not None:
+            core.stop(Deadline(STOP_TIMEOUT_S))
+        self._owned = {}
+
+    def _abandon(self) -> None:
+        super()._abandon()
+        if self._session is not None:
+            self._session.abandon()
+        if self._worker is not None:
+            self._worker.stop(0.0)
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        self._session = self._member = self._worker = None
+
+    def _make_core(self) -> FetchCore:
+        out_of_range, unplaced = (weakly(weakref.WeakMethod(hook)) for hook in (self._on_out_of_range, self._on_unplaced))
+        return FetchCore(self._cluster.engine, FetchSettings.of(self._options), out_of_range, unplaced)
+
+    def _member_settings(self) -> MemberSettings:
+        options = self._options
+        limit_s = options["max_poll_interval_ms"] / 1000.0
+        return MemberSettings(
+            group=self._group_name,
+            session_timeout_s=options["session_timeout_ms"] / 1000.0,
+            rebalance_timeout_s=limit_s or NO_LIMIT_REBALANCE_S,
+            heartbeat_interval_s=options["heartbeat_interval_ms"] / 1000.0,
+            max_poll_interval_s=limit_s,
+            instance_id=_text_of(options["group_instance_id"]),
+            rack=options["client_rack"] or None,
+            retry_backoff_max_s=options["rebalance_backoff_ms"] / 1000.0,
+        )
+
+    def _make_member(self) -> Member:
+        settings, topics = self._member_settings(), sorted(self._topics)
+        kind = self._options["group_protocol"]
+        assignor = self._sharing.server_assignor
+        if kind == AUTO and assignor is not None:
+            kind = choose_protocol(self._cluster, self._group_name, Deadline(self._cluster.socket_timeout_s))
+        if kind != CONSUMER:
+            return ClassicMember(settings, self._sharing.protocols, topics, chance)
+        member_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        return ConsumerMember(settings, topics, chance, member_id, assignor=assignor)
+
+    # -- taking messages ----------------------------------------------------------------------------------------------
+
+    def _check_running(self) -> None:
+        self._check_not_forked()
+        if self._fatal is not None:
+            raise self._fatal.with_traceback(None)
+        super()._check_running()
+
+    def _next_turn(self) -> Any:
+        self._looks += 1
+        session = self._session
+        if session is not None and session.status.state == AWAY and self._running:
+            session.tell(lambda now: None)  # it has left because nobody took messages: now somebody does
+        return super()._next_turn()
+
+    def _wait_for_arrival(self, deadline: Deadline, slice_s: float) -> None:
+        self._waiting += 1
+        try:
+            super()._wait_for_arrival(deadline, slice_s)
+        finally:
+            self._waiting -= 1
+
+    def _is_active(self) -> bool:
+        """Return whether somebody takes messages, or waits for some; called on the I/O thread."""
+        seen = (self._looks, id(self._turn), length_hint(self._ready))
+        before, self._seen = self._seen, seen
+        return seen != before or self._waiting > 0
+
+    # -- what the group asks for: on the I/O thread -------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        worker = self._worker
+        if worker is not None:
+            worker.submit(weakly(weakref.WeakMethod(self._act_on)), event)
+
+    def _on_view(self, view: ClusterView) -> None:
+        member, names = self._member, self._topics
+        if isinstance(member, ConsumerMember):
+            ids = {view.topics[name].topic_id: name for name in names if name in view.topics}
+            self._tell(lambda now: member.learn(ids, now))
+        elif isinstance(member, ClassicMember) and self._decided_on is not None and member.is_leader:
+            now_there = {name: _numbers(view, name) for name in self._decided_on}
+            changed = sorted(name for name, numbers in now_there.items() if numbers != self._decided_on[name])
+            if changed:
+                self._decided_on = None
+                self._tell(lambda now: member.rebalance(now, f"topics have other partitions now: {', '.join(changed)}"))
+
+    def _tell(self, step: Callable[[float], object]) -> None:
+        session = self._session
+        if session is not None:
+            session.tell(step)
+
+    # -- what the group asks for: on the worker -----------------------------------------------------------------------
+
+    def _act_on(self, event: Event) -> None:
+        """Do what an event asks for; what goes wrong is for the next consume() to raise, and must not end the worker."""
+        try:
+            _ACTIONS[type(event)](self, event)
+        except Exception as error:
+            log.exception("%r: acting on %s failed", self, type(event).__name__)
+            self._fail(error)
+
+    def _revoke(self, event: Revoke) -> None:
+        """Commit if that is wanted, tell the user, and let the group go on."""
+        self._held_before = self._held()
+        positions = self._give_up(event.partitions, event)
+        if self._options["auto_commit_enable"]:
+            self._commit_before_giving_up(positions, event.generation)
+        self._commits.forget(event.partitions)
+        try:
+            self._call_back("on_revoke", event.partitions)
+        finally:
+            member = self._member
+            if member is not None:
+                self._tell(lambda now: member.gave_up(event.number, now))
+
+    def _commit_before_giving_up(self, positions: Mapping[TopicPartition, int], generation: int) -> None:
+        by = self._committer(generation)
+        try:
+            self._commits.commit_moved(lambda: positions, lambda: by)
+        except MOVED_ON as error:
+            log.warning("%r: what was delivered last is not committed, others will read it again: %s", self, error)
+        except KafkaException as error:
+            log.warning("%r: what was delivered last is not committed, others will read it again: %s", self, error)
+            self._fail(error)
+
+    def _lost(self, event: Lost) -> None:
+        self._held_before = self._held()
+        self._give_up(event.partitions, event)
+        self._commits.forget(event.partitions)
+        log.warning("%r: %s lost: %s", self, _spelled(event.partitions), event.cause)
+        self._call_back("on_lost", event.partitions)
+
+    def _assign(self, event: Assign) -> None:
+        before = self._held_before
+        self._begin_with(event.partitions)
+        self._held_before = self._held()
+        self._first.succeed(None)
+        if event.partitions:
+            self._call_back("on_assign", event.partitions)
+        self._call_after_rebalance(before)
+
+    def _begin_with(self, partitions: Owned) -> None:
+        """Read partitions that the group has given us, from where the offset rules say."""
+        member = self._member
+        wanted = partitions & member.owned if member is not None else partitions
+        known = {tp: partition for tp in wanted for partition in [self._partition(tp)] if partition is not None}
+        if not known:
+            return
+        try:
+            start = self._offsets.start(known, reset_on_start=self._resets_on_start)
+            self._resets_on_start = False
+            self._commits.note(start.positions)
+            if start.commit:
+                self._commits.commit(lambda: start.commit, self._committer)
+        except MOVED_ON as error:
+            log.info("%r: the group has moved on before %s were begun with: %s", self, _spelled(known), error)
+            return
+        except Exception as error:
+            log.warning("%r: %s cannot be begun with yet, tried again: %s", self, _spelled(known), error)
+            if not getattr(error, "retriable", False):
+                self._fail(error)
+            self._begin_again(frozenset(known))
+            return
+        with self._lock:
+            core = self._core
+            if core is None:
+                return
+            for tp, partition in known.items():
+                if tp not in self._fenced and tp not in self._owned and (member is None or tp in member.owned):
+                    self._adopt(core, partition)
+            self._seek({tp: position for tp, position in start.positions.items() if tp in self._owned})
+        self._wake()
+
+    def _begin_again(self, partitions: Owned) -> None:
+        worker, loop = self._worker, self._cluster.engine.loop
+        again = weakly(weakref.WeakMethod(self._begin_with))
+        if worker is not None:
+            loop.call_soon(lambda: loop.call_at(loop.now() + BEGIN_AGAIN_S, worker.submit, again, partitions))
+
+    def _partition(self, tp: TopicPartition) -> Optional[Partition]:
+        topic = self._topics.get(tp.topic)
+        if topic is None:
+            log.warning("%r: the group gives us %s, a topic that we have not asked for; it is left alone", self, tp)
+            return None
+        return topic.partitions.get(tp.partition) or Partition(topic, tp.partition, None, [], [])
+
+    def _decide(self, event: Decide) -> None:
+        member = self._member
+        assert isinstance(member, ClassicMember)
+        engine = self._cluster.engine
+        try:
+            wanted = self._sharing.wanted(event)
+            unknown = [name for name in wanted if name not in engine.view.topics]
+            view = engine.update(unknown, Deadline(self._cluster.socket_timeout_s)) if unknown else engine.view
+            partitions = {name: _numbers(view, name) for name in wanted}
+            shares, remarks = self._sharing.decide(event, partitions)
+        except Exception as error:
+            failure = error if isinstance(error, KafkaException) else KafkaException(f"deciding who reads what failed: {error!r}")
+            self._tell(lambda now: member.undecided(event.number, failure, now))
+            if not failure.retriable:
+                raise
+            return
+        for remark in remarks:
+            log.warning("group %s: %s", self._group_name, remark)
+        self._decided_on = partitions
+        self._tell(lambda now: member.decided(event.number, shares))
+
+    def _look_up(self, event: LookUp) -> None:
+        engine = self._cluster.engine
+        try:
+            engine.update(sorted(self._topics), Deadline(self._cluster.socket_timeout_s))
+        except KafkaException as error:
+            log.info("%r: topics of the assignment are not known yet: %s", self, error)
+
+    def _note_rebalance(self, event: Rebalanced) -> None:
+        log.info(
+            "group %s: rebalanced because %s; generation %d after %.3f s; gained %s, lost %s",
+            self._group_name,
+            event.cause,
+            event.generation,
+            event.duration_s,
+            _spelled(event.gained),
+            _spelled(event.lost),
+        )
+
+    def _note_end(self, event: Ended) -> None:
+        if event.error is not None:
+            self._fatal = event.error
+            self._first.fail(event.error)
+            self._wake()
+        elif self._worker is not None and self._worker.in_worker() and not self._running and self._stopped_by_callback:
+            self._finish()
+
+    # -- callbacks ----------------------------------------------------------------------------------------------------
+
+    def _call_back(self, name: str, partitions: Iterable[TopicPartition]) -> None:
+        callback = self._options[name]
+        if callback is not None:
+            found = (self._partition(tp) for tp in sorted(partitions))
+            callback(self, [partition for partition in found if partition is not None])
+
+    def _call_after_rebalance(self, before: dict[Any, int]) -> None:
+        """Call post_rebalance_callback if there is anything new; what it returns is where partitions go on."""
+        callback, after = self._options["post_rebalance_callback"], self._held()
+        if callback is None or before.keys() == after.keys():
+            return
+        wanted = callback(self, before, after)
+        if wanted:
+            owned = {self._key(tp): partition for tp, partition in self._owned.items()}
+            self.reset_offsets([(owned[key], where) for key, where in wanted.items() if key in owned])
+
+    # -- offsets ------------------------------------------------------------------------------------------------------
+
+    def _key(self, tp: TopicPartition) -> Any:
+        """Return what a partition is called in the dicts that users see: its number, with its topic where there are several."""
+        return tp.partition if self._pattern is None and len(self._topics) == 1 else (tp.topic.encode(), tp.partition)
+
+    def _held(self) -> dict[Any, int]:
+        positions = self._positions()
+        return {self._key(tp): held_offset(positions.get(tp)) for tp in self._owned}
+
+    def _committer(self, generation: Optional[int] = None) -> Committer:
+        session, instance_id = self._session, self._options["group_instance_id"]
+        if session is None:
+            return Committer()
+        status = session.status  # one look: what belongs together
+        seat = Seat(status.generation if generation is None else generation, status.member_id, _text_of(instance_id))
+        return Committer(status.member_id.encode(), seat)
+
+    def commit_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
+        """Commit for every partition the next offset to deliver, or exactly the (partition, next offset) pairs given.
+
+        :raises KafkaException: when they could not be committed; IllegalGeneration and its like when the group has moved
+            on: the message says which generation this was, and why
+        """
+        if not self._running:
+            self._check_running()
+        deadline = Deadline(self._member_settings().rebalance_timeout_s)
+        while True:
+            generation = self._committer().seat.generation
+            try:
+                super().commit_offsets(partition_offsets)
+                return
+            except MOVED_ON as error:
+                # what this member still reads is committed as soon as the rebalance is over
+                if partition_offsets is not None or not self._waits_for_another(generation, deadline):
+                    raise self._explained(error, generation) from None
+
+    def _waits_for_another(self, generation: int, deadline: Deadline) -> bool:
+        """Return whether there is another generation before ``deadline``, and something to commit in it."""
+        session = self._session
+        while session is not None and self._running and self._owned and deadline.left() > 0:
+            status = session.status
+            if status.generation not in (generation, -1) and status.state == "stable":
+                return True
+            self._cluster.engine.pause(0.05)
+        return False
+
+    def _explained(self, error: KafkaException, generation: int) -> KafkaException:
+        """Return the error of a commit with what the group has done since."""
+        status = self.group_status()
+        last = status.last_rebalance
+        why = f"; it was rebalanced because {last.cause}" if last is not None else ""
+        told = type(error)(
+            f"{error} This was generation {generation}; the group is at {status.generation}{why}. What was delivered may be"
+            " delivered again, by whoever reads the partitions now: have it do no harm, or commit more often"
+        )
+        told.__dict__.update({key: value for key, value in error.__dict__.items() if key not in told.__dict__})
+        told.broker, told.api, told.topic, told.partition = error.broker, error.api, error.topic, error.partition
+        return told
+
+    def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> None:
+        if not self._running:
+            return
+        try:
+            commit(*args, self._committer)
+        except MOVED_ON as error:
+            log.info("%r: offsets were not committed, the group moves on: %s", self, error)
+        except Exception as error:
+            if getattr(error, "retriable", False):
+                log.warning("%r: offsets were not committed, tried again later: %s", self, error)
+            elif not isinstance(error, FencedInstanceId):  # which the session ends with, too
+                self._fail(error)
+
+    def reset_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
+        """Move partitions, and commit that; everything to ``auto_offset_reset`` without arguments.
+
+        See :meth:`SimpleConsumer.reset_offsets` for what may be given.
+
+        :raises ConsumerStoppedException: when the consumer is not running
+        """
+        self._check_running()
+        super().reset_offsets(partition_offsets)
+
+    def group_status(self) -> MemberStatus:
+        """Return where this member stands in its group, and what the last rebalance was about.
+
+        :raises ConsumerStoppedException: before the first start
+        """
+        if self._session is None:
+            raise ConsumerStoppedException(f"{self!r} is no member of a group: start() it first")
+        return self._session.status
+
+    # -- partitions that are made anew --------------------------------------------------------------------------------
+
+    def _on_unplaced(self, core: FetchCore, generations: dict[TopicPartition, int]) -> None:
+        """Called on the I/O thread: a topic was deleted and created again."""
+        self._cluster.engine.offsets_worker.submit(self._place, core, generations)
+
+    def _place(self, core: FetchCore, generations: dict[TopicPartition, int]) -> None:
+        places = look_for_places(self._offsets, core, generations, dict.fromkeys(generations))
+        for tp, position in places.made_anew.items() if places is not None else ():
+            core.jump(tp, position, generations[tp])
+
+    def _wake(self) -> None:
+        core = self._core
+        if core is not None:
+            with core.arrived:
+                core.arrived.notify_all()
+
+
+def _text_of(name: Optional[bytes]) -> Optional[str]:
+    return None if name is None else name.decode()
+
+
+def _numbers(view: ClusterView, topic: str) -> list[int]:
+    info = view.topics.get(topic)
+    return sorted(info.partitions) if info is not None else []
+
+
+def _spelled(partitions: Iterable[TopicPartition]) -> str:
+    """Return partitions for people: "clicks/0, 1 and orders/7"."""
+    topics: dict[str, list[int]] = {}
+    for tp in sorted(partitions):
+        topics.setdefault(tp.topic, []).append(tp.partition)
+    return " and ".join(f"{topic}/{', '.join(map(str, numbers))}" for topic, numbers in topics.items()) or "nothing"
+
+
+_ACTIONS: dict[type, Callable[[GroupConsumer, Any], None]] = {
+    Revoke: GroupConsumer._revoke,
+    Lost: GroupConsumer._lost,
+    Assign: GroupConsumer._assign,
+    Decide: GroupConsumer._decide,
+    LookUp: GroupConsumer._look_up,
+    Rebalanced: GroupConsumer._note_rebalance,
+    Ended: GroupConsumer._note_end,
+}

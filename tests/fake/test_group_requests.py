@@ -298,7 +298,7 @@ TROUBLES: dict[str, tuple[Callable[[FakeBroker], object], type[KafkaException], 
     "listing dropped": (lambda fake: fake.scripts.update(ListGroups=lambda r, v: DROP), SocketDisconnectedError, "closed"),
     "listing unanswered": (lambda fake: fake.scripts.update(ListGroups=lambda r, v: None), OperationTimedOut, "in time|did not"),
     "describing dropped": (lambda fake: fake.scripts.update(DescribeGroups=lambda r, v: DROP), SocketDisconnectedError, "closed"),
-    "garbage": (lambda fake: fake.scripts.update(DescribeGroups=lambda r, v: b"\0\0\0\4nope"), ProtocolError, "correlation"),
+    "garbage": (lambda fake: fake.scripts.update(DescribeGroups=lambda r, v: b"\0\0\0\4nope"), ProtocolError, "tags of a header"),
     "gone": (lambda fake: fake.close(), SocketDisconnectedError, "refused|reset|closed"),
 }
 

@@ -75,8 +75,8 @@ class DescribeGroupsRequest(Request):
 class GroupMember(NamedTuple):
     """A member, what it wants (``member_metadata.topic_names``) and has (``member_assignment.partition_assignment``).
 
-    While the group is not ``b"Stable"`` the former is empty and the latter what was shared out before. Where members are no
-    consumers both are bytes.
+    While the group is not ``b"Stable"`` the former is empty, and the latter too, or what was shared out before, by the broker's
+    version. Where members are no consumers both are bytes.
     """
 
     member_id: bytes

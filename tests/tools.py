@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,22 @@ def failed(outcome: Outcome, code: int = 1) -> str:
     return outcome.err
 
 
-def process(*argv: str, **options: Any) -> subprocess.Popen[bytes]:
+class Process(subprocess.Popen[bytes]):
+    """A run in a process of its own, which is killed at the end of a with block: a test that fails must not wait for ever."""
+
+    def __exit__(self, *exc_info: Any) -> None:
+        if exc_info[0] is not None:
+            self.kill()
+        super().__exit__(*exc_info)
+
+
+def process(*argv: str, **options: Any) -> Process:
     """Return kafka-tools running as a process of its own, with pipes for what it prints."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.Popen([*COMMAND, *argv], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # who runs the tests in a shell's background has Ctrl-C ignored, and so have all processes started from there
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return Process([*COMMAND, *argv], cwd=ROOT, env=environment, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, heard)

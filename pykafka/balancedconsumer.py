@@ -85,17 +85,23 @@ class BalancedConsumer(GroupConsumer):
         **unknown: Any,
     ) -> None:
         given = {name: value for name, value in dict(locals()).items() if name in BALANCED}
-        self._settle(topic, cluster, BALANCED, {**given, **unknown})
+        self._settle([topic], None, cluster, BALANCED, {**given, **unknown})
         warnings.warn(_ZOOKEEPER, DeprecationWarning, stacklevel=_level_outside())
         self._start_if_wanted()
 
-    def _settle(self, topic: Topic, cluster: Cluster, table: Mapping[str, Option], given: Mapping[str, Any]) -> None:
+    def _settle(
+        self,
+        topics: list[Topic],
+        pattern: Optional[str],
+        cluster: Cluster,
+        table: Mapping[str, Option],
+        given: Mapping[str, Any],
+    ) -> None:
         """Take over what both kinds of this consumer are made of, after looking at all of it."""
         options = check_options(type(self).__name__, table, given)
         if options["use_rdkafka"]:
             raise ImportError("use_rdkafka=True: this client needs no C library and has none; leave the option out")
-        self._topic = topic
-        GroupConsumer.__init__(self, cluster, options, [topic])
+        GroupConsumer.__init__(self, cluster, options, topics, pattern)
 
     def _start_if_wanted(self) -> None:
         if self._options["auto_start"]:
@@ -103,7 +109,8 @@ class BalancedConsumer(GroupConsumer):
 
     def __repr__(self) -> str:
         state = "running" if self._running else "stopped"
-        return f"<{type(self).__name__} {self._topic.name.decode()} group={self._group!r} {state}>"
+        what = ", ".join(self._topics.by_name) or repr(self._topics.pattern)
+        return f"<{type(self).__name__} {what} group={self._group!r} {state}>"
 
     def __enter__(self) -> BalancedConsumer:
         self.start()
@@ -113,13 +120,21 @@ class BalancedConsumer(GroupConsumer):
         self.stop()
 
     @property
-    def topic(self) -> Topic:
-        """Return the topic."""
-        return self._topic
+    def topic(self) -> Optional[Topic]:
+        """Return the topic; of several the first, None as long as no topic matches the pattern."""
+        return next(iter(self._topics.by_name.values()), None)
 
     @property
-    def partitions(self) -> dict[int, Partition]:
-        """Return the partitions that this member reads, by number; none while it is not running."""
+    def topics(self) -> dict[bytes, Topic]:
+        """Return the topics by name; with a pattern those that match it at present."""
+        return {topic.name: topic for topic in self._topics.by_name.values()}
+
+    @property
+    def partitions(self) -> dict[Any, Partition]:
+        """Return the partitions that this member reads, none while it is not running.
+
+        By number; with several topics, or a pattern, by (topic's name as bytes, number). So is :attr:`held_offsets`.
+        """
         return {self._key(tp): partition for tp, partition in self._owned.items()}
 
     @property
@@ -128,7 +143,7 @@ class BalancedConsumer(GroupConsumer):
         return set(self._owned.values())
 
     @property
-    def held_offsets(self) -> Optional[dict[int, int]]:
+    def held_offsets(self) -> Optional[dict[Any, int]]:
         """Return the offset of the last message delivered, by partition; None before the consumer was started."""
         return None if self._session is None else self._held()
 

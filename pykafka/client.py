@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Optional
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._engine import greenlets
 from .broker import Broker
 from .cluster import Cluster, TopicDict
-from .config import CLIENT
+from .config import CLIENT, checked_pattern, require_names
+from .exceptions import UnknownTopicOrPartition
 from .handlers import Handler, ThreadingHandler
+
+if TYPE_CHECKING:
+    from .managedbalancedconsumer import ManagedBalancedConsumer
+    from .topic import Topic
 
 DEFAULT_HOSTS = "127.0.0.1:9092"
 
@@ -79,6 +85,37 @@ class KafkaClient:
     def topics(self) -> TopicDict:
         """Return the topics by name; asking for one that does not exist creates it if the brokers allow that."""
         return self.cluster.topics
+
+    def get_balanced_consumer(
+        self,
+        consumer_group: Union[str, bytes],
+        topics: Optional[Iterable[Union[str, bytes]]] = None,
+        pattern: Optional[str] = None,
+        **options: Any,
+    ) -> ManagedBalancedConsumer:
+        """Return a new member of a group that reads several topics, sharing their partitions with the other members.
+
+        For one topic there is :meth:`Topic.get_balanced_consumer`, whose options these are.
+
+        :param topics: names of topics, which have to exist
+        :param pattern: a regular expression that a topic's whole name has to match; topics that come later are read from their
+            beginning. Brokers evaluate it by themselves in the newer group protocol: keep to what Python and RE2 have in common
+        :raises TypeError: and ValueError, naming what is not right; KafkaException for a topic that does not exist
+        """
+        from .managedbalancedconsumer import ManagedBalancedConsumer  # most programs use one kind of consumer
+
+        return ManagedBalancedConsumer.of(
+            self.cluster, consumer_group, self._several(topics, pattern), checked_pattern(pattern), options
+        )
+
+    def _several(self, topics: Optional[Iterable[Union[str, bytes]]], pattern: Optional[str]) -> list[Topic]:
+        names = [] if topics is None else require_names(topics, "topics")
+        if not names and pattern is None:
+            raise ValueError("topics or pattern is needed: what is the group to read?")
+        missing = [name.decode() for name in names if name not in self.topics]
+        if missing:
+            raise UnknownTopicOrPartition(f"there are no topics {', '.join(missing)}: create them, or check the names")
+        return [self.topics[name] for name in names]
 
     def update_cluster(self) -> None:
         """Ask for the present state of all brokers and topics."""

@@ -108,6 +108,25 @@ def parse_source(address: Union[str, bytes, Any]) -> Optional[tuple[str, int]]:
     return bare, int(port)
 
 
+def checked_pattern(pattern: Any) -> Optional[str]:
+    """Return a regular expression for names of topics, or None.
+
+    :raises TypeError: when it is no str
+    :raises ValueError: when it is no regular expression
+    """
+    if pattern is None:
+        return None
+    if not isinstance(pattern, str):
+        raise TypeError(f"pattern must be a str with a regular expression, not {brief(pattern)}")
+    import re  # only needed by those who have one
+
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"pattern={brief(pattern)} is no regular expression: {error}") from None
+    return pattern
+
+
 def require_names(names: Iterable[Any], what: str) -> list[bytes]:
     """Return the names in a list as bytes; ``what`` is the argument that it was given as.
 

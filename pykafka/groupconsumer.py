@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from ._engine.clock import chance
 from ._engine.fetching import FetchCore, weakly
 from ._engine.group_session import GroupSession
+from ._engine.ticker import Ticker
 from ._engine.waiting import Deadline, Result
 from ._engine.worker import Worker
 from ._machines.classic_member import ClassicMember
@@ -34,12 +35,13 @@ from ._machines.member import (
     Revoke,
 )
 from ._machines.positions import held_offset
-from .common import TopicPartition
+from .common import OffsetType, TopicPartition
 from .consumer import STOP_TIMEOUT_S, Consumer
 from .exceptions import (
     ConsumerStoppedException,
     FencedInstanceId,
     IllegalGeneration,
+    KafkaConfigError,
     KafkaException,
     RebalanceInProgress,
     StaleMemberEpoch,
@@ -47,8 +49,8 @@ from .exceptions import (
 )
 from .group_protocols import AUTO, CONSUMER, choose_protocol
 from .group_sharing import Sharing
-from .offsets import Committer, Seat
-from .partition import Partition
+from .group_topics import GroupTopics, numbers_of
+from .offsets import Committer, Seat, Start
 from .placing import look_for_places
 
 if TYPE_CHECKING:
@@ -85,10 +87,15 @@ class GroupConsumer(Consumer):
         pattern: Optional[str] = None,
     ) -> None:
         super().__init__(cluster, options)
+        if options["heartbeat_interval_ms"] >= options["session_timeout_ms"]:
+            raise KafkaConfigError(
+                f"heartbeat_interval_ms={options['heartbeat_interval_ms']} must be below"
+                f" session_timeout_ms={options['session_timeout_ms']}, best a third of it: one too late costs all partitions"
+            )
         assert self._group is not None
         self._group_name = self._group.decode()
-        self._topics: dict[str, Topic] = {topic.name.decode(): topic for topic in topics}
-        self._pattern = pattern
+        self._topics = GroupTopics(cluster, topics, pattern)
+        self._topic_looks: Optional[Ticker] = None
         self._sharing = Sharing(options["membership_protocol"], options["client_rack"] or None)
         self._session: Optional[GroupSession] = None
         self._member: Optional[Member] = None
@@ -124,15 +131,17 @@ class GroupConsumer(Consumer):
             core = self._make_core()
             core.start([])
             self._begin(core, {})
+            self._topics.begin()
             self._member = self._make_member()
             hooks = (self._fence, self._on_event, self._is_active)
             fence, event, active = (weakly(weakref.WeakMethod(hook)) for hook in hooks)
             session = self._session = GroupSession(self._cluster.engine, self._member, fence, event, active)
-            for name in self._topics:
-                self._cluster.engine.use_topic(name)
             session.watch(weakly(weakref.WeakMethod(self._on_view)))
             session.start()
             self._start_auto_commits()
+            if self._topics.pattern is not None:
+                self._topic_looks = Ticker(self._cluster.engine.loop, self._worker, PATTERN_LOOK_S, self._look_for_topics)
+                self._topic_looks.start()
         self._cluster.track(self)
         self._wait_for_the_first_share()
 
@@ -175,10 +184,11 @@ class GroupConsumer(Consumer):
         if session is None or worker is None:
             return
         self._worker = None
+        if self._topic_looks is not None:
+            self._topic_looks.stop()
         session.close()
         worker.stop(STOP_TIMEOUT_S)
-        for name in self._topics:
-            self._cluster.engine.release_topic(name)
+        self._topics.end()
         core = self._end()
         if core is not None:
             core.stop(Deadline(STOP_TIMEOUT_S))
@@ -214,7 +224,7 @@ class GroupConsumer(Consumer):
         )
 
     def _make_member(self) -> Member:
-        settings, topics = self._member_settings(), sorted(self._topics)
+        settings, topics = self._member_settings(), sorted(self._topics.by_name)
         kind = self._options["group_protocol"]
         assignor = self._sharing.server_assignor
         if kind == AUTO and assignor is not None:
@@ -222,7 +232,19 @@ class GroupConsumer(Consumer):
         if kind != CONSUMER:
             return ClassicMember(settings, self._sharing.protocols, topics, chance)
         member_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        return ConsumerMember(settings, topics, chance, member_id, assignor=assignor)
+        return ConsumerMember(settings, topics, chance, member_id, pattern=self._topics.pattern, assignor=assignor)
+
+    def _look_for_topics(self) -> None:
+        """Look for topics that match by now; the coordinator is told of them by a member that has to do so itself."""
+        try:
+            found = self._topics.find()
+        except KafkaException as error:
+            log.info("%r: no look for new topics this time: %s", self, error)
+            return
+        member = self._member
+        if found and isinstance(member, ClassicMember):
+            names = sorted(self._topics.by_name)
+            self._tell(lambda now: member.subscribe(names, now))
 
     # -- taking messages ----------------------------------------------------------------------------------------------
 
@@ -260,12 +282,12 @@ class GroupConsumer(Consumer):
             worker.submit(weakly(weakref.WeakMethod(self._act_on)), event)
 
     def _on_view(self, view: ClusterView) -> None:
-        member, names = self._member, self._topics
+        member = self._member
         if isinstance(member, ConsumerMember):
-            ids = {view.topics[name].topic_id: name for name in names if name in view.topics}
+            ids = self._topics.ids(view)
             self._tell(lambda now: member.learn(ids, now))
         elif isinstance(member, ClassicMember) and self._decided_on is not None and member.is_leader:
-            now_there = {name: _numbers(view, name) for name in self._decided_on}
+            now_there = {name: numbers_of(view, name) for name in self._decided_on}
             changed = sorted(name for name, numbers in now_there.items() if numbers != self._decided_on[name])
             if changed:
                 self._decided_on = None
@@ -330,12 +352,11 @@ class GroupConsumer(Consumer):
         """Read partitions that the group has given us, from where the offset rules say."""
         member = self._member
         wanted = partitions & member.owned if member is not None else partitions
-        known = {tp: partition for tp in wanted for partition in [self._partition(tp)] if partition is not None}
+        known = {tp: partition for tp in wanted for partition in [self._topics.partition(tp)] if partition is not None}
         if not known:
             return
         try:
-            start = self._offsets.start(known, reset_on_start=self._resets_on_start)
-            self._resets_on_start = False
+            start = self._places(known)
             self._commits.note(start.positions)
             if start.commit:
                 self._commits.commit(lambda: start.commit, self._committer)
@@ -358,18 +379,19 @@ class GroupConsumer(Consumer):
             self._seek({tp: position for tp, position in start.positions.items() if tp in self._owned})
         self._wake()
 
+    def _places(self, partitions: Iterable[TopicPartition]) -> Start:
+        """Return where partitions start by the offset rules; those that came while we read, at their beginning."""
+        resets, self._resets_on_start = self._resets_on_start, False
+        old, new = ([tp for tp in partitions if self._topics.was_there(tp) is wanted] for wanted in (True, False))
+        there = self._offsets.start(old, reset_on_start=resets)
+        came = self._offsets.start(new, OffsetType.EARLIEST, reset_on_start=False)
+        return Start({**there.positions, **came.positions}, {**there.commit, **came.commit})
+
     def _begin_again(self, partitions: Owned) -> None:
         worker, loop = self._worker, self._cluster.engine.loop
         again = weakly(weakref.WeakMethod(self._begin_with))
         if worker is not None:
             loop.call_soon(lambda: loop.call_at(loop.now() + BEGIN_AGAIN_S, worker.submit, again, partitions))
-
-    def _partition(self, tp: TopicPartition) -> Optional[Partition]:
-        topic = self._topics.get(tp.topic)
-        if topic is None:
-            log.warning("%r: the group gives us %s, a topic that we have not asked for; it is left alone", self, tp)
-            return None
-        return topic.partitions.get(tp.partition) or Partition(topic, tp.partition, None, [], [])
 
     def _decide(self, event: Decide) -> None:
         member = self._member
@@ -379,7 +401,7 @@ class GroupConsumer(Consumer):
             wanted = self._sharing.wanted(event)
             unknown = [name for name in wanted if name not in engine.view.topics]
             view = engine.update(unknown, Deadline(self._cluster.socket_timeout_s)) if unknown else engine.view
-            partitions = {name: _numbers(view, name) for name in wanted}
+            partitions = {name: numbers_of(view, name) for name in wanted}
             shares, remarks = self._sharing.decide(event, partitions)
         except Exception as error:
             failure = error if isinstance(error, KafkaException) else KafkaException(f"deciding who reads what failed: {error!r}")
@@ -393,9 +415,8 @@ class GroupConsumer(Consumer):
         self._tell(lambda now: member.decided(event.number, shares))
 
     def _look_up(self, event: LookUp) -> None:
-        engine = self._cluster.engine
         try:
-            engine.update(sorted(self._topics), Deadline(self._cluster.socket_timeout_s))
+            self._topics.refresh()
         except KafkaException as error:
             log.info("%r: topics of the assignment are not known yet: %s", self, error)
 
@@ -423,7 +444,7 @@ class GroupConsumer(Consumer):
     def _call_back(self, name: str, partitions: Iterable[TopicPartition]) -> None:
         callback = self._options[name]
         if callback is not None:
-            found = (self._partition(tp) for tp in sorted(partitions))
+            found = (self._topics.partition(tp) for tp in sorted(partitions))
             callback(self, [partition for partition in found if partition is not None])
 
     def _call_after_rebalance(self, before: dict[Any, int]) -> None:
@@ -440,7 +461,7 @@ class GroupConsumer(Consumer):
 
     def _key(self, tp: TopicPartition) -> Any:
         """Return what a partition is called in the dicts that users see: its number, with its topic where there are several."""
-        return tp.partition if self._pattern is None and len(self._topics) == 1 else (tp.topic.encode(), tp.partition)
+        return (tp.topic.encode(), tp.partition) if self._topics.are_several else tp.partition
 
     def _held(self) -> dict[Any, int]:
         positions = self._positions()
@@ -548,11 +569,6 @@ class GroupConsumer(Consumer):
 
 def _text_of(name: Optional[bytes]) -> Optional[str]:
     return None if name is None else name.decode()
-
-
-def _numbers(view: ClusterView, topic: str) -> list[int]:
-    info = view.topics.get(topic)
-    return sorted(info.partitions) if info is not None else []
 
 
 def _spelled(partitions: Iterable[TopicPartition]) -> str:

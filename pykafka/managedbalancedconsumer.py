@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from .balancedconsumer import BalancedConsumer
@@ -68,5 +69,15 @@ class ManagedBalancedConsumer(BalancedConsumer):
         **unknown: Any,
     ) -> None:
         given = {name: value for name, value in dict(locals()).items() if name in MANAGED}
-        self._settle(topic, cluster, MANAGED, {**given, **unknown})
+        self._settle([topic], None, cluster, MANAGED, {**given, **unknown})
         self._start_if_wanted()
+
+    @classmethod
+    def of(
+        cls, cluster: Cluster, consumer_group: Union[str, bytes], topics: Iterable[Topic], pattern: Optional[str], options: Any
+    ) -> ManagedBalancedConsumer:
+        """Return a consumer of several topics: those given, and those whose whole names match ``pattern``."""
+        consumer = cls.__new__(cls)
+        consumer._settle(list(topics), pattern, cluster, MANAGED, {"consumer_group": consumer_group, **options})
+        consumer._start_if_wanted()
+        return consumer

@@ -18,7 +18,7 @@ SETTINGS = {"config"}
 CLIENT = {
     "client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offset_arguments", "offsets", "handlers",
     "topic_arguments", "placing", "deserializing", "reader", "consumer", "balancedconsumer", "managedbalancedconsumer",
-    "broker_home", "connection", "group_requests", "quorum",
+    "broker_home", "connection", "group_requests", "quorum", "groupconsumer", "group_topics", "group_sharing", "group_protocols",
 }  # fmt: skip
 #: Sockets, threads, clocks and randomness; and what gets at any module by a name that nobody can check.
 OS_MODULES = {

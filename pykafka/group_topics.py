@@ -1,0 +1,114 @@
+"""The topics that a member of a group reads: those it names, and those that its pattern is true of."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Optional
+
+from ._engine.waiting import Deadline
+from .common import TopicPartition
+from .partition import Partition
+
+if TYPE_CHECKING:
+    from ._machines.metadata import ClusterView
+    from .cluster import Cluster
+    from .topic import Topic
+
+log = logging.getLogger(__name__)
+
+
+class GroupTopics:
+    """Topics by name; ``by_name`` is replaced whenever there is another one, so that who looks through it needs no lock."""
+
+    def __init__(self, cluster: Cluster, topics: Iterable[Topic], pattern: Optional[str]) -> None:
+        self._cluster = cluster
+        self._pattern = None if pattern is None else re.compile(pattern)
+        self.by_name: dict[str, Topic] = {topic.name.decode(): topic for topic in topics}
+        #: the partitions that there were when reading began
+        self._there_at_start: dict[str, set[int]] = {}
+        self._in_use: list[str] = []
+
+    @property
+    def pattern(self) -> Optional[str]:
+        """Return the regular expression, if there is one."""
+        return None if self._pattern is None else self._pattern.pattern
+
+    @property
+    def are_several(self) -> bool:
+        """Return whether a partition's number alone does not say which partition it is."""
+        return self._pattern is not None or len(self.by_name) != 1
+
+    def matches(self, name: str) -> bool:
+        """Return whether a topic is to be read because of its name; Kafka's own never are."""
+        return self._pattern is not None and not name.startswith("__") and self._pattern.fullmatch(name) is not None
+
+    def begin(self) -> None:
+        """Find the topics to begin with, and have their metadata kept fresh until :meth:`end`."""
+        self.find()
+        view = self._cluster.engine.view
+        self._there_at_start = {name: set(numbers_of(view, name)) for name in self.by_name}
+        for name in self.by_name:
+            self._use(name)
+
+    def end(self) -> None:
+        """Undo :meth:`begin`."""
+        used, self._in_use = self._in_use, []
+        for name in used:
+            self._cluster.engine.release_topic(name)
+
+    def _use(self, name: str) -> None:
+        if name not in self._in_use:
+            self._in_use.append(name)
+            self._cluster.engine.use_topic(name)
+
+    def find(self) -> bool:
+        """Take up the topics that the pattern is true of; return whether there are any that were not known before.
+
+        :raises KafkaException: when the brokers cannot be asked
+        """
+        if self._pattern is None:
+            return False
+        view = self._cluster.engine.update(None, Deadline(self._cluster.socket_timeout_s))
+        matching = {name for name, info in view.topics.items() if self.matches(name) and not info.error_code}
+        new = sorted(matching - self.by_name.keys())
+        for name in new:
+            self._take_up(name)
+        return bool(new)
+
+    def _take_up(self, name: str) -> None:
+        self.by_name = {**self.by_name, name: self._cluster.topics[name]}
+        self._use(name)
+
+    def refresh(self) -> None:
+        """Ask for the present state of the topics, and of all where a pattern has to be matched.
+
+        :raises KafkaException: when the brokers cannot be asked
+        """
+        wanted = None if self._pattern is not None else sorted(self.by_name)
+        self._cluster.engine.update(wanted, Deadline(self._cluster.socket_timeout_s))
+
+    def ids(self, view: ClusterView) -> dict[bytes, str]:
+        """Return topic id -> name of everything that may be read."""
+        return {info.topic_id: name for name, info in view.topics.items() if name in self.by_name or self.matches(name)}
+
+    def partition(self, tp: TopicPartition) -> Optional[Partition]:
+        """Return a partition that the group gives us; None for one of a topic that we have not asked for."""
+        if tp.topic not in self.by_name and self.matches(tp.topic):
+            self._take_up(tp.topic)
+        topic = self.by_name.get(tp.topic)
+        if topic is None:
+            log.warning("%s is given to us, of a topic that we have not asked for; it is left alone", tp)
+            return None
+        return topic.partitions.get(tp.partition) or Partition(topic, tp.partition, None, [], [])
+
+    def was_there(self, tp: TopicPartition) -> bool:
+        """Return whether a partition was there when reading began."""
+        return tp.partition in self._there_at_start.get(tp.topic, ())
+
+
+def numbers_of(view: ClusterView, topic: str) -> list[int]:
+    """Return the topic's partition numbers, ascending; none for one that is not known."""
+    info = view.topics.get(topic)
+    return sorted(info.partitions) if info is not None else []

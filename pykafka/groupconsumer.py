@@ -270,9 +270,17 @@ class GroupConsumer(Consumer):
 
     def _is_active(self) -> bool:
         """Return whether somebody takes messages, or waits for some; called on the I/O thread."""
-        seen = (self._looks, id(self._turn), length_hint(self._ready))
-        before, self._seen = self._seen, seen
-        return seen != before or self._waiting > 0
+        before, self._seen = self._seen, self._look_at_user()
+        looks, turn, left = self._seen
+        # a turn that was replaced shows nothing: rebalances do that, too
+        return looks != before[0] or (turn == before[1] and left < before[2]) or self._waiting > 0
+
+    def _look_at_user(self) -> tuple[int, int, int]:
+        return self._looks, id(self._turn), length_hint(self._ready)
+
+    def _fence(self, partitions: Iterable[TopicPartition], why: object) -> None:
+        super()._fence(partitions, why)
+        self._seen = self._look_at_user()  # what is left of the turn was not taken by the user
 
     # -- what the group asks for: on the I/O thread -------------------------------------------------------------------
 
@@ -343,10 +351,12 @@ class GroupConsumer(Consumer):
         before = self._held_before
         self._begin_with(event.partitions)
         self._held_before = self._held()
-        self._first.succeed(None)
-        if event.partitions:
-            self._call_back("on_assign", event.partitions)
-        self._call_after_rebalance(before)
+        try:
+            if event.partitions:
+                self._call_back("on_assign", event.partitions)
+            self._call_after_rebalance(before)
+        finally:
+            self._first.succeed(None)
 
     def _begin_with(self, partitions: Owned) -> None:
         """Read partitions that the group has given us, from where the offset rules say."""

@@ -52,7 +52,7 @@ def cache_dir() -> Path:
 
 def broker_jars(version: str = DEFAULT_VERSION) -> Path:
     """Return the folder with all jars of a broker, fetching them the first time."""
-    profile = "log4j2" if int(version.split(".")[0]) >= 4 else "reload4j"
+    profile = f"kafka-{version.split('.')[0]}"
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"]
     return _fetched(cache_dir() / version, ["-f", str(_POM), f"-Dkafka.version={version}", "-P", profile, *goal])
 

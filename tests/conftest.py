@@ -23,19 +23,30 @@ def _need_java() -> None:
         missing(f"real brokers need {' and '.join(lacking)}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--brokers``."""
+    parser.addoption("--brokers", metavar="V,V,...", help="x")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for name, scope in (("kafka", "session"), ("kafka3", "module")):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, (metafunc.config.getoption("--brokers") or "4.4.0").split(","), indirect=True, scope=scope)
+
+
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[KafkaCluster]:
+def kafka(request) -> Iterator[KafkaCluster]:
     """One real broker, shared by all tests: each uses topics and groups of its own."""
     _need_java()
-    with KafkaCluster() as cluster:
+    with KafkaCluster(version=request.param) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="module")
-def kafka3() -> Iterator[KafkaCluster]:
+def kafka3(request) -> Iterator[KafkaCluster]:
     """Three real brokers, which tests may kill and restart: they leave all of them running."""
     _need_java()
-    with KafkaCluster(3) as cluster:
+    with KafkaCluster(3, request.param) as cluster:
         yield cluster
 
 

@@ -133,7 +133,7 @@ def test_a_consumer_goes_on_when_the_leader_it_reads_from_dies(cluster: KafkaClu
 
 
 def test_a_single_broker_that_restarts_takes_what_was_produced_meanwhile(topic_name: str, kafka: KafkaCluster) -> None:
-    with KafkaCluster() as alone, KafkaClient(alone.hosts, **IMPATIENT) as client:
+    with KafkaCluster(version=kafka.version) as alone, KafkaClient(alone.hosts, **IMPATIENT) as client:
         topic = create_topic(client, topic_name, partitions=2)
         load = Load(topic)
         load.wait_for(500)

@@ -22,6 +22,7 @@ from .topic import Topic
 if TYPE_CHECKING:
     from ._engine.producing import ProducerCore
     from .producer import Producer
+    from .protocol import ApiVersionsSpec
     from .simpleconsumer import SimpleConsumer
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ class Cluster:
         self._handler = handler or ThreadingHandler()
         self.socket_timeout_s = options["socket_timeout_ms"] / 1000.0
         self.offsets_timeout_s = options["offsets_channel_socket_timeout_ms"] / 1000.0
-        self.engine = Engine(_connection_settings(options), self._seeds, options["metadata_max_age_ms"] / 1000.0)
+        self.engine = Engine(connection_settings(options), self._seeds, options["metadata_max_age_ms"] / 1000.0)
         self._brokers: dict[BrokerInfo, Broker] = {}
         self._topics = TopicDict(self, options["exclude_internal_topics"])
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -168,9 +169,9 @@ class Cluster:
         """
         self.engine.update(None, Deadline(self.socket_timeout_s))
 
-    def fetch_api_versions(self) -> dict[int, tuple[int, int]]:
-        """Return API key -> (oldest, newest version) as one of the brokers offers them."""
-        return next(iter(self.brokers.values())).fetch_api_versions()
+    def fetch_api_versions(self) -> dict[int, ApiVersionsSpec]:
+        """Return API key -> (key, min, max): the versions that one of the brokers speaks."""
+        return next(iter(self.brokers.values())).fetch_api_versions().api_versions
 
     def get_group_coordinator(self, consumer_group: Union[str, bytes]) -> Broker:
         """Return the broker that coordinates a group, asking afresh.
@@ -178,6 +179,8 @@ class Cluster:
         :raises KafkaException: when there is none within ``socket_timeout_ms``
         """
         group = to_name(consumer_group, "consumer_group").decode()
+        if not group:
+            raise ValueError("consumer_group must have at least one character")
         self.engine.forget_coordinator(group)
         info = self.engine.coordinator(group, Deadline(self.socket_timeout_s))
         return self.brokers.get(info.id) or Broker.of(self, info)
@@ -221,6 +224,9 @@ class Cluster:
             self.engine.pause(CREATION_PAUSE_S)
 
     # -- the end ------------------------------------------------------------------------------------------------------
+
+    def require_open(self) -> None:
+        """Do nothing: the I/O thread refuses what comes after :meth:`close`."""
 
     def track(self, user: Union[Producer, SimpleConsumer]) -> None:
         """Have ``user`` stopped when the client is closed."""
@@ -271,7 +277,8 @@ def _drop(engine: Engine) -> None:
     engine.abandon_when_idle()
 
 
-def _connection_settings(options: Mapping[str, Any]) -> ConnectionSettings:
+def connection_settings(options: Mapping[str, Any]) -> ConnectionSettings:
+    """Return how to connect, by the options of a client."""
     timeout_s = options["socket_timeout_ms"] / 1000.0
     return ConnectionSettings(
         client_id=options["client_id"],

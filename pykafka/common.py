@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from reprlib import Repr
+from typing import Any, Optional
+
+#: What users gave is shown in errors, however large it is.
+_shortened = Repr()
+_shortened.maxstring = _shortened.maxother = 200
+brief = _shortened.repr
+
 
 class Message:
     """The base of what users hold; the real one is :class:`pykafka.protocol.Message`."""
@@ -27,3 +35,31 @@ class OffsetType:
     EARLIEST = -2
     #: The end of the log: the next message to be written.
     LATEST = -1
+
+
+def checked_timeout(timeout: Any, what: str = "timeout") -> Optional[float]:
+    """Return ``timeout``, a number of seconds from 0 on, or None for no limit.
+
+    :raises TypeError: for anything but a number and None
+    :raises ValueError: for less than 0, or what is no number
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"{what} must be a number of seconds or None, not {brief(timeout)}")
+    if not timeout >= 0:
+        raise ValueError(f"{what}={timeout} must be a number of seconds from 0 on, or None")
+    return timeout
+
+
+def checked_milliseconds(duration: Any, what: str) -> float:
+    """Return ``duration``, a number of milliseconds from 0 on.
+
+    :raises TypeError: for anything but a number
+    :raises ValueError: for less than 0, or what is no number
+    """
+    if isinstance(duration, bool) or not isinstance(duration, (int, float)):
+        raise TypeError(f"{what} must be a number of milliseconds, not {brief(duration)}")
+    if not duration >= 0:
+        raise ValueError(f"{what}={duration} must be a number of milliseconds from 0 on")
+    return duration

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple, Optional, Union
 
-from .common import CompressionType, OffsetType
+from .common import CompressionType, OffsetType, brief
 from .exceptions import BadNameError, KafkaConfigError, UnicodeException
+from .utils.arguments import MAX_INT32 as MAX_INT32
+from .utils.arguments import to_name as to_name
 
-MAX_INT32 = 2147483647
 #: The length of a string goes out as int16.
 MAX_STRING_BYTES = 32767
 
@@ -23,24 +24,6 @@ class Option(NamedTuple):
     check: Check
     allowed: str
     doc: str
-
-
-def to_name(value: Union[str, bytes, Any], what: str) -> bytes:
-    """Return a topic's or group's name as bytes.
-
-    :raises TypeError: when it is neither str nor bytes
-    :raises UnicodeException: when it is not ASCII
-    """
-    if isinstance(value, bytes):
-        if not value.isascii():
-            raise UnicodeException(f"{what} {value!r} must be ASCII")
-        return value
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__} {value!r}")
-    try:
-        return value.encode("ascii")
-    except UnicodeEncodeError:
-        raise UnicodeException(f"{what} {value!r} must be ASCII") from None
 
 
 def parse_hosts(hosts: Union[str, bytes, Any]) -> list[tuple[str, int]]:
@@ -131,7 +114,7 @@ def require_names(names: Iterable[Any], what: str) -> list[bytes]:
     :raises UnicodeException: for a name that is not ASCII
     """
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-        raise TypeError(f"{what} must be a list of names, not {names!r}")
+        raise TypeError(f"{what} must be a list of names, not {brief(names)}")
     return [to_name(name, f"{what}[{number}]") for number, name in enumerate(names)]
 
 
@@ -244,6 +227,19 @@ def _name() -> tuple[Check, str]:
     return check, allowed
 
 
+def _host() -> tuple[Check, str]:
+    text, _allowed = _text()
+    allowed = "a host name or address, as str or bytes"
+
+    def check(value: Any) -> str:
+        host: str = text(value)
+        if not host or not host.isprintable() or any(char in host for char in " /,"):
+            raise ValueError(f"must be {allowed}")
+        return host
+
+    return check, allowed
+
+
 def _any() -> tuple[Check, str]:
     return (lambda value: value), "anything"
 
@@ -293,6 +289,20 @@ CLIENT = _table(
     ("reconnect_backoff_ms", 50, _integer(1, unit=_MS), "The pause before connecting again; doubles while it fails."),
     ("reconnect_backoff_max_ms", 1000, _integer(1, unit=_MS), "The longest such pause."),
     ("max_response_bytes", 104857600, _integer(1024, unit="bytes"), "Larger answers are refused before memory is spent."),
+)
+
+#: A broker or connection that is made by hand.
+BROKER = _table(
+    ("id_", -1, _integer(-MAX_INT32 - 1), "The broker's number in the cluster; -1 when it is not known."),
+    ("host", "127.0.0.1", _host(), "The name or address to connect to."),
+    ("port", 9092, _integer(1, 65535), "The port to connect to."),
+    ("socket_timeout_ms", 30000, _integer(1, unit=_MS), "How long connecting, or one request, may take."),
+    ("offsets_channel_socket_timeout_ms", 10000, _integer(1, unit=_MS), "The same for committing and fetching offsets."),
+    ("buffer_size", 1048576, _integer(1, unit="bytes"), "Accepted and without effect: buffers grow as needed."),
+    ("source_host", "", _text(), "What connections are made from; empty for any address."),
+    ("source_port", 0, _integer(0, 65535), "The port they are made from; 0 for any."),
+    ("ssl_config", None, _tls(), "TLS settings; plaintext when None."),
+    ("broker_version", "0.9.0", _version(), "Accepted and ignored: versions are negotiated per connection."),
 )
 
 PRODUCER = _table(

@@ -1,12 +1,26 @@
-"""PyKafka's concurrency handler: names that user code reaches through ``cluster.handler``. The client itself needs none."""
+"""PyKafka's concurrency handlers, which user code reaches through ``cluster.handler``, and requests that are handled by one.
+
+The client itself needs none of this: its connections run on one thread of its own.
+"""
 
 from __future__ import annotations
 
+import logging
 import queue
 import socket
 import threading
 import time
-from typing import Any, Callable, Optional
+import weakref
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+
+from .common import brief
+from .exceptions import KafkaException, OperationTimedOut
+
+if TYPE_CHECKING:
+    #: made when it is first asked for, since importing gevent is not for everybody
+    GEventHandler: Any
+
+log = logging.getLogger(__name__)
 
 
 class Handler:
@@ -42,3 +56,208 @@ class ThreadingHandler(Handler):
         thread = threading.Thread(target=target, args=args, kwargs=kwargs, name=name, daemon=True)
         thread.start()
         return thread
+
+
+def _gevent_handler() -> type[Handler]:
+    """Return the class GEventHandler.
+
+    :raises ImportError: without gevent
+    """
+    import gevent
+    import gevent.event
+    import gevent.lock
+    import gevent.queue
+    import gevent.socket
+
+    class GEventHandler(Handler):
+        """Greenlets and what belongs to them."""
+
+        Queue = gevent.queue.JoinableQueue
+        Event = gevent.event.Event
+        Lock = gevent.lock.RLock
+        RLock = gevent.lock.RLock
+        Semaphore = gevent.lock.Semaphore
+        Socket = gevent.socket
+        SockErr = gevent.socket.error
+        GaiError = gevent.socket.gaierror
+        QueueEmptyError = gevent.queue.Empty
+
+        def sleep(self, seconds: float = 0) -> None:
+            """Let other greenlets run for ``seconds``."""
+            gevent.sleep(seconds)
+
+        def spawn(self, target: Callable[..., object], *args: Any, name: Optional[str] = None, **kwargs: Any) -> Any:
+            """Return a running greenlet; ``name`` is for threads."""
+            return gevent.spawn(target, *args, **kwargs)
+
+    GEventHandler.__qualname__ = "GEventHandler"
+    return GEventHandler
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name != "GEventHandler":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            globals()[name] = found = _gevent_handler()
+        except ImportError as error:
+            raise AttributeError(f"GEventHandler needs gevent, which cannot be imported: {error}") from error
+        return found
+
+
+class ResponseFuture:
+    """An answer that will be there at some point. The first outcome counts.
+
+    ``response`` and ``error`` are what was set; both are None before.
+    """
+
+    def __init__(self, handler: Any) -> None:
+        self.handler = handler
+        self.response: Any = None
+        self.error: Optional[BaseException] = None
+        self._lock = handler.Lock()
+        self._ready = handler.Event()
+
+    def set_response(self, response: Any) -> None:
+        """Give the answer, and let everybody go who waits."""
+        self._set(response, None)
+
+    def set_error(self, error: BaseException) -> None:
+        """Give the reason why there is no answer, and let everybody go who waits."""
+        if not isinstance(error, BaseException):
+            raise TypeError(f"error must be an exception, not {brief(error)}")
+        self._set(None, error)
+
+    def _set(self, response: Any, error: Optional[BaseException]) -> None:
+        with self._lock:
+            if not self._ready.is_set():
+                self.response, self.error = response, error
+                self._ready.set()
+
+    def get(self, response_cls: Optional[Callable[..., Any]] = None, timeout: Optional[float] = None, **kwargs: Any) -> Any:
+        """Return the answer when it is there: ``response_cls(answer, **kwargs)``, or as it is.
+
+        :param timeout: seconds to wait at most; None waits for as long as it takes
+        :raises OperationTimedOut: when it is not there in time; it may still come
+        """
+        self._ready.wait(timeout)
+        if not self._ready.is_set():
+            raise OperationTimedOut(f"there was no answer within {timeout} s")
+        if self.error is not None:
+            # it may be raised again and again: its traceback would grow each time
+            raise self.error.with_traceback(None)
+        return self.response if response_cls is None else response_cls(self.response, **kwargs)
+
+
+class Task(NamedTuple):
+    """A request that waits for its turn; ``future`` is None when no answer is expected."""
+
+    request: Any
+    future: Optional[ResponseFuture]
+
+
+class Shared(NamedTuple):
+    """What a RequestHandler and its worker have in common: the worker must not keep the handler alive."""
+
+    connection: Any
+    #: tasks, and None for the end; of this kind since a finalizer may put something in while the worker takes something out
+    requests: queue.SimpleQueue[Optional[Task]]
+    ended: Any
+
+
+class RequestHandler:
+    """Puts requests to a connection, one after the other: the next is sent when the answer to the one before is there.
+
+    :param handler: a handler; its ``spawn`` runs the worker that :meth:`start` starts
+    :param connection: a :class:`~pykafka.connection.BrokerConnection`, or what has ``request(request)`` and ``response()``
+    """
+
+    Task = Task
+    Shared = Shared
+
+    def __init__(self, handler: Any, connection: Any) -> None:
+        self.handler = handler
+        self.shared = Shared(connection, queue.SimpleQueue(), handler.Event())
+        self._lock = handler.Lock()
+        self._started = False
+        self._stopped = False
+        # a handler that nobody holds any more ends its worker, after what is queued
+        self._finalizer = weakref.finalize(self, self.shared.requests.put, None)
+        self._finalizer.atexit = False
+
+    def request(self, request: Any, has_response: bool = True) -> Optional[ResponseFuture]:
+        """Queue a request; return the future of its answer, or None when there will be no answer.
+
+        Without an answer nobody hears of an error, except the log.
+
+        :raises KafkaException: after :meth:`stop`
+        """
+        future = ResponseFuture(self.handler) if has_response else None
+        with self._lock:
+            if self._stopped:
+                raise KafkaException("this RequestHandler was stopped: make a new one")
+            self.shared.requests.put(Task(request, future))
+        return future
+
+    def start(self) -> None:
+        """Start the worker; it is started once.
+
+        :raises KafkaException: after :meth:`stop`
+        """
+        with self._lock:
+            if self._stopped:
+                raise KafkaException("this RequestHandler was stopped: make a new one")
+            if not self._started:
+                self.handler.spawn(_work, self.shared, name="pykafka-requests")
+                self._started = True
+
+    def stop(self) -> None:
+        """Return when what was queued is done and the worker has ended; twice is harmless.
+
+        The waits of the connection bound how long that takes. Without a worker what was queued fails.
+        """
+        with self._lock:
+            first, self._stopped = not self._stopped, True
+            if first:
+                self._finalizer.detach()
+                self.shared.requests.put(None)
+        if self._started:
+            self.shared.ended.wait()
+        elif first:
+            _refuse_all(self.shared)
+
+
+def _work(shared: Shared) -> None:
+    """Handle one task after the other, until there is a None."""
+    try:
+        while True:
+            task = shared.requests.get()
+            if task is None:
+                return
+            _handle(shared.connection, task)
+            # nothing is kept of it while we wait for the next one
+            del task
+    finally:
+        shared.ended.set()
+
+
+def _handle(connection: Any, task: Task) -> None:
+    try:
+        connection.request(task.request)
+        if task.future is not None:
+            task.future.set_response(connection.response())
+    except BaseException as error:  # whatever it is, it belongs to this request, and the next one has its turn
+        if task.future is not None:
+            task.future.set_error(error)
+        else:
+            log.warning("a request without an answer could not be sent: %s", error)
+
+
+def _refuse_all(shared: Shared) -> None:
+    while True:
+        task = shared.requests.get()
+        if task is None:
+            return
+        if task.future is not None:
+            task.future.set_error(KafkaException("the RequestHandler was stopped before it was started: nothing was sent"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from .common import brief
 from .exceptions import KafkaException
 from .partition import Partition
 from .records.message import to_epoch_ms
@@ -46,9 +47,19 @@ def owned_id(partition: Any, owned: Mapping[int, Partition]) -> int:
     return partition.id
 
 
+def owned_ids(partitions: Any, owned: Mapping[int, Partition]) -> list[int]:
+    """Return the numbers of some of the partitions ``owned``."""
+    if isinstance(partitions, (str, bytes)) or not isinstance(partitions, Iterable):
+        raise TypeError(f"Partitions must be given as a list, not {brief(partitions)}")
+    return [owned_id(partition, owned) for partition in partitions]
+
+
 def pairs(partition_offsets: PartitionOffsets) -> list[tuple[Any, Any]]:
     """Return the (partition, where) pairs of a dict, or of an iterable of pairs."""
-    given = list(partition_offsets.items() if isinstance(partition_offsets, Mapping) else partition_offsets)
+    try:
+        given = list(partition_offsets.items() if isinstance(partition_offsets, Mapping) else partition_offsets)
+    except TypeError:
+        raise TypeError(f"partition_offsets must be pairs of a Partition and an offset, not {brief(partition_offsets)}") from None
     for pair in given:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"pairs of a Partition and an offset are needed, not {type(pair).__name__}")
@@ -90,5 +101,5 @@ def lookup_time(where: Any) -> int:
 
     :raises TypeError: for anything else
     """
-    time = to_epoch_ms(where)
+    time = to_epoch_ms(where, "the time")
     return time if isinstance(where, int) else max(0, time)

@@ -13,6 +13,7 @@ from ._engine.waiting import Deadline
 from ._machines.positions import COMMITTED, start_rule
 from .exceptions import KafkaException, LeaderNotFoundError, OffsetRequestFailedError, OperationTimedOut, error_for
 from .protocol.messages import ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest
+from .protocol.requests import OffsetFetchPartitionResponse
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -61,14 +62,6 @@ class OffsetSettings(NamedTuple):
         return Deadline(self.timeout_s + waits)
 
 
-class CommittedOffset(NamedTuple):
-    """What the coordinator stored of one partition: ``offset`` is the next one to read, -1 when nothing is stored."""
-
-    offset: int
-    metadata: bytes
-    err: int
-
-
 class Start(NamedTuple):
     """Where partitions start, and which of those starts are committed at once."""
 
@@ -113,7 +106,7 @@ class OffsetManager:
 
     # -- the group's offsets ------------------------------------------------------------------------------------------
 
-    def fetch_committed(self, partition_ids: Iterable[int]) -> dict[int, CommittedOffset]:
+    def fetch_committed(self, partition_ids: Iterable[int]) -> dict[int, OffsetFetchPartitionResponse]:
         """Return what the group committed for each partition.
 
         :raises KafkaException: for an error at any level of the answer: connection, group, or one partition
@@ -134,18 +127,20 @@ class OffsetManager:
         deadline = self._settings.patience()
         return self._patiently("fetching committed offsets", deadline, lambda: self._fetch_once(group, request, ids, deadline))
 
-    def _fetch_once(self, group: str, request: Any, ids: list[int], deadline: Deadline) -> dict[int, CommittedOffset]:
+    def _fetch_once(
+        self, group: str, request: Any, ids: list[int], deadline: Deadline
+    ) -> dict[int, OffsetFetchPartitionResponse]:
         reply = self._ask_coordinator(group, request, deadline)
         # v8 answers about several groups; before, the answer is about the one that was asked for
         answer = reply.groups[0] if reply.groups else reply
         if answer.error_code == GROUP_ID_NOT_FOUND:
-            return {pid: CommittedOffset(-1, b"", 0) for pid in ids}
+            return {pid: OffsetFetchPartitionResponse(-1, b"", 0) for pid in ids}
         self._raise_for(answer.error_code, "OffsetFetch")
-        found: dict[int, CommittedOffset] = {}
+        found: dict[int, OffsetFetchPartitionResponse] = {}
         for topic in answer.topics:
             for part in topic.partitions if topic.name == self._topic else ():
                 self._raise_for(part.error_code, "OffsetFetch", part.partition_index)
-                stored = CommittedOffset(part.committed_offset, (part.metadata or "").encode(), part.error_code)
+                stored = OffsetFetchPartitionResponse(part.committed_offset, (part.metadata or "").encode(), part.error_code)
                 found[part.partition_index] = stored
         missing = sorted(set(ids) - set(found))
         if missing:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from functools import total_ordering
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
+from ._machines.metadata import PartitionInfo
+
 if TYPE_CHECKING:
     import datetime
 
-    from ._machines.metadata import PartitionInfo
     from .broker import Broker
     from .topic import Topic
 
@@ -80,7 +81,7 @@ class Partition:
 
         The end of the log when every message is older. ``max_offsets`` has no effect: Kafka gives one offset since 0.10.
         """
-        return self._require_topic().fetch_offset_limits(offsets_before)[self._id].offset
+        return self._require_topic().fetch_offset_limits(offsets_before, max_offsets)[self._id].offset
 
     def latest_available_offset(self) -> int:
         """Return the offset that the next message written will have."""
@@ -92,6 +93,8 @@ class Partition:
 
     def update(self, brokers: Mapping[int, Broker], metadata: PartitionInfo) -> None:
         """Take over newer metadata; a broker that is not known is left out."""
+        if not isinstance(metadata, PartitionInfo):
+            raise TypeError(f"metadata must be what the cluster was told of a partition, not {type(metadata).__name__}")
         self._leader = brokers.get(metadata.leader)
         self._replicas = [brokers[node] for node in metadata.replicas if node in brokers]
         self._isr = [brokers[node] for node in metadata.isr if node in brokers]

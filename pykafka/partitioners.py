@@ -6,8 +6,23 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
+from .common import brief
+
 #: Hashes of this many keys are remembered; then the memory is emptied and fills again.
 MAX_REMEMBERED_KEYS = 100_000
+
+
+def _count(partitions: Sequence[Any]) -> int:
+    if not partitions:
+        raise ValueError("there are no partitions to choose from")
+    return len(partitions)
+
+
+def _callable(hash_func: Any) -> Callable[[bytes], int]:
+    if not callable(hash_func):
+        raise TypeError(f"hash_func must be callable, with a key and returning an int, not {brief(hash_func)}")
+    function: Callable[[bytes], int] = hash_func
+    return function
 
 
 class BasePartitioner:
@@ -27,7 +42,7 @@ class RandomPartitioner(BasePartitioner):
 
     def __call__(self, partitions: Sequence[Any], key: Optional[bytes] = None) -> Any:
         """Return the next of ``partitions``, whatever the key."""
-        return partitions[self.advance(1) % len(partitions)]
+        return partitions[self.advance(1) % _count(partitions)]
 
     def advance(self, count: int) -> int:
         """Take ``count`` turns at once and return the number of the first, so that they can be dealt out by slices."""
@@ -68,7 +83,7 @@ class HashingPartitioner(BasePartitioner):
     is_builtin = False
 
     def __init__(self, hash_func: Optional[Callable[[bytes], int]] = None) -> None:
-        self.hash_func = hash_func or _sha1
+        self.hash_func = _callable(hash_func) if hash_func is not None else _sha1
         self.is_builtin = hash_func is None and type(self) is HashingPartitioner
         self._hashes = _Hashes(self.hash_func)
 
@@ -80,7 +95,7 @@ class HashingPartitioner(BasePartitioner):
         if key is None:
             raise ValueError("HashingPartitioner needs a partition_key for every message")
         ordered = sorted(partitions)
-        return ordered[abs(self.hash_func(key)) % len(ordered)]
+        return ordered[abs(self.hash_func(key)) % _count(ordered)]
 
     def assign(self, keys: Sequence[bytes], partition_ids: Sequence[int]) -> list[int]:
         """Return a partition id per key: what calling it for each would, at once. ``partition_ids`` are sorted."""
@@ -106,9 +121,11 @@ class GroupHashingPartitioner(BasePartitioner):
     def __init__(self, hash_func: Optional[Callable[[bytes], int]], group_size: int = 1) -> None:
         if hash_func is None:
             raise ValueError("GroupHashingPartitioner needs a hash_func")
+        if isinstance(group_size, bool) or not isinstance(group_size, int):
+            raise TypeError(f"group_size must be an integer, not {brief(group_size)}")
         if group_size < 1:
             raise ValueError(f"group_size={group_size} must be at least 1")
-        self.hash_func = hash_func
+        self.hash_func = _callable(hash_func)
         self.group_size = group_size
         self._turn = RandomPartitioner()
 

@@ -19,6 +19,7 @@ from ._engine.producing import ROW_BYTES, ProducerCore
 from ._engine.waiting import Deadline
 from ._machines import dealing
 from ._machines.accumulator import SendSettings
+from .common import brief, checked_timeout
 from .config import PRODUCER, check_options
 from .exceptions import (
     KafkaException,
@@ -261,7 +262,7 @@ class Producer:
         :param timeout: in seconds; None waits until all are decided, at most about ``delivery_timeout_ms``
         :raises OperationTimedOut: saying how many were still undecided
         """
-        self._running_core().flush(Deadline(timeout))
+        self._running_core().flush(Deadline(checked_timeout(timeout)))
 
     def _running_core(self) -> ProducerCore:
         if not self._running:
@@ -356,7 +357,7 @@ class Producer:
         :raises ProducerQueueFullError: when there is no room for all and ``block_on_queue_full`` is off; nothing is queued
         """
         core = self._running_core()
-        values = values if isinstance(values, list) else list(values)
+        values = values if isinstance(values, list) else _listed(values)
         if not values:
             return []
         keys: Optional[list[Optional[bytes]]] = None
@@ -470,13 +471,19 @@ class Producer:
         """
         if self._reports is None:
             raise KafkaException("this producer keeps no delivery reports: make it with delivery_reports=True")
-        return self._reports.queue.get(block, timeout)
+        return self._reports.queue.get(block, checked_timeout(timeout))
 
     def _raise_worker_exceptions(self) -> None:
         """Raise what made sending impossible, if anything did (a name that PyKafka code is known to call)."""
         core = self._core if self._running else None
         if core is not None and core.failed is not None:
             raise core.failed.with_traceback(None)
+
+
+def _listed(values: Any) -> list[Any]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"values must be a list of messages, not {brief(values)}")
+    return list(values)
 
 
 def _lengths(column: list[Optional[bytes]]) -> list[int]:
@@ -500,7 +507,13 @@ def _cut(sizes: list[int], overhead: int, most_rows: int, most_bytes: int) -> It
 
 def _checked_headers(headers: Any) -> Headers:
     pairs: Headers = []
-    for item in headers.items() if isinstance(headers, dict) else headers:
+    try:
+        given = list(headers.items() if isinstance(headers, dict) else headers)
+    except TypeError:
+        raise TypeError(f"headers must be pairs of a str and bytes or None, not {brief(headers)}") from None
+    for item in given:
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise TypeError(f"headers must be pairs of a str and bytes or None; one of them is {brief(item)}")
         name, value = item
         if not isinstance(name, str) or not (value is None or isinstance(value, bytes)):
             raise TypeError(f"a header is a str and bytes or None, not {type(name).__name__} and {type(value).__name__}")

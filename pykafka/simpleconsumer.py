@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 from ._engine import forking
 from ._engine.fetching import FetchCore, FetchSettings, weakly
 from ._engine.ticker import Ticker
-from ._engine.waiting import Deadline
+from ._engine.waiting import Deadline, is_set
 from ._machines.positions import held_offset, position_after
 from ._machines.turns import PartitionBuffer, Turn, deal
+from .common import checked_milliseconds
 from .config import CONSUMER, check_options, to_name
 from .exceptions import ConsumerStoppedException, ForkedError, KafkaException
 from .offset_arguments import (
@@ -26,15 +27,17 @@ from .offset_arguments import (
     chosen_partitions,
     is_last_consumed,
     owned_id,
+    owned_ids,
     pairs,
 )
-from .offsets import Commits, CommittedOffset, OffsetManager, OffsetSettings
+from .offsets import Commits, OffsetManager, OffsetSettings
 from .partition import OwnedPartition, Partition
 from .placing import go_on_after_out_of_range, look_for_places
 from .records.message import Message
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .protocol import OffsetFetchPartitionResponse
     from .topic import Topic
 
 log = logging.getLogger(__name__)
@@ -259,7 +262,7 @@ class SimpleConsumer:
             message = self._next_turn()
             if message is not None:
                 return message
-            if not block or (unblock_event is not None and unblock_event.is_set()) or deadline.passed:
+            if not block or is_set(unblock_event) or deadline.passed:
                 return None
             self._wait_for_arrival(deadline, UNBLOCK_POLL_S if unblock_event is not None else 0.5)
 
@@ -361,9 +364,7 @@ class SimpleConsumer:
     def _first_of_batch(self, timeout_ms: Optional[int]) -> Optional[Message]:
         if timeout_ms is None:
             return next(self._ready, None) or self._wait_for_message(True, None)
-        if not isinstance(timeout_ms, (int, float)) or not timeout_ms >= 0:
-            raise ValueError(f"timeout_ms={timeout_ms!r} must be a number of milliseconds from 0 on, or None")
-        deadline = Deadline(timeout_ms / 1000.0)
+        deadline = Deadline(checked_milliseconds(timeout_ms, "timeout_ms") / 1000.0)
         message = self._next_turn()
         while message is None and not deadline.passed:
             self._wait_for_arrival(deadline, 0.5)
@@ -453,7 +454,7 @@ class SimpleConsumer:
         self._set_paused(partitions, False)
 
     def _set_paused(self, partitions: Iterable[Partition], paused: bool) -> None:
-        ids = [owned_id(partition, self._owned) for partition in partitions]
+        ids = owned_ids(partitions, self._owned)
         with self._lock:
             self._check_running()
             core = self._core
@@ -487,7 +488,7 @@ class SimpleConsumer:
         """Return ``consumer_id`` as bytes; it is stored with every commit."""
         return to_name(self.consumer_id, "consumer_id") if self.consumer_id else b""
 
-    def fetch_offsets(self) -> list[tuple[int, CommittedOffset]]:
+    def fetch_offsets(self) -> list[tuple[int, OffsetFetchPartitionResponse]]:
         """Return (partition number, what the group committed for it); moves there unless ``reset_offset_on_fetch`` is off.
 
         :raises KafkaException: when they could not be had, or there is no consumer_group

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+import warnings
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._machines.metadata import TopicInfo
 from .common import OffsetType
-from .config import to_name
+from .config import MAX_INT32, to_name
 from .offset_arguments import lookup_time
 from .offsets import OffsetManager, OffsetSettings
 from .partition import Partition
 from .producer import Producer
+from .protocol.requests import OffsetPartitionResponse
 from .simpleconsumer import SimpleConsumer
+from .utils.arguments import whole_number
 
 if TYPE_CHECKING:
     import datetime
 
     from .cluster import Cluster
-
-
-class OffsetPartitionResponse(NamedTuple):
-    """Offsets of one partition, in a list for PyKafka's sake, and an error code that is always 0: errors are raised."""
-
-    offset: list[int]
-    err: int
 
 
 class Topic:
@@ -56,6 +52,8 @@ class Topic:
 
     def update(self, metadata: TopicInfo) -> None:
         """Take over newer metadata: partitions are added, changed or dropped."""
+        if not isinstance(metadata, TopicInfo):
+            raise TypeError(f"metadata must be what the cluster was told of a topic, not {type(metadata).__name__}")
         brokers = self._cluster.brokers
         with self._lock:
             fresh: dict[int, Partition] = {}
@@ -103,6 +101,8 @@ class Topic:
         :param offsets_before: a datetime (naive means UTC), epoch milliseconds, or an OffsetType
         :param max_offsets: without effect: Kafka gives one offset since 0.10
         """
+        if whole_number("max_offsets", max_offsets, 1, MAX_INT32) > 1:
+            warnings.warn("max_offsets has no effect: Kafka gives one offset since 0.10", DeprecationWarning, stacklevel=2)
         time = lookup_time(offsets_before)
         found = self._offsets().look_up(dict.fromkeys(self.partitions, time))
         return {partition_id: OffsetPartitionResponse([offset], 0) for partition_id, offset in sorted(found.items())}

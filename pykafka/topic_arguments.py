@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .config import MAX_INT32, to_name
+from .common import brief
 from .protocol.messages import CreateTopicsRequest
 from .protocol.requests import CreateTopicRequest
-
-MAX_INT16 = 32767
+from .utils.arguments import MAX_INT16, MAX_INT32, to_name, whole_number
 
 
 def creatable_topics(topic_reqs: Any) -> list[CreateTopicsRequest.CreatableTopic]:
@@ -19,14 +18,16 @@ def creatable_topics(topic_reqs: Any) -> list[CreateTopicsRequest.CreatableTopic
     """
     # a CreateTopicRequest is a tuple too: five nonsensical requests
     if isinstance(topic_reqs, (CreateTopicRequest, str, bytes)) or not isinstance(topic_reqs, Iterable):
-        raise TypeError(f"topic_reqs must be a list of CreateTopicRequest, not {topic_reqs!r}")
+        raise TypeError(f"topic_reqs must be a list of CreateTopicRequest, not {brief(topic_reqs)}")
     return [_creatable(number, one) for number, one in enumerate(topic_reqs)]
 
 
 def _creatable(number: int, one: Any) -> CreateTopicsRequest.CreatableTopic:
     if not isinstance(one, CreateTopicRequest):
-        raise TypeError(f"topic_reqs[{number}] must be a CreateTopicRequest, not {one!r}")
+        raise TypeError(f"topic_reqs[{number}] must be a CreateTopicRequest, not {brief(one)}")
     name = to_name(one.topic_name, f"topic_reqs[{number}].topic_name").decode()
+    if not name:
+        raise ValueError(f"topic_reqs[{number}].topic_name must have at least one character")
     where = f"of topic {name!r}"
     replicas = [
         CreateTopicsRequest.CreatableReplicaAssignment(
@@ -62,22 +63,10 @@ def broker_timeout_ms(timeout: Any, default_s: float) -> int:
     return whole_number("timeout", timeout, 0, MAX_INT32) or int(default_s * 1000)
 
 
-def whole_number(what: str, value: Any, low: int, high: int) -> int:
-    """Return ``value``, an int from ``low`` to ``high``.
-
-    :raises TypeError: and ValueError, saying what it is about
-    """
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{what} must be an integer, not {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{what} must be from {low} to {high}, not {value!r}")
-    return value
-
-
 def _count(what: str, value: Any, high: int) -> int:
     """Return ``value``, -1 standing for the brokers' default; there is no topic with zero of anything."""
     if value == 0 and not isinstance(value, bool):
-        raise ValueError(f"{what} must be at least 1, or -1 for the brokers' default, not {value!r}")
+        raise ValueError(f"{what} must be at least 1, or -1 for the brokers' default, not {brief(value)}")
     return whole_number(what, value, -1, high)
 
 
@@ -85,16 +74,16 @@ def _pairs(what: str, value: Any, shape: str) -> list[tuple[Any, Any]]:
     try:
         return list(dict(value).items())
     except (TypeError, ValueError):
-        raise TypeError(f"{what} must be a dict of {shape}, or a list of such pairs, not {value!r}") from None
+        raise TypeError(f"{what} must be a dict of {shape}, or a list of such pairs, not {brief(value)}") from None
 
 
 def _is_list(what: str, value: Any) -> bool:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise TypeError(f"{what} must have a list of broker ids for each partition, not {value!r}")
+        raise TypeError(f"{what} must have a list of broker ids for each partition, not {brief(value)}")
     return True
 
 
 def _text(what: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, not {value!r}")
+        raise TypeError(f"{what} must be a str, not {brief(value)}")
     return value

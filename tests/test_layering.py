@@ -14,10 +14,11 @@ PACKAGE = Path(__file__).resolve().parent.parent / "pykafka"
 BASE = {"exceptions", "_errors", "common", "utils", "_version"}
 WIRE = {"protocol", "records", "compression"}
 PURE = {"_machines", "partitioners"}
-SETTINGS = {"config", "connection"}
+SETTINGS = {"config"}
 CLIENT = {
     "client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offset_arguments", "offsets", "handlers",
     "topic_arguments", "placing", "balancedconsumer", "managedbalancedconsumer", "membershipprotocol",
+    "broker_home", "connection",
 }  # fmt: skip
 #: Sockets, threads, clocks and randomness; and what gets at any module by a name that nobody can check.
 OS_MODULES = {
@@ -45,11 +46,14 @@ RULES: dict[str, Rule] = {
     # user threads share a partitioner, so its counter has a lock
     "partitioners": Rule(BASE | WIRE | PURE, BELOW_THE_ENGINE - {"threading"}),
     "config": Rule(BASE, BELOW_THE_ENGINE),
-    # it has PyKafka's wrap_socket(sock)
-    "connection": Rule(BASE, OS_MODULES - {"socket", "ssl"}),
     "_engine": Rule(BASE | WIRE | PURE | SETTINGS | {"_engine"}, set()),
     # threading and queue are what locks and report queues are made of: never time or sockets
     **dict.fromkeys(CLIENT, Rule(BASE | WIRE | PURE | SETTINGS | CLIENT | {"_engine"}, OS_MODULES - {"threading", "queue"})),
+    # it has PyKafka's wrap_socket(sock)
+    "connection": Rule(BASE | WIRE | PURE | SETTINGS | CLIENT | {"_engine"}, OS_MODULES - {"socket", "ssl"}),
+    # PyKafka's names for queues and semaphores, and its functions for single codecs
+    "utils/compat": Rule(BASE, BELOW_THE_ENGINE - {"queue", "threading"}),
+    "utils/compression": Rule(BASE | WIRE, BELOW_THE_ENGINE),
     # PyKafka's names for threads and sockets, which user code reaches through it
     "handlers": Rule(BASE, set()),
     # it loads the classes when they are first asked for
@@ -102,7 +106,7 @@ def absolute(line: int, module: str, names: list[str]) -> Import:
 def violations(path: Path, source: str) -> list[str]:
     """Return what a file imports against the rules, as file:line."""
     part = part_of(path)
-    rule = RULES[part]
+    rule = RULES.get(path.relative_to(PACKAGE).with_suffix("").as_posix(), RULES[part])
     wrong = []
     for line, name, ours in imports(path, ast.parse(source)):
         if (ours and name != part and name not in rule.ours) or (not ours and name in rule.never):

@@ -14,17 +14,19 @@ from pykafka.broker import Broker
 from pykafka.client import KafkaClient
 from pykafka.cluster import Cluster, TopicDict
 from pykafka.common import CompressionType, OffsetType
-from pykafka.connection import SslConfig
+from pykafka.connection import BrokerConnection, SslConfig
 from pykafka.exceptions import ERROR_CODES
-from pykafka.handlers import ThreadingHandler
+from pykafka.handlers import Handler, RequestHandler, ResponseFuture, ThreadingHandler
 from pykafka.membershipprotocol import GroupMembershipProtocol, RangeProtocol, RoundRobinProtocol
 from pykafka.partition import Partition
 from pykafka.partitioners import GroupHashingPartitioner, HashingPartitioner, RandomPartitioner
 from pykafka.producer import Producer
-from pykafka.protocol import CreateTopicRequest, Message
+from pykafka.protocol import CreateTopicRequest, Message, legacy
 from pykafka.simpleconsumer import SimpleConsumer
-from pykafka.topic import OffsetPartitionResponse, Topic
-from pykafka.utils import deserialize_utf8, serialize_utf8
+from pykafka.topic import Topic
+from pykafka.utils import compat, compression, deserialize_utf8, error_handlers, msg_protocol_version, serialize_utf8
+from pykafka.utils.socket import recvall_into
+from pykafka.utils.struct_helpers import unpack_from
 
 from .fake.broker import fake_broker
 
@@ -93,11 +95,50 @@ SIGNATURES: dict[Callable[..., Any], str] = {
     ),
     SslConfig: "cafile, certfile=None, keyfile=None, password=None, *, check_hostname=True",
     CreateTopicRequest: "topic_name, num_partitions=-1, replication_factor=-1, replica_assignment=(), config_entries=()",
-    OffsetPartitionResponse: "offset, err",
+    legacy.OffsetPartitionResponse: "offset, err",
     GroupMembershipProtocol: "protocol_type, protocol_name, metadata, decide_partitions",
     HashingPartitioner: "hash_func=None",
     RandomPartitioner: "",
     GroupHashingPartitioner: "hash_func, group_size=1",
+    BrokerConnection: ("host, port, handler, buffer_size=1048576, source_host='', source_port=0, ssl_config=None"),
+    ResponseFuture: "handler",
+    RequestHandler: "handler, connection",
+    legacy.PartitionFetchRequest: "topic, partition, offset, max_bytes=1048576",
+    legacy.FetchRequest: "partition_requests=(), timeout=1000, min_bytes=1024, api_version=0",
+    legacy.FetchPartitionResponse: "max_offset, messages, err",
+    legacy.ProduceRequest: "compression_type=0, required_acks=1, timeout=10000, broker_version='0.9.0'",
+    legacy.ProducePartitionResponse: "err, offset",
+    legacy.PartitionOffsetRequest: "topic_name, partition_id, offsets_before, max_offsets",
+    legacy.ListOffsetRequest: "partition_requests",
+    legacy.PartitionOffsetCommitRequest: "topic_name, partition_id, offset, timestamp, metadata",
+    legacy.OffsetCommitRequest: "consumer_group, consumer_group_generation_id, consumer_id, partition_requests=()",
+    legacy.OffsetCommitPartitionResponse: "err",
+    legacy.PartitionOffsetFetchRequest: "topic_name, partition_id",
+    legacy.OffsetFetchRequest: "consumer_group, partition_requests=()",
+    legacy.OffsetFetchPartitionResponse: "offset, metadata, err",
+    legacy.MetadataRequest: "topics=None, allow_topic_autocreation=True",
+    legacy.BrokerMetadata: "id, host, port",
+    legacy.TopicMetadata: "name, partitions, err",
+    legacy.PartitionMetadata: "id, leader, replicas, isr, err",
+    legacy.ApiVersionsSpec: "key, min, max",
+    legacy.GroupCoordinatorRequest: "consumer_group",
+    compression.encode_gzip: "buff",
+    compression.decode_gzip: "buff, max_size=134217728",
+    compression.encode_snappy: "buff, xerial_compatible=False, xerial_blocksize=32768",
+    compression.decode_snappy: "buff, max_size=134217728",
+    compression.encode_lz4: "buff",
+    compression.decode_lz4: "buff, max_size=134217728",
+    compression.encode_lz4_old_kafka: "buff",
+    compression.decode_lz4_old_kafka: "buff, max_size=134217728",
+    error_handlers.handle_partition_responses: (
+        "error_handlers, parts_by_error=None, success_handler=None, response=None, partitions_by_id=None"
+    ),
+    error_handlers.build_parts_by_error: "response, partitions_by_id",
+    error_handlers.raise_error: "error, info=''",
+    error_handlers.valid_int: "param, allow_zero=False, allow_negative=False",
+    recvall_into: "socket, bytea, size",
+    unpack_from: "fmt, buff, offset=0",
+    msg_protocol_version: "broker_version",
     serialize_utf8: "value, partition_key",
     deserialize_utf8: "value, partition_key",
 }
@@ -200,6 +241,29 @@ MEMBERS: dict[type, dict[str, Any]] = {
         "__exit__": "*exc_info",
     },
     Message: {"partition": None, "partition_id": None, "topic": None, "timestamp_dt": None, "set_timestamp": "timestamp"},
+    BrokerConnection: {
+        "connected": None,
+        "connect": "timeout_ms, attempts=1",
+        "disconnect": "",
+        "reconnect": "",
+        "request": "request",
+        "response": "",
+    },
+    ResponseFuture: {
+        "set_response": "response",
+        "set_error": "error",
+        "get": "response_cls=None, timeout=None, **kwargs",
+    },
+    RequestHandler: {"request": "request, has_response=True", "start": "", "stop": ""},
+    legacy.FetchRequest: {"add_request": "partition_request", "get_bytes": "", "__len__": ""},
+    legacy.ProduceRequest: {
+        "add_message": "message, topic_name, partition_id",
+        "messages": None,
+        "message_count": "",
+        "get_bytes": "",
+        "__len__": "",
+    },
+    Handler: {"spawn": "target, *args, **kwargs"},
     SslConfig: {"wrap_socket": "sock, server_hostname=None, **options"},
     ThreadingHandler: {"sleep": "seconds=0", "spawn": "target, *args, name=None, **kwargs", "RLock": ""},
 }
@@ -254,6 +318,22 @@ def test_everything_pykafka_exports_is_there() -> None:
     assert balancedconsumer.OffsetType is OffsetType
 
 
+def test_what_pykafka_code_imports_to_run_on_python_2_too_is_there() -> None:
+    names = ("get_bytes", "get_string", "iteritems", "itervalues", "iterkeys", "range", "buffer", "Queue", "Empty", "Semaphore")
+    assert all(hasattr(compat, name) for name in names) and compat.PY3
+
+
+@pytest.mark.parametrize("name", legacy.__all__)
+def test_a_hand_made_request_or_response_is_found_in_protocol(name: str) -> None:
+    assert getattr(pykafka.protocol, name) is getattr(legacy, name)
+
+
+def test_protocol_has_nothing_else() -> None:
+    for name in ("Nonsense", "nonsense", "_Nonsense"):
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}'"):
+            getattr(pykafka.protocol, name)
+
+
 def test_constants_have_the_values_of_the_protocol() -> None:
     assert (OffsetType.EARLIEST, OffsetType.LATEST) == (-2, -1)
     kinds = CompressionType
@@ -287,15 +367,6 @@ def client() -> Iterator[KafkaClient]:
 
 
 NOT_YET: dict[str, Callable[[KafkaClient], Any]] = {
-    "Broker()": lambda client: Broker(1, "kafka", 9092, None, 1000, 1000),
-    "Broker.from_metadata": lambda client: Broker.from_metadata(None, None, 1000, 1000),
-    "Broker.handler": lambda client: client.brokers[1].handler,
-    "Broker.offsets_channel_handler": lambda client: client.brokers[1].offsets_channel_handler,
-    "Broker.fetch_messages": lambda client: client.brokers[1].fetch_messages([]),
-    "Broker.produce_messages": lambda client: client.brokers[1].produce_messages(None),
-    "Broker.request_offset_limits": lambda client: client.brokers[1].request_offset_limits([]),
-    "Broker.commit_consumer_group_offsets": lambda client: client.brokers[1].commit_consumer_group_offsets(b"g", 1, b"", []),
-    "Broker.fetch_consumer_group_offsets": lambda client: client.brokers[1].fetch_consumer_group_offsets(b"g", []),
     "Broker.join_group": lambda client: client.brokers[1].join_group("c", b"g", b"m", b"t", RangeProtocol),
     "Broker.leave_group": lambda client: client.brokers[1].leave_group("c", b"g", b"m"),
     "Broker.sync_group": lambda client: client.brokers[1].sync_group("c", b"g", 1, b"m", []),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._machines.backoff import Backoff
 from .._machines.metadata import EMPTY_VIEW, ZERO_UUID, BrokerInfo, ClusterView, MetadataRefresh, apply_reply
-from ..exceptions import KafkaException, error_for
+from ..exceptions import KafkaException, SocketDisconnectedError, error_for
 from ..protocol.messages import FindCoordinatorRequest
 from ..protocol.schema import Request
 from .bootstrap import Bootstrap, metadata_request
@@ -20,6 +20,7 @@ from .waiting import Deadline, Result, refuse_on_io_thread
 from .worker import Worker
 
 if TYPE_CHECKING:
+    from .frames import Closeable
     from .producing import ProducerCore
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Engine:
         self.closed = False
         self._seeds = seeds
         self._lanes: dict[tuple[str, int, str], Lane] = {}
+        #: connections that are no lanes: closed together with those
+        self._adopted: list[Closeable] = []
         self._refresh = MetadataRefresh(metadata_max_age_s, Backoff(METADATA_PAUSE_S, METADATA_PAUSE_MAX_S, chance))
         self._refresh_timer: Optional[Timer] = None
         self._listeners: list[Callable[[], None]] = []
@@ -103,12 +106,24 @@ class Engine:
         self.loop.call_soon(run)
 
     def call(
-        self, broker: BrokerInfo, request: Request, deadline: Deadline, *, lane: str = "control", cap: Optional[int] = None
+        self,
+        broker: BrokerInfo,
+        request: Request,
+        deadline: Deadline,
+        *,
+        lane: str = "control",
+        cap: Optional[int] = None,
+        held_s: float = 0.0,
     ) -> Any:
-        """Return ``broker``'s answer to ``request``; raise what went wrong. At most socket_timeout_ms or ``deadline``."""
+        """Return ``broker``'s answer to ``request``; raise what went wrong. At most socket_timeout_ms or ``deadline``.
+
+        The answer to a request that gets none (Produce with acks=0) is None, once it is written.
+
+        :param held_s: how long the request itself allows the broker to hold its answer back; that comes on top
+        """
         refuse_on_io_thread(type(request).NAME)
         result: Result[Any] = Result()
-        until = deadline.within(self.request_timeout_s)
+        until = deadline.within(self.request_timeout_s + held_s)
 
         def ask() -> None:
             self._ask(self.lane(broker.host, broker.port, lane), request, until.at, _into(result), cap)
@@ -224,7 +239,11 @@ class Engine:
 
     @staticmethod
     def _ask(lane: Lane, request: Request, deadline: float, on_reply: OnReply, cap: Optional[int] = None) -> None:
-        lane.request(Call(lambda _abilities: (request, cap), lambda reply, error, _call: on_reply(reply, error), deadline))
+        # with acks=0 a broker sends no reply to Produce, not even an error
+        replies = getattr(request, "acks", None) != 0
+        lane.request(
+            Call(lambda _abilities: (request, cap), lambda reply, error, _call: on_reply(reply, error), deadline, replies)
+        )
 
     def ask_any(self, request: Request, on_reply: OnReply, deadline: Optional[float] = None) -> None:
         """Send ``request`` to the broker most likely to answer; one attempt."""
@@ -306,9 +325,20 @@ class Engine:
         for key in [key for key, lane in self._lanes.items() if key[:2] not in known and not lane.outstanding]:
             self._lanes.pop(key).close()
 
+    def adopt(self, connection: Closeable) -> None:
+        """Close ``connection`` together with our own, unless it is disowned before."""
+        self._adopted.append(connection)
+
+    def disown(self, connection: Closeable) -> None:
+        """Forget ``connection``: it is closed."""
+        if connection in self._adopted:
+            self._adopted.remove(connection)
+
     def _close_lanes(self, error: Optional[Exception] = None) -> None:
         for lane in list(self._lanes.values()):
             lane.close(error)
+        for connection in list(self._adopted):
+            connection.close_on_loop(error or SocketDisconnectedError("the client that this connection belongs to was closed"))
 
     def _check_dropped(self) -> None:
         if self.sender.busy:

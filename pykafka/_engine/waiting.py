@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Generic, Optional, TypeVar
+from typing import Any, Generic, Optional, TypeVar
 
 from ..exceptions import KafkaException, OperationTimedOut
 from .clock import monotonic
@@ -139,3 +139,13 @@ class Result(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]  # succeed() stored a T
+
+
+def is_set(unblock_event: Any) -> bool:
+    """Return whether an event, which any object with ``is_set()`` is, has been set; None never is."""
+    if unblock_event is None:
+        return False
+    try:
+        return bool(unblock_event.is_set())
+    except AttributeError:
+        raise TypeError(f"unblock_event must have is_set(), like threading.Event, not {type(unblock_event).__name__}") from None

@@ -6,17 +6,15 @@ iterator without a lock; how many it took is what the iterator has left, so no b
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
-from itertools import repeat
 from operator import length_hint
 from typing import Any, NamedTuple, Optional, Protocol
 
 from ..exceptions import KafkaException
 from ..records.batch import RawBatch
-from ..records.decode import Columns, decode_batch
-from ..records.message import BareConsumedMessage, ConsumedMessage, KeyedConsumedMessage, Message, Origin
+from ..records.decode import decode_batch, to_messages
+from ..records.message import Message, Origin
 
 #: A partition is refilled below this many decoded messages, so that many small batches make no tiny turns.
 MIN_READY = 500
@@ -55,23 +53,6 @@ class Taken(NamedTuple):
 
     messages: int
     size: int
-
-
-def to_messages(columns: Columns, origin: Origin, floor: int) -> list[Message]:
-    """Return the messages of a decoded batch from offset ``floor`` on: a fetch starts at the front of a batch."""
-    offsets, timestamps, keys, values, headers, _size = columns
-    cut = bisect_left(offsets, floor) if offsets and offsets[0] < floor else 0
-    if cut:
-        offsets, timestamps, values = offsets[cut:], timestamps[cut:], values[cut:]
-        keys = keys[cut:] if keys is not None else None
-        headers = headers[cut:] if headers is not None else None
-    # hot: per record
-    if headers is not None:
-        all_keys = repeat(None) if keys is None else keys
-        return list(map(ConsumedMessage, offsets, timestamps, all_keys, values, headers, repeat(origin)))
-    if keys is not None:
-        return list(map(KeyedConsumedMessage, offsets, timestamps, keys, values, repeat(origin)))
-    return list(map(BareConsumedMessage, offsets, timestamps, values, repeat(origin)))
 
 
 class PartitionBuffer:

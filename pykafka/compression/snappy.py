@@ -13,7 +13,7 @@ MAGIC = b"\x82SNAPPY\0"
 #: Magic, version 1, oldest compatible version 1.
 _HEADER = MAGIC + struct.pack(">ii", 1, 1)
 #: The Java library cuts its input into blocks of this size.
-_BLOCK = 32 * 1024
+BLOCK_SIZE = 32 * 1024
 _SIZE = struct.Struct(">i")
 
 Raw = Callable[[Any], Any]
@@ -33,14 +33,19 @@ def _load() -> tuple[Raw, Raw]:
 _compress_raw, _decompress_raw = _load()
 
 
-def compress(data: Buffer) -> bytes:
+def compress(data: Buffer, block_size: int = BLOCK_SIZE) -> bytes:
     """Return ``data`` in xerial framing."""
     view = memoryview(data)
     parts = [_HEADER]
-    for start in range(0, len(view), _BLOCK):
-        block = bytes(_compress_raw(bytes(view[start : start + _BLOCK])))
+    for start in range(0, len(view), block_size):
+        block = compress_block(view[start : start + block_size])
         parts += (_SIZE.pack(len(block)), block)
     return b"".join(parts)
+
+
+def compress_block(data: Buffer) -> bytes:
+    """Return ``data`` as one raw block, without any framing."""
+    return bytes(_compress_raw(bytes(data)))
 
 
 def decompress(data: Buffer, max_size: int) -> bytes:

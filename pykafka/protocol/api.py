@@ -104,7 +104,7 @@ def decode_response(cls: type[Response], version: int, frame: memoryview) -> tup
     if _has_tags(cls, version):
         # no tags, which is what there nearly always is
         at = 5 if len(frame) > 4 and frame[4] == 0 else _skip_tags(frame, at)
-    return _INT32.unpack_from(frame)[0], _decode_body(cls, version, frame, at)
+    return _INT32.unpack_from(frame)[0], decode_body(cls, version, frame, at)
 
 
 def decode_request(frame: memoryview) -> tuple[Request, int, int, Optional[str]]:
@@ -124,7 +124,7 @@ def decode_request(frame: memoryview) -> tuple[Request, int, int, Optional[str]]
         raise ProtocolError(f"a request has the unknown API key {key}")
     if version >= cls.FLEXIBLE:
         at = _skip_tags(frame, at)
-    return _decode_body(cls, version, frame, at), version, correlation_id, client_id
+    return decode_body(cls, version, frame, at), version, correlation_id, client_id
 
 
 def _skip_tags(frame: memoryview, at: int) -> int:
@@ -139,7 +139,11 @@ def _skip_tags(frame: memoryview, at: int) -> int:
     return at
 
 
-def _decode_body(cls: Any, version: int, frame: memoryview, at: int) -> Any:
+def decode_body(cls: Any, version: int, frame: memoryview, at: int) -> Any:
+    """Return the message that begins at byte ``at`` and ends with the frame.
+
+    :raises ProtocolError: for anything but exactly one well-formed message
+    """
     decode: Callable[..., tuple[Any, int]] = _codec(cls, version).decode
     message, end = decode(frame, at, len(frame))
     if end != len(frame):

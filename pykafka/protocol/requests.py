@@ -1,4 +1,4 @@
-"""The requests that users put together by hand."""
+"""What users put together by hand, and the answers about a partition that they get from consumers and topics too."""
 
 from __future__ import annotations
 
@@ -14,3 +14,18 @@ class CreateTopicRequest(NamedTuple):
     replication_factor: int = -1
     replica_assignment: Union[Mapping[int, Iterable[int]], Iterable[tuple[int, Iterable[int]]]] = ()
     config_entries: Union[Mapping[str, Optional[str]], Iterable[tuple[str, Optional[str]]]] = ()
+
+
+class OffsetPartitionResponse(NamedTuple):
+    """Offsets of one partition, in a list for PyKafka's sake: one, or none where there is no such offset; and the error code."""
+
+    offset: list[int]
+    err: int
+
+
+class OffsetFetchPartitionResponse(NamedTuple):
+    """What a group has committed for a partition: ``offset`` is the next one to read, -1 when nothing is stored."""
+
+    offset: int
+    metadata: bytes
+    err: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
 
 from ..common import Message as MessageBase
+from ..common import checked_timeout
 
 if TYPE_CHECKING:
     import datetime
@@ -175,7 +176,7 @@ class Message(MessageBase):
         self.timestamp = to_epoch_ms(timestamp)
 
 
-def to_epoch_ms(timestamp: Any) -> int:
+def to_epoch_ms(timestamp: Any, what: str = "timestamp") -> int:
     """Return epoch milliseconds for a datetime (naive means UTC), an int or a float of milliseconds.
 
     :raises TypeError: for anything else
@@ -184,7 +185,7 @@ def to_epoch_ms(timestamp: Any) -> int:
     if isinstance(timestamp, (int, float)) and not isinstance(timestamp, bool):
         # this way round a float that is not a number is refused as well
         if not -_MOST_MS - 1 <= timestamp <= _MOST_MS:
-            raise ValueError(f"timestamp={timestamp!r} is no number of milliseconds that a message can have (64 bits)")
+            raise ValueError(f"{what}={timestamp!r} is no number of milliseconds that a message can have (64 bits)")
         return int(timestamp)
     import datetime  # a millisecond or two that only users of datetimes pay
 
@@ -192,7 +193,7 @@ def to_epoch_ms(timestamp: Any) -> int:
         if timestamp.tzinfo is not None:
             timestamp = timestamp.astimezone(datetime.timezone.utc).replace(tzinfo=None)
         return int((timestamp - datetime.datetime(1970, 1, 1)) // datetime.timedelta(milliseconds=1))
-    raise TypeError(f"timestamp must be a datetime or milliseconds since 1970, not {type(timestamp).__name__}")
+    raise TypeError(f"{what} must be a datetime or milliseconds since 1970, not {type(timestamp).__name__}")
 
 
 class ConsumedMessage(Message):
@@ -294,9 +295,10 @@ class QueuedMessage(Message):
         :raises OperationTimedOut: when ``timeout`` passed first; the message may still be delivered
         :raises KafkaException: the reason why the message was not delivered
         """
+        limit = checked_timeout(timeout)
         if not self.done:
             delivery: Delivery = self._origin.delivery  # type: ignore[attr-defined]  # a queued message has such an origin
-            delivery.wait_for(self, timeout)
+            delivery.wait_for(self, limit)
         if self.error is not None:
             # it is shared by the whole batch and may be raised again and again: its traceback would grow each time
             raise self.error.with_traceback(None)

@@ -143,9 +143,10 @@ def _optional(row: tuple[Check, str]) -> tuple[Check, str]:
 
 def _boolean() -> tuple[Check, str]:
     def check(value: Any) -> bool:
-        if not isinstance(value, bool):
+        # 1 and 0 mean the same everywhere; "False", from a file of settings, would be true
+        if not isinstance(value, int) or value not in (False, True):
             raise ValueError("must be True or False")
-        return value
+        return bool(value)
 
     return check, "True or False"
 
@@ -225,6 +226,16 @@ def _name() -> tuple[Check, str]:
         return name
 
     return check, allowed
+
+
+def _name_or_nothing() -> tuple[Check, str]:
+    inner, allowed = _name()
+
+    def check(value: Any) -> Optional[bytes]:
+        # settings often have an empty string for nothing, and PyKafka took it for that
+        return None if value is None or value in ("", b"") else inner(value)
+
+    return check, f"{allowed}, or None"
 
 
 def _host() -> tuple[Check, str]:
@@ -328,7 +339,7 @@ PRODUCER = _table(
 )
 
 CONSUMER = _table(
-    ("consumer_group", None, _optional(_name()), "The group that offsets are committed for; None: they are not committed."),
+    ("consumer_group", None, _name_or_nothing(), "The group that offsets are committed for; None: they are not committed."),
     ("partitions", None, _any(), "The partitions to read; None: all of the topic."),
     ("fetch_message_max_bytes", 1048576, _integer(1, unit="bytes"), "How much is fetched of a partition at a time."),
     ("num_consumer_fetchers", 1, _integer(1), "Accepted and without effect: one thread fetches from all brokers."),

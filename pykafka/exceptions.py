@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from ._errors import codes, tree
 from ._errors.codes import *  # noqa: F403
 from ._errors.codes import ERROR_CODES, UnknownError
 from ._errors.tree import *  # noqa: F403
 from ._errors.tree import Name, ProtocolClientError, printable
+
+#: What ``from pykafka.exceptions import *`` brings: every exception and ERROR_CODES, as it did in PyKafka.
+__all__ = [*codes.__all__, *tree.__all__]
 
 
 def error_for(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from ._machines.positions import position_after
 from .common import brief
 from .exceptions import KafkaException
 from .partition import Partition
@@ -75,12 +76,30 @@ def checked_offset(offset: Any) -> int:
     return offset
 
 
+def check_count(what: str, count: Any) -> None:
+    """Return if ``count`` is an integer above 0."""
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"{what} must be an integer, not {type(count).__name__}")
+    if count < 1:
+        raise ValueError(f"{what}={count} must be at least 1")
+
+
+def destinations(partition_offsets: PartitionOffsets, owned: Mapping[int, Partition]) -> tuple[dict[int, int], dict[int, int]]:
+    """Return where partitions are to go, by number: the positions given, and the times that have yet to be looked up."""
+    wanted = {owned_id(partition, owned): where for partition, where in pairs(partition_offsets)}
+    positions = {pid: position_after(where) for pid, where in wanted.items() if is_last_consumed(where)}
+    return positions, {pid: checked_time(where) for pid, where in wanted.items() if pid not in positions}
+
+
 def is_last_consumed(where: Any) -> bool:
     """Return whether ``where`` is an offset; it is checked here, since -1 and -2 are no offsets but OffsetTypes."""
     if isinstance(where, bool) or not isinstance(where, int) or where in (-1, -2):
         return False
     if not 0 <= where < MAX_OFFSET:
-        raise ValueError(f"an offset last consumed is from 0 to {MAX_OFFSET - 1}, or an OffsetType, not {where}")
+        raise ValueError(
+            f"an offset last consumed is from 0 to {MAX_OFFSET - 1}, not {where}: for the beginning of the log, where there is"
+            " nothing before the first message, give OffsetType.EARLIEST"
+        )
     return True
 
 

@@ -82,17 +82,21 @@ class OffsetManager:
 
     # -- the rules ----------------------------------------------------------------------------------------------------
 
-    def start(self, partition_ids: Iterable[int], reset: Optional[int] = None) -> Start:
+    def start(self, partition_ids: Iterable[int], reset: Optional[int] = None, kept: Optional[Mapping[int, int]] = None) -> Start:
         """Return where each partition starts by the offset rules (positions.START_RULES), asking the cluster as needed.
 
         An error while fetching committed offsets is raised: it is never taken for "nothing committed".
 
         :param reset: what stands in the place of ``auto_offset_reset`` for these partitions
+        :param kept: where the consumer was when it stopped: without a group that is written down nowhere else
         """
         ids = list(partition_ids)
         if not ids:
             return Start({}, {})
         settings = self._settings
+        if self._group is None and kept and not settings.reset_offset_on_start:
+            rest = self.start([pid for pid in ids if pid not in kept], reset)
+            return Start({**{pid: kept[pid] for pid in ids if pid in kept}, **rest.positions}, {})
         committed: Mapping[int, Optional[int]] = {}
         if self._group is not None and not settings.reset_offset_on_start:
             committed = {pid: row.offset if row.offset >= 0 else None for pid, row in self.fetch_committed(ids).items()}

@@ -19,7 +19,7 @@ from ._engine.producing import ROW_BYTES, ProducerCore
 from ._engine.waiting import Deadline
 from ._machines import dealing
 from ._machines.accumulator import SendSettings
-from .common import brief, checked_timeout
+from .common import CompressionType, brief, checked_timeout
 from .config import PRODUCER, check_options
 from .exceptions import (
     KafkaException,
@@ -92,7 +92,7 @@ class Producer:
         cluster: Cluster,
         topic: Topic,
         partitioner: Optional[Callable[..., Any]] = None,
-        compression: int = 0,
+        compression: int = CompressionType.NONE,
         max_retries: Optional[int] = None,
         retry_backoff_ms: int = 100,
         required_acks: int = -1,
@@ -466,9 +466,11 @@ class Producer:
     def get_delivery_report(self, block: bool = True, timeout: Optional[float] = None) -> tuple[Message, Optional[Exception]]:
         """Return (message, None or the error) of a message that this thread produced, oldest outcome first.
 
-        :raises queue.Empty: when there is none (within ``timeout`` seconds)
+        :raises queue.Empty: when there is none (within ``timeout`` seconds); a sync producer never has any
         :raises KafkaException: when the producer keeps no reports: give ``delivery_reports=True``
         """
+        if self._sync:
+            raise queue.Empty  # every outcome was returned or raised by produce()
         if self._reports is None:
             raise KafkaException("this producer keeps no delivery reports: make it with delivery_reports=True")
         return self._reports.queue.get(block, checked_timeout(timeout))

@@ -8,24 +8,25 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._engine import forking
 from ._engine.fetching import FetchCore, FetchSettings, weakly
 from ._engine.ticker import Ticker
 from ._engine.waiting import Deadline, is_set
-from ._machines.positions import held_offset, position_after
+from ._machines.positions import held_offset
 from ._machines.turns import PartitionBuffer, Turn, deal
-from .common import checked_milliseconds
+from .common import OffsetType, checked_milliseconds
 from .config import CONSUMER, check_options, to_name
+from .deserializing import Deserializer, Deserializing
 from .exceptions import ConsumerStoppedException, ForkedError, KafkaException
 from .offset_arguments import (
     PartitionOffsets,
+    check_count,
     checked_offset,
-    checked_time,
     chosen_partitions,
-    is_last_consumed,
+    destinations,
     owned_id,
     owned_ids,
     pairs,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Deserializer = Callable[[Optional[bytes], Optional[bytes]], tuple[Any, Any]]
 
 #: How often a waiting consume() looks at its unblock_event (seconds); an event cannot wake us.
 UNBLOCK_POLL_S = 0.05
@@ -75,7 +75,7 @@ class SimpleConsumer:
         fetch_wait_max_ms: int = 100,
         offsets_channel_backoff_ms: int = 1000,
         offsets_commit_max_retries: int = 5,
-        auto_offset_reset: int = -2,
+        auto_offset_reset: int = OffsetType.EARLIEST,
         consumer_timeout_ms: int = -1,
         auto_start: bool = True,
         reset_offset_on_start: bool = False,
@@ -97,7 +97,8 @@ class SimpleConsumer:
         self._cluster = cluster
         self._options = options
         self._group: Optional[bytes] = options["consumer_group"]
-        self._deserializer: Optional[Deserializer] = options["deserializer"]
+        deserializer = options["deserializer"]
+        self._deserializing = None if deserializer is None else Deserializing(deserializer)
         #: whether partitions are read as well that the topic is given later; who chose some reads those
         self._follows = partitions is None
         #: replaced whenever a partition is added, so that who looks through it needs no lock; _buffers as well
@@ -108,9 +109,9 @@ class SimpleConsumer:
         self._offsets = OffsetManager(cluster, topic.name, settings)
         self._commits = Commits(self._offsets, settings, cluster.engine.loop.now)
         self._running = False
-        #: held by start() and stop() as long as they ask the cluster; _lock is never held that long
-        self._lifecycle = threading.Lock()
-        self._lock = threading.RLock()
+        #: held by start() and stop() as long as they ask the cluster; _lock is never held that long. A signal handler may
+        #: call stop() in the middle of either, so the thread that has them can take them again
+        self._lifecycle, self._lock = threading.RLock(), threading.RLock()
         self._core: Optional[FetchCore] = None
         self._buffers: dict[int, PartitionBuffer] = {}
         #: the same in the order of whose turn it is
@@ -120,7 +121,6 @@ class SimpleConsumer:
         self._turn = Turn([])
         self._ready: Iterator[Message] = self._turn.ready
         self._worker_error: Optional[Exception] = None
-        self._deserializer_error: Optional[Exception] = None
         self._auto_commits: Optional[Ticker] = None
         forking.watch_with(self, SimpleConsumer._let_go)
         if options["auto_start"]:
@@ -154,7 +154,7 @@ class SimpleConsumer:
                 return
             if self._follows:
                 self._owned = {**self._owned, **self._topic.partitions}
-            start = self._offsets.start(self._owned)
+            start = self._offsets.start(self._owned, kept=self._parked)
             self._commits.note(start.positions)
             if start.commit:
                 self._commits.commit(lambda: start.commit, self._member)
@@ -163,7 +163,7 @@ class SimpleConsumer:
             buffers = {pid: self._make_buffer(core, pid, partition) for pid, partition in self._owned.items()}
             with self._lock:
                 self._core, self._buffers, self._order = core, buffers, list(buffers.values())
-                self._worker_error = self._deserializer_error = None
+                self._worker_error = None
                 self._seek(start.positions)
                 self._parked = {}
                 self._running = True
@@ -181,7 +181,7 @@ class SimpleConsumer:
 
     def _let_go(self) -> None:
         """In a forked child: forget what was fetched, which is the parent's, and any lock another thread held."""
-        self._lifecycle, self._lock = threading.Lock(), threading.RLock()
+        self._lifecycle, self._lock = threading.RLock(), threading.RLock()
         self._running = False
         deque(self._ready, maxlen=0)
         self._core, self._buffers, self._order = None, {}, []
@@ -204,7 +204,8 @@ class SimpleConsumer:
                 self._parked = self._positions()
                 core, self._core = self._core, None
                 self._buffers, self._order = {}, []
-            assert core is not None
+            if core is None:
+                return  # a signal handler's stop() came in between
             with core.arrived:
                 core.arrived.notify_all()
             try:
@@ -217,9 +218,12 @@ class SimpleConsumer:
 
     cleanup = stop
 
-    def _check_running(self) -> None:
+    def _check_not_forked(self) -> None:
         if self._cluster.engine.loop.forked:
             raise ForkedError("this consumer was made before a fork and belongs to the parent: make a new KafkaClient here")
+
+    def _check_running(self) -> None:
+        self._check_not_forked()
         if not self._running:
             raise ConsumerStoppedException(f"the consumer of {self._topic.name.decode()} is stopped: start() it first")
 
@@ -234,26 +238,18 @@ class SimpleConsumer:
         :raises ConsumerStoppedException: when the consumer is not running, or is stopped meanwhile
         :raises CorruptBatchError: with topic, partition and offset; again on every call until seek() or reset_offsets()
         """
-        if self._deserializer is not None:
+        if self._deserializing is not None:
             return self._consume_deserialized(block, unblock_event)
         message = next(self._ready, None)
         return message if message is not None else self._wait_for_message(block, unblock_event)
 
+    _consume = consume
+
     def _consume_deserialized(self, block: bool, unblock_event: Any) -> Optional[Message]:
-        self._raise_deserializer_error()
+        assert self._deserializing is not None
+        self._deserializing.raise_error()
         message = next(self._ready, None) or self._wait_for_message(block, unblock_event)
-        if message is not None:
-            self._deserialize(message)
-        return message
-
-    def _deserialize(self, message: Message) -> None:
-        assert self._deserializer is not None
-        message.value, message.partition_key = self._deserializer(message.value, message.partition_key)
-
-    def _raise_deserializer_error(self) -> None:
-        error, self._deserializer_error = self._deserializer_error, None
-        if error is not None:
-            raise error
+        return message if message is None else self._deserializing.one(message)
 
     def _wait_for_message(self, block: bool, unblock_event: Any) -> Optional[Message]:
         timeout_ms = self._options["consumer_timeout_ms"]
@@ -333,32 +329,15 @@ class SimpleConsumer:
 
         :param timeout_ms: how long to wait for the first; None means ``consumer_timeout_ms``, 0 only looks
         """
-        if isinstance(max_messages, bool) or not isinstance(max_messages, int):
-            raise TypeError(f"max_messages must be an integer, not {type(max_messages).__name__}")
-        if max_messages < 1:
-            raise ValueError(f"max_messages={max_messages} must be at least 1")
-        self._raise_deserializer_error()
-        batch = list(islice(self._ready, max_messages)) if self._deserializer is None else []
+        check_count("max_messages", max_messages)
+        if self._deserializing is not None:
+            self._deserializing.raise_error()
+            first = self._first_of_batch(timeout_ms)
+            return [] if first is None else self._deserializing.batch(chain([first], islice(self._ready, max_messages - 1)))
+        batch = list(islice(self._ready, max_messages))
         if not batch:
             first = self._first_of_batch(timeout_ms)
-            if first is None:
-                return batch
-            if self._deserializer is not None:
-                return self._deserialized_batch(first, max_messages)
-            batch = [first, *islice(self._ready, max_messages - 1)]
-        return batch
-
-    def _deserialized_batch(self, first: Message, max_messages: int) -> list[Message]:
-        """Return up to ``max_messages``, deserialized one by one: those before one that fails are not lost with it."""
-        self._deserialize(first)
-        batch = [first]
-        for message in islice(self._ready, max_messages - 1):
-            try:
-                self._deserialize(message)
-            except Exception as error:  # whatever it is, the next call raises it: this one returns what came before
-                self._deserializer_error = error
-                break
-            batch.append(message)
+            batch = [] if first is None else [first, *islice(self._ready, max_messages - 1)]
         return batch
 
     def _first_of_batch(self, timeout_ms: Optional[int]) -> Optional[Message]:
@@ -378,7 +357,9 @@ class SimpleConsumer:
             if message is None:
                 return
             yield message
-            if self._deserializer is None:
+            # another consume() in the place of ours, as subclasses and tracing tools have it, is to see every message
+            ours = type(self).consume is SimpleConsumer._consume and "consume" not in vars(self)
+            if ours and self._deserializing is None:
                 yield from self._ready  # hot: emptied by stop() and seek(), so nothing stale is yielded
 
     def fetch(self) -> None:
@@ -445,6 +426,10 @@ class SimpleConsumer:
                 self._buffers[partition_id].seek(position)
             core.seek({pid: (self._buffers[pid].position, self._buffers[pid].generation) for pid in positions})
 
+    def _move(self, positions: dict[int, int]) -> None:
+        with self._lock:
+            (self._seek if self._running else self._parked.update)(positions)
+
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Deliver and fetch nothing of these partitions until :meth:`resume`."""
         self._set_paused(partitions, True)
@@ -497,32 +482,25 @@ class SimpleConsumer:
             raise KafkaException("fetch_offsets() needs a consumer_group")
         committed = self._offsets.fetch_committed(self._owned)
         if self._options["reset_offset_on_fetch"]:
-            positions = {pid: row.offset for pid, row in committed.items() if row.offset >= 0}
-            with self._lock:
-                if self._running:
-                    self._seek(positions)
-                else:
-                    self._parked.update(positions)
+            self._move({pid: row.offset for pid, row in committed.items() if row.offset >= 0})
         return sorted(committed.items())
 
     def reset_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
         """Move partitions, and commit that if there is a group; everything to ``auto_offset_reset`` without arguments.
+
+        A consumer that is not running starts from there later, unless it is to reset its offsets on start.
 
         :param partition_offsets: pairs of a partition and where to: an integer is the offset *last consumed*, so the next
             message is the one after it; OffsetType.EARLIEST or LATEST; a datetime, for the first message at or after it
         :raises KafkaException: for a partition that is not read here
         :raises ValueError: for anything else as the place to go to
         """
-        self._check_running()
+        self._check_not_forked()
         if partition_offsets is None:
-            wanted: dict[int, Any] = dict.fromkeys(self._owned, self._options["auto_offset_reset"])
-        else:
-            wanted = {owned_id(partition, self._owned): where for partition, where in pairs(partition_offsets)}
-        positions = {pid: position_after(where) for pid, where in wanted.items() if is_last_consumed(where)}
-        times = {pid: checked_time(where) for pid, where in wanted.items() if pid not in positions}
+            partition_offsets = dict.fromkeys(self._owned.values(), self._options["auto_offset_reset"])
+        positions, times = destinations(partition_offsets, self._owned)
         positions.update(self._offsets.look_up(times))
-        self._check_running()
-        self._seek(positions)
+        self._move(positions)
         if self._group is not None:
             self._commits.commit(lambda: positions, self._member)
 
@@ -531,8 +509,8 @@ class SimpleConsumer:
     def _on_out_of_range(self, core: FetchCore, partition_id: int, position: int, generation: int) -> None:
         """Called on the I/O thread: the offset to fetch is not in the log."""
         reset = self._options["auto_offset_reset"]
-        look_up = (go_on_after_out_of_range, self._offsets, core, partition_id, position, generation, reset)
-        self._cluster.engine.offsets_worker.submit(*look_up)
+        place = (core, partition_id, position, generation, reset)
+        self._cluster.engine.offsets_worker.submit(go_on_after_out_of_range, self._offsets, *place)
 
     def _on_unplaced(self, core: FetchCore, generations: dict[int, int]) -> None:
         """Called on the I/O thread: partitions have appeared, or the topic was deleted and created again."""

@@ -17,7 +17,7 @@ PURE = {"_machines", "partitioners"}
 SETTINGS = {"config"}
 CLIENT = {
     "client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offset_arguments", "offsets", "handlers",
-    "topic_arguments", "placing", "balancedconsumer", "managedbalancedconsumer", "membershipprotocol",
+    "topic_arguments", "placing", "deserializing", "balancedconsumer", "managedbalancedconsumer", "membershipprotocol",
     "broker_home", "connection",
 }  # fmt: skip
 #: Sockets, threads, clocks and randomness; and what gets at any module by a name that nobody can check.

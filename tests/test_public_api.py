@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable
@@ -354,6 +355,33 @@ def test_the_tree_of_exceptions_is_pykafkas() -> None:
     assert issubclass(exceptions.RdKafkaStoppedException, exceptions.RdKafkaException)
     assert issubclass(exceptions.UnicodeException, Exception)
     assert not issubclass(exceptions.UnicodeException, exceptions.KafkaException)
+
+
+#: Module -> names that were never documented there, and that people import from there all the same.
+BY_WAY_OF = {
+    "balancedconsumer": "BalancedConsumer OffsetType",
+    "client": "Broker Cluster KafkaClient ThreadingHandler",
+    "cluster": "Broker Cluster Topic TopicDict",
+    "producer": "CompressionType Message Producer ProducerQueueFullError RandomPartitioner",
+    "protocol": "CreateTopicRequest Message",
+    "simpleconsumer": "ConsumerStoppedException Message OffsetType OwnedPartition SimpleConsumer",
+    "topic": "OffsetType Partition Producer SimpleConsumer Topic",
+}
+
+
+@pytest.mark.parametrize("module", BY_WAY_OF)
+def test_a_name_can_be_imported_from_where_people_found_it(module: str) -> None:
+    found = importlib.import_module(f"pykafka.{module}")
+    assert [name for name in BY_WAY_OF[module].split() if not hasattr(found, name)] == []
+
+
+def test_a_star_brings_the_exceptions_and_nothing_else() -> None:
+    names: dict[str, Any] = {}
+    exec("from pykafka.exceptions import *", names)  # noqa: S102  # a star is not allowed in a function
+    del names["__builtins__"]
+    assert names.pop("ERROR_CODES") is ERROR_CODES
+    assert {*OTHER_EXCEPTIONS, *CODES.values(), "KafkaException", "UnicodeException"} <= set(names)
+    assert all(issubclass(cls, Exception) for cls in names.values())
 
 
 # -- what later versions complete -------------------------------------------------------------------------------------

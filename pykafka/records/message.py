@@ -72,6 +72,7 @@ class Message(MessageBase):
     """One message: ``value`` and ``partition_key`` (bytes or None), ``headers``, ``offset``, ``timestamp`` and where it is from.
 
     ``timestamp`` is epoch milliseconds, ``timestamp_dt`` the same as a naive UTC datetime. ``offset`` is -1 until known.
+    Pickled (for a queue between processes, say) and copied it keeps all of that but ``partition``, which a copy shares.
     A message is always true, also an empty one, and ``len()`` is its size with PyKafka's old framing (at least 14).
     """
 
@@ -122,6 +123,17 @@ class Message(MessageBase):
 
     def __len__(self) -> int:
         return _FRAMING_BYTES + len(self.value or b"") + len(self.partition_key or b"")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # the partition object leads to the client, its threads and sockets: none of that can go to another process
+        headers = [(name, value) for name, value in self.headers or ()]
+        columns = (self.value, self.partition_key, headers, self.offset, self.timestamp, self.produce_attempt)
+        return _rebuild, (columns, self.topic, self.partition_id, self.compression_type, self.protocol_version)
+
+    def __copy__(self) -> Message:
+        twin: Message = _rebuild(*self.__reduce__()[1])
+        twin._origin = self._origin
+        return twin
 
     def __repr__(self) -> str:
         # never the payload: a repr ends up in logs
@@ -174,6 +186,13 @@ class Message(MessageBase):
     def set_timestamp(self, timestamp: Any) -> None:
         """Set the timestamp from a datetime (naive means UTC) or epoch milliseconds."""
         self.timestamp = to_epoch_ms(timestamp)
+
+
+def _rebuild(columns: tuple[Any, ...], topic: Optional[bytes], partition_id: int, codec: int, version: int) -> Message:
+    message = Message(*columns[:2])
+    message.headers, message.offset, message.timestamp, message.produce_attempt = columns[2:]
+    message._origin = Origin(topic, partition_id, None, codec, version)
+    return message
 
 
 def to_epoch_ms(timestamp: Any, what: str = "timestamp") -> int:

@@ -131,7 +131,7 @@ CALLS: dict[str, Bad] = {
     "fetch_offset_limit max_offsets": Bad(lambda e, v: e.partition.fetch_offset_limit(-1, v), "", "max_offsets"),
     "Topic.update": Bad(lambda e, v: e.topic.update(v), "", "metadata"),
     "Partition.update": Bad(lambda e, v: e.partition.update({}, v), "", "metadata"),
-    "get_simple_consumer group": Bad(lambda e, v: e.topic.get_simple_consumer(v).stop(), "None|str|long", "consumer_group"),
+    "get_simple_consumer group": Bad(lambda e, v: e.topic.get_simple_consumer(v).stop(), "None|str|long|empty", "consumer_group"),
     "get_simple_consumer partitions": Bad(
         lambda e, v: e.topic.get_simple_consumer(partitions=v).stop(), "None|empty", "partitions"
     ),
@@ -256,7 +256,6 @@ STOPPED_CONSUMER: dict[str, Callable[[SimpleConsumer, Any], object]] = {
     "for": lambda consumer, _: list(consumer),
     "fetch": lambda consumer, _: consumer.fetch(),
     "seek": lambda consumer, partition: consumer.seek(partition, 0),
-    "reset_offsets": lambda consumer, partition: consumer.reset_offsets([(partition, 0)]),
     "pause": lambda consumer, partition: consumer.pause([partition]),
     "resume": lambda consumer, partition: consumer.resume([partition]),
 }

@@ -6,11 +6,13 @@ import gc
 import os
 import threading
 import weakref
+from itertools import islice
 from typing import Any, Callable, Optional
 
+import mock
 import pytest
 
-from pykafka import KafkaClient
+from pykafka import KafkaClient, SimpleConsumer
 from pykafka.exceptions import (
     ClusterAuthorizationFailed,
     ConsumerStoppedException,
@@ -347,6 +349,78 @@ def test_offsets_can_be_fetched_and_shown_before_the_start() -> None:
         ((_number, row),) = consumer.fetch_offsets()
         assert row.offset == 69
         assert consumer.held_offsets == {0: 68}
+
+
+def test_without_a_group_stopping_and_starting_goes_on_where_it_was() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        script(broker, dict.fromkeys(range(5), numbers(0, 5)))
+        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=5000) as consumer:
+            assert [one.offset for one in consumer.consume_batch(2)] == [0, 1]
+            consumer.stop()
+            # PyKafka's usage guide: what to do about a SocketDisconnectedError
+            consumer.start()
+            assert [one.offset for one in islice(consumer, 3)] == [2, 3, 4]
+
+
+def test_a_consumer_that_resets_on_start_does_so_on_every_start() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        script(broker, dict.fromkeys(range(5), numbers(0, 5)))
+        with client.topics["t"].get_simple_consumer(reset_offset_on_start=True, consumer_timeout_ms=5000) as consumer:
+            assert len(consumer.consume_batch(2)) == 2
+            consumer.stop()
+            consumer.start()
+            assert consumer.consume().offset == 0  # type: ignore[union-attr]
+
+
+def test_offsets_can_be_reset_before_the_start_with_and_without_a_group() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        script(broker, dict.fromkeys(range(5), numbers(0, 5)))
+        topic = client.topics["t"]
+        consumer = topic.get_simple_consumer(auto_start=False, consumer_timeout_ms=5000)
+        consumer.reset_offsets([(topic.partitions[0], 2)])
+        assert consumer.held_offsets == {0: 2}
+        with consumer:
+            assert consumer.consume().offset == 3  # type: ignore[union-attr]
+        topic.get_simple_consumer("g", auto_start=False).reset_offsets([(topic.partitions[0], 2)])
+        assert commits(broker) == [3]
+
+
+class Counting(SimpleConsumer):
+    """As people derive from the consumer, to see every message."""
+
+    seen = 0
+
+    def consume(self, block: bool = True, unblock_event: Any = None) -> Any:
+        self.seen += 1
+        return super().consume(block, unblock_event)
+
+
+def test_another_consume_in_the_place_of_ours_sees_every_message_of_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        script(broker, {0: numbers(0, 5)})
+        with Counting(client.topics["t"], client.cluster, consumer_timeout_ms=5000) as consumer:
+            assert [one.offset for one in islice(consumer, 5)] == [0, 1, 2, 3, 4] and consumer.seen == 5
+        ours, traced = SimpleConsumer.consume, []
+        # what tracing tools do
+        monkeypatch.setattr(SimpleConsumer, "consume", lambda self, *args: traced.append(ours(self, *args)) or traced[-1])
+        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=5000) as consumer:
+            assert list(islice(consumer, 5)) == traced and len(traced) == 5
+        monkeypatch.undo()
+        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=5000) as consumer:
+            monkeypatch.setattr(consumer, "consume", mock.Mock(wraps=consumer.consume))
+            assert len(list(islice(consumer, 5))) == consumer.consume.call_count == 5  # type: ignore[attr-defined]
+
+
+def test_stopping_in_the_middle_of_stopping_is_harmless() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        script(broker, {})
+        consumer = client.topics["t"].get_simple_consumer("g")
+        # what a signal handler does when it interrupts a stop()
+        consumer._put_back_turn = consumer.stop  # type: ignore[method-assign]
+        thread = threading.Thread(target=consumer.stop, daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def test_pykafkas_private_view_of_partitions_is_still_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import struct
 import threading
 from typing import Any
@@ -108,6 +109,15 @@ def test_a_refusal_is_raised_by_result_reported_and_given_to_the_callback() -> N
         until(lambda: seen, what="the callback")
         assert seen[0][0] is message and seen[0][1] is error and seen[0][2] == "pykafka-callbacks"
         producer.stop()
+
+
+def test_a_sync_producer_never_has_a_report_and_says_so_at_once() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        broker.scripts["Produce"] = lambda request, version: produced(0)
+        with client.topics["t"].get_sync_producer(delivery_reports=True) as producer:
+            producer.produce(b"x")
+            with pytest.raises(queue.Empty):
+                producer.get_delivery_report()
 
 
 def test_after_a_batch_that_failed_the_next_ones_get_a_new_epoch_and_start_at_sequence_0() -> None:

@@ -74,11 +74,11 @@ def test_an_option_like_none_of_ours_is_answered_without_a_guess() -> None:
         ),
         (
             "Producer",
-            {"max_retries": -1, "linger_ms": "5", "sync": 1, "serializer": 5, "compression": "gzip", "required_acks": 2},
+            {"max_retries": -1, "linger_ms": "5", "sync": "no", "serializer": 5, "compression": "gzip", "required_acks": 2},
             [
                 "max_retries=-1: must be an integer from 0",
                 "linger_ms='5': must be an integer from 0",
-                "sync=1: must be True or False",
+                "sync='no': must be True or False",
                 "serializer=5: must be callable, or None",
                 "compression='gzip': must be a CompressionType (0 to 4)",
                 "required_acks=2: must be one of 0, 1, -1",
@@ -155,13 +155,24 @@ def test_any_version_is_accepted_for_broker_version(value: Any) -> None:
     check_options("KafkaClient", CLIENT, {"broker_version": value})
 
 
-@pytest.mark.parametrize(("given", "name"), [(None, None), ("group", b"group"), (b"group", b"group")])
+@pytest.mark.parametrize(("given", "name"), [(None, None), ("", None), (b"", None), ("group", b"group"), (b"group", b"group")])
 def test_a_group_may_be_str_bytes_or_none(given: Any, name: Any) -> None:
     assert check_options("SimpleConsumer", CONSUMER, {"consumer_group": given})["consumer_group"] == name
 
 
-@pytest.mark.parametrize("group", ["", b"", "g" * 32768, 5])
-def test_a_group_without_characters_or_with_too_many_is_refused(group: Any) -> None:
+@pytest.mark.parametrize(("given", "meant"), [(1, True), (0, False), (True, True)])
+def test_one_and_zero_are_as_good_as_true_and_false(given: Any, meant: bool) -> None:
+    assert check_options("SimpleConsumer", CONSUMER, {"auto_commit_enable": given})["auto_commit_enable"] is meant
+
+
+@pytest.mark.parametrize("given", ["False", "", None, 2, 1.0])
+def test_what_is_no_truth_value_is_refused(given: Any) -> None:
+    # "False" from a file of settings is true to Python
+    assert "must be True or False" in refusal("SimpleConsumer", auto_commit_enable=given)
+
+
+@pytest.mark.parametrize("group", ["g" * 32768, 5, 0])
+def test_a_group_with_too_many_characters_or_that_is_no_name_is_refused(group: Any) -> None:
     assert "must be a str or bytes of 1 to 32767 ASCII characters" in refusal("SimpleConsumer", consumer_group=group)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
+import pickle
 from typing import Any, Optional
 
 import pytest
@@ -290,3 +292,45 @@ def test_a_timeout_of_result_leaves_the_message_undecided() -> None:
     with pytest.raises(OperationTimedOut):
         message.result(1)
     assert (message.done, message.error) == (False, None)
+
+
+# -- to another process, and copies -----------------------------------------------------------------------------------
+
+
+def everything_of(message: Message) -> list[Any]:
+    """Return what people read of a message."""
+    names = ("value", "partition_key", "headers", "offset", "timestamp", "topic", "partition_id", "compression_type")
+    return [getattr(message, name) for name in (*names, "protocol_version", "timestamp_dt")]
+
+
+class Unpicklable:
+    """Stands for a Partition, which leads to threads and sockets."""
+
+    def __reduce__(self) -> Any:
+        raise AssertionError("a partition must not be pickled")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_message_goes_to_another_process_without_its_partition(protocol: int) -> None:
+    origin = Origin(b"clicks", 3, Unpicklable(), 2, 2)
+    for message in (
+        ConsumedMessage(7, 1, b"key", b"value", [("a", b"b")], origin),
+        KeyedConsumedMessage(8, 2, b"key", None, origin),
+        BareConsumedMessage(9, 3, b"", origin),
+        QueuedMessage(b"v", None, 5, None, print, origin),
+        Message(b"by hand", b"key", timestamp=5),
+    ):
+        twin = pickle.loads(pickle.dumps(message, protocol))
+        assert everything_of(twin) == [value or [] if index == 2 else value for index, value in enumerate(everything_of(message))]
+        assert twin.partition is None and twin
+
+
+def test_a_copy_shares_the_partition_and_may_be_changed_alone() -> None:
+    partition = Unpicklable()
+    message = ConsumedMessage(7, 1, b"key", b"value", [("a", b"b")], Origin(b"clicks", 3, partition, 2, 2))
+    twin = copy.copy(message)
+    assert everything_of(twin) == everything_of(message) and twin.partition is partition
+    twin.value = b"other"
+    twin.headers.append(("c", None))
+    assert (message.value, message.headers) == (b"value", [("a", b"b")])
+    assert everything_of(copy.deepcopy(message)) == everything_of(message)

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 ZSTD_VERSION = 7
 LAST_NAMED_VERSION = 12
 ZSTD = 4
+#: The first Produce version of brokers that remember MAX_IN_FLIGHT batches of a producer: Kafka 1.0 (KAFKA-5494).
+MEMORY_VERSION = 5
 
 Item = tuple["ProducerCore", Batch]
 #: What a request asks for besides its batches: (acks, ack timeout, is a broker needed that knows zstd).
@@ -186,6 +188,8 @@ class Sender:
             for name, topic_id in topic_ids.items()
         }
         for one, batch in items:
+            # the first batch goes alone, and more than one under way is only allowed after its answer: this is in time
+            one.accumulator.meet_broker(MAX_IN_FLIGHT if newest >= MEMORY_VERSION else 1)
             part = ProduceRequest.PartitionProduceData(index=batch.partition_id, records=batch.data)
             topics[one.settings.topic].partition_data.append(part)
         request = ProduceRequest(

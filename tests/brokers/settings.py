@@ -40,6 +40,8 @@ def broker_settings(node: Node, version: str, nodes: list[Node], zookeeper_port:
         "background.threads": 2,
         "num.recovery.threads.per.data.dir": 1,
         "log.cleaner.dedupe.buffer.size": 2097152,
+        # tests write messages with timestamps of years ago, which a broker would delete when it next looks
+        "log.retention.ms": -1,
         "offsets.topic.num.partitions": copies,
         "offsets.topic.replication.factor": copies,
         "transaction.state.log.num.partitions": copies,

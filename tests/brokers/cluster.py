@@ -126,6 +126,10 @@ class KafkaCluster:
         self.wait_until_up()
         return self
 
+    def run_tool(self, main: str, *arguments: object, stdin: bytes = b"") -> bytes:
+        """Return what one of Kafka's own tools, a class of the broker's jars, writes when it is given ``stdin``."""
+        return self.nodes[0].output_of(main, *map(str, arguments), stdin=stdin)
+
     def _format(self) -> None:
         formatting = [node.format() for node in self.nodes]
         for node, process in zip(self.nodes, formatting):

@@ -22,6 +22,8 @@ JAVA_FLAGS = [
 ]
 #: Seconds that a process which was told to end has for that.
 _END_TIMEOUT_S = 30
+#: Seconds for a tool that reads or writes a few messages.
+_TOOL_TIMEOUT_S = 60
 
 
 class JavaProcess:
@@ -34,9 +36,20 @@ class JavaProcess:
 
     def run(self, log: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start ``java`` with these arguments, what it says going to the end of the file ``log``."""
-        command = ["java", *JAVA_FLAGS, "-cp", f"{self._jars}/*", *arguments]
         with (self.folder / log).open("ab") as out:
-            return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=self.folder)
+            return subprocess.Popen(self._java(*arguments), stdout=out, stderr=subprocess.STDOUT, cwd=self.folder)
+
+    def output_of(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """Return what ``java`` with these arguments writes; raise with what it complains of when it fails."""
+        done = subprocess.run(
+            self._java(*arguments), input=stdin, capture_output=True, timeout=_TOOL_TIMEOUT_S, cwd=self.folder, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{arguments[0]} failed: {done.stdout[-1000:]!r} {done.stderr[-2000:]!r}")
+        return done.stdout
+
+    def _java(self, *arguments: str) -> list[str]:
+        return ["java", *JAVA_FLAGS, "-cp", f"{self._jars}/*", *arguments]
 
     def last_words(self, log: str) -> str:
         """Return the end of what it said."""

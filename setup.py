@@ -12,6 +12,8 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "pykafka" / "_version.py
 assert VERSION is not None
 
 FAST = ["crc32c>=2.3"]
+# the last version with wheels for Python 3.9 is 25
+GEVENT = ['gevent>=21.12; python_version >= "3.10"', 'gevent>=21.12,<26; python_version < "3.10"']
 LZ4 = ["lz4>=4"]
 SNAPPY = ["cramjam>=2.7"]
 # from Python 3.14 on zstd is in the standard library
@@ -26,15 +28,19 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["pykafka", "pykafka.*"]),
     package_data={"pykafka": ["py.typed"]},
+    entry_points={"console_scripts": ["kafka-tools = pykafka.cli.kafka_tools:main"]},
     python_requires=">=3.9",
     install_requires=["six", "tabulate"],
     extras_require={
         "fast": FAST,
+        "gevent": GEVENT,
         "lz4": LZ4,
         "snappy": SNAPPY,
         "zstd": ZSTD,
+        # progress bars of kafka-tools
+        "progress": ["tqdm"],
         "all": [*FAST, *LZ4, *SNAPPY, *ZSTD],
-        "test": ["pytest>=7", "mock", "hypothesis"],
+        "test": ["pytest>=7", "mock", "hypothesis", *GEVENT],
         # design and decisions are in Markdown
         "docs": ["sphinx", "myst-parser"],
         # other clients, to exchange messages with in tests and to be compared with

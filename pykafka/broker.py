@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._engine.sender import require_zstd
 from ._engine.waiting import Deadline
@@ -14,6 +14,7 @@ from .broker_home import BrokerHome, HandmadeHome, NamePool, RequestHandlers
 from .common import CompressionType, brief
 from .config import BROKER, check_options, require_names
 from .exceptions import KafkaException, OperationTimedOut, SocketDisconnectedError, error_for
+from .group_requests import GroupRequests
 from .protocol.messages import ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest
 from .protocol.requests import CreateTopicRequest
 from .topic_arguments import broker_timeout_ms, creatable_topics
@@ -49,7 +50,7 @@ PRODUCE_LANE = "raw-produce"
 OFFSETS_LANE = "group"
 
 
-class Broker:
+class Broker(GroupRequests):
     """One broker; connections to it come and go as needed.
 
     Get it from ``client.brokers``, or make one from an address. One that is made has an I/O thread and connections of its own,
@@ -137,6 +138,7 @@ class Broker:
         self._cluster = home
         self._info = info
         self._fetch_lanes = NamePool("raw-fetch")
+        self._group_lanes = NamePool("raw-group")
         self._handlers = RequestHandlers()
 
     def __repr__(self) -> str:
@@ -226,7 +228,11 @@ class Broker:
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def _call(
+    def _call(self, request: Any, **how: Any) -> Any:
+        """Return the answer to ``request``."""
+        return self._send(request, **how)()
+
+    def _send(
         self,
         request: Any,
         *,
@@ -235,15 +241,19 @@ class Broker:
         timeout_s: Optional[float] = None,
         held_s: float = 0.0,
         check: Optional[Check] = None,
-    ) -> Any:
-        """Return the answer to ``request``; see ``Engine.call``. ``timeout_s`` is socket_timeout_ms unless given."""
+    ) -> Callable[[], Any]:
+        """Return what waits for the answer; see ``Engine.begin``. ``timeout_s`` is socket_timeout_ms unless given."""
         self._cluster.require_open()
         deadline = Deadline((self._cluster.socket_timeout_s if timeout_s is None else timeout_s) + held_s)
-        return self._cluster.engine.call(self._info, request, deadline, lane=lane, cap=cap, held_s=held_s, check=check)
+        return self._cluster.engine.begin(self._info, request, deadline, lane=lane, cap=cap, held_s=held_s, check=check)
+
+    def _begin(self, request: Request, **how: Any) -> Callable[[], Any]:
+        """Put one of PyKafka's requests, in a version that names topics; return what waits for the answer."""
+        return self._send(request.declared(), cap=request.NEWEST_VERSION, **how)
 
     def _ask(self, request: Request, **how: Any) -> Any:
-        """Return the answer to one of PyKafka's requests, in a version that names topics."""
-        return self._call(request.declared(), cap=request.NEWEST_VERSION, **how)
+        """Return the answer to one of PyKafka's requests."""
+        return self._begin(request, **how)()
 
     def _ask_versions(self) -> Any:
         return self._call(ApiVersionsRequest(client_software_name="pykafka", client_software_version=__version__))
@@ -381,35 +391,3 @@ class Broker:
         reply = self._ask(request, lane=OFFSETS_LANE, timeout_s=self._cluster.offsets_timeout_s)
         found: OffsetFetchResponse = OffsetFetchResponse.of(reply, request)
         return found
-
-    def join_group(
-        self, connection_id: Any, consumer_group: Any, member_id: Any, topic_name: Any, membership_protocol: Any
-    ) -> Any:
-        """Raise NotImplementedError."""
-        _not_yet("group requests")
-
-    def leave_group(self, connection_id: Any, consumer_group: Any, member_id: Any) -> Any:
-        """Raise NotImplementedError."""
-        _not_yet("group requests")
-
-    def sync_group(
-        self, connection_id: Any, consumer_group: Any, generation_id: int, member_id: Any, group_assignment: Any
-    ) -> Any:
-        """Raise NotImplementedError."""
-        _not_yet("group requests")
-
-    def heartbeat(self, connection_id: Any, consumer_group: Any, generation_id: int, member_id: Any) -> Any:
-        """Raise NotImplementedError."""
-        _not_yet("group requests")
-
-    def list_groups(self) -> Any:
-        """Raise NotImplementedError."""
-        _not_yet("group requests")
-
-    def describe_groups(self, group_ids: Any) -> Any:
-        """Raise NotImplementedError."""
-        _not_yet("group requests")
-
-
-def _not_yet(what: str) -> NoReturn:
-    raise NotImplementedError(f"{what} are not in this version yet")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Any, Optional
 
+from ._engine import greenlets
 from .broker import Broker
 from .cluster import Cluster, TopicDict
 from .config import CLIENT
-from .handlers import ThreadingHandler
+from .handlers import Handler, ThreadingHandler
 
 DEFAULT_HOSTS = "127.0.0.1:9092"
 
@@ -25,10 +25,12 @@ class KafkaClient:
 
     :param hosts: ``host:port`` of some brokers, comma-separated; the others are found through them
     :param socket_timeout_ms: how long connecting, or one request, may take
+    :param use_greenlets: make sure that gevent has patched the standard library, so that only the calling greenlet waits
     :param source_address: ``host[:port]`` that outgoing connections are made from
     :param ssl_config: an :class:`~pykafka.connection.SslConfig` or ``ssl.SSLContext``
     :raises NoBrokersAvailableError: when no host can be reached, listing each with its own reason
     :raises KafkaConfigError: naming every option that is unknown, of the wrong type or out of range
+    :raises ImportError: when gevent has not patched what it must, saying what is missing
     """
 
     def __init__(
@@ -56,10 +58,8 @@ class KafkaClient:
         if zookeeper_hosts is not None and hosts is not DEFAULT_HOSTS:
             warnings.warn("zookeeper_hosts is ignored: brokers are found through hosts", DeprecationWarning, stacklevel=2)
             given["zookeeper_hosts"] = None
-        if use_greenlets is True:
-            _require_gevent()
         self._hosts = given.pop("hosts")
-        self.cluster = Cluster(self._hosts, ThreadingHandler(), **given, **unknown)
+        self.cluster = Cluster(self._hosts, _handler(use_greenlets), **given, **unknown)
 
     def __repr__(self) -> str:
         return f"<KafkaClient hosts={self._hosts!r} brokers={len(self.cluster.engine.view.brokers)}>"
@@ -89,11 +89,11 @@ class KafkaClient:
         self.cluster.close()
 
 
-def _require_gevent() -> None:
-    """Return if gevent has patched the standard library."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is None or not monkey.is_module_patched("socket") or not monkey.is_module_patched("threading"):
-        raise ImportError(
-            "use_greenlets=True needs gevent to have patched the standard library; put these two lines first in your program:"
-            "\n    from gevent import monkey\n    monkey.patch_all()"
-        )
+def _handler(use_greenlets: bool) -> Handler:
+    if use_greenlets != 1:  # which is as good as True; what is neither is refused together with the other options
+        return ThreadingHandler()
+    greenlets.require_patched()
+    from .handlers import GEventHandler  # it imports gevent
+
+    made: Handler = GEventHandler()
+    return made

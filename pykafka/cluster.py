@@ -16,13 +16,14 @@ from ._version import __version__
 from .broker import Broker
 from .config import CLIENT, check_options, to_name
 from .exceptions import KafkaException, OperationTimedOut, ProduceFailureError, UnicodeException, error_for
+from .group_requests import describe_all_groups
 from .handlers import ThreadingHandler
 from .topic import Topic
 
 if TYPE_CHECKING:
     from ._engine.producing import ProducerCore
     from .producer import Producer
-    from .protocol import ApiVersionsSpec
+    from .protocol import ApiVersionsSpec, DescribeGroupResponse
     from .simpleconsumer import SimpleConsumer
 
 log = logging.getLogger(__name__)
@@ -190,9 +191,17 @@ class Cluster:
         warnings.warn("get_offset_manager() is called get_group_coordinator() now", DeprecationWarning, stacklevel=2)
         return self.get_group_coordinator(consumer_group)
 
-    def get_managed_group_descriptions(self) -> Any:
-        """Return descriptions of all groups: not there yet."""
-        raise NotImplementedError("group descriptions are not in this version yet")
+    def get_managed_group_descriptions(self) -> dict[bytes, DescribeGroupResponse]:
+        """Return name -> description of every group in the cluster, asking all brokers at once.
+
+        What consumers want and have is ``members[id].member_metadata.topic_names`` and
+        ``members[id].member_assignment.partition_assignment``; what members of other kinds say (Connect's, say) is kept as
+        bytes. A group of a newer protocol than the classic one has its state and no members. Each has an ``error_code``.
+
+        :raises KafkaException: what one of the brokers answered or did not answer, naming it
+        """
+        self.engine.update([], Deadline(self.socket_timeout_s))  # who is gone need not be asked: others have its groups
+        return describe_all_groups(self.brokers.values())
 
     # -- topics -------------------------------------------------------------------------------------------------------
 

@@ -289,7 +289,7 @@ CLIENT = _table(
     ("zookeeper_hosts", None, _none(_NO_ZOOKEEPER), "Retired: brokers are found through hosts."),
     ("socket_timeout_ms", 30000, _integer(1, unit=_MS), "How long connecting, or one request, may take."),
     ("offsets_channel_socket_timeout_ms", 10000, _integer(1, unit=_MS), "The same for committing and fetching offsets."),
-    ("use_greenlets", False, _boolean(), "Check that gevent has patched the standard library."),
+    ("use_greenlets", False, _boolean(), "Check that gevent has patched the standard library; ``handler`` is gevent's."),
     ("exclude_internal_topics", True, _boolean(), "Hide topics whose names start with two underscores."),
     ("source_address", "", (parse_source, "host or host:port"), "What outgoing connections are made from."),
     ("ssl_config", None, _tls(), "TLS settings; plaintext when None."),

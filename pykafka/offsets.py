@@ -375,6 +375,45 @@ class Commits:
             self._lock.release()
 
 
+def committed_by_group(cluster: Cluster, group: str) -> dict[str, dict[int, OffsetFetchPartitionResponse]]:
+    """Return everything that a group has committed, topic -> partition -> offset, in one request; nothing for an unknown group.
+
+    What a transaction that is under way would change is as it was before it.
+
+    :raises KafkaException: when no coordinator answers within ``socket_timeout_ms``
+    """
+    wanted = OffsetFetchRequest.OffsetFetchRequestGroup(group_id=group, topics=None)
+    request = OffsetFetchRequest(group_id=group, topics=None, groups=[wanted], require_stable=False)
+    engine, deadline = cluster.engine, Deadline(cluster.socket_timeout_s)
+    while True:
+        try:
+            reply = engine.call(engine.coordinator(group, deadline), request, deadline, lane="group", cap=LAST_NAMED_VERSION)
+            return _everything_in(reply.groups[0] if reply.groups else reply, group)
+        except KafkaException as error:
+            if not error.retriable or deadline.left() <= FIRST_PAUSE_S:
+                raise
+            engine.forget_coordinator(group)
+        engine.pause(FIRST_PAUSE_S)
+
+
+def _everything_in(answer: Any, group: str) -> dict[str, dict[int, OffsetFetchPartitionResponse]]:
+    if answer.error_code == GROUP_ID_NOT_FOUND:
+        return {}
+    detail = f"group {group}"
+    if answer.error_code:
+        raise error_for(answer.error_code, api="OffsetFetch", detail=detail)
+    found: dict[str, dict[int, OffsetFetchPartitionResponse]] = {}
+    for topic in answer.topics:
+        for part in topic.partitions:
+            if part.error_code:
+                raise error_for(
+                    part.error_code, api="OffsetFetch", topic=topic.name, partition=part.partition_index, detail=detail
+                )
+            stored = OffsetFetchPartitionResponse(part.committed_offset, (part.metadata or "").encode(), 0)
+            found.setdefault(topic.name, {})[part.partition_index] = stored
+    return found
+
+
 def _commit_metadata(consumer_id: bytes) -> str:
     """Return what PyKafka stored with an offset: its CLI shows the host in the lag table."""
     import json  # only needed by those who commit

@@ -8,6 +8,7 @@ from functools import total_ordering
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from ._machines.metadata import PartitionInfo
+from .common import OffsetType
 
 if TYPE_CHECKING:
     import datetime
@@ -27,6 +28,8 @@ class Partition:
         self._leader = leader
         self._replicas = replicas
         self._isr = isr
+        self._replica_ids = [broker.id for broker in replicas]
+        self._isr_ids = [broker.id for broker in isr]
 
     def __repr__(self) -> str:
         leader = None if self._leader is None else self._leader.id
@@ -44,13 +47,23 @@ class Partition:
 
     @property
     def replicas(self) -> list[Broker]:
-        """Return the brokers that hold copies."""
+        """Return the brokers that hold copies, without those that are down."""
         return self._replicas
+
+    @property
+    def replica_ids(self) -> list[int]:
+        """Return the ids of all brokers that hold copies, also of those that are down; the preferred leader is first."""
+        return self._replica_ids
 
     @property
     def isr(self) -> list[Broker]:
         """Return the brokers whose copies are in sync."""
         return self._isr
+
+    @property
+    def isr_ids(self) -> list[int]:
+        """Return the ids of the brokers whose copies are in sync; without a leader, of those that were in the end."""
+        return self._isr_ids
 
     @property
     def topic(self) -> Optional[Topic]:
@@ -81,15 +94,15 @@ class Partition:
 
         The end of the log when every message is older. ``max_offsets`` has no effect: Kafka gives one offset since 0.10.
         """
-        return self._require_topic().fetch_offset_limits(offsets_before, max_offsets)[self._id].offset
+        return self._require_topic()._limits([self._id], offsets_before, max_offsets)[self._id].offset
 
     def latest_available_offset(self) -> int:
         """Return the offset that the next message written will have."""
-        return self._require_topic().latest_available_offsets()[self._id].offset[0]
+        return self.fetch_offset_limit(OffsetType.LATEST)[0]
 
     def earliest_available_offset(self) -> int:
         """Return the first offset still in the log."""
-        return self._require_topic().earliest_available_offsets()[self._id].offset[0]
+        return self.fetch_offset_limit(OffsetType.EARLIEST)[0]
 
     def update(self, brokers: Mapping[int, Broker], metadata: PartitionInfo) -> None:
         """Take over newer metadata; a broker that is not known is left out."""
@@ -98,6 +111,8 @@ class Partition:
         self._leader = brokers.get(metadata.leader)
         self._replicas = [brokers[node] for node in metadata.replicas if node in brokers]
         self._isr = [brokers[node] for node in metadata.isr if node in brokers]
+        self._replica_ids = list(metadata.replicas)
+        self._isr_ids = list(metadata.isr)
 
 
 class OwnedPartition(NamedTuple):

@@ -47,11 +47,22 @@ STEPS_IN_QUEUE = 4
 UNREAD_FACTOR = 2
 
 
-class _Reports(threading.local):
+class _Reports:
     """Every thread's own queue of delivery reports: a thread sees the reports of what it produced."""
 
     def __init__(self, limit: int) -> None:
-        self.queue = ReportQueue(limit)
+        self._limit = limit
+        # made here and not a base class, which would be the one of threads if gevent patches after the import
+        self._local = threading.local()
+
+    @property
+    def queue(self) -> ReportQueue:
+        """Return the calling thread's."""
+        try:
+            found: ReportQueue = self._local.queue
+        except AttributeError:
+            found = self._local.queue = ReportQueue(self._limit)
+        return found
 
 
 class ReportQueue:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._machines.metadata import TopicInfo
@@ -101,10 +102,16 @@ class Topic:
         :param offsets_before: a datetime (naive means UTC), epoch milliseconds, or an OffsetType
         :param max_offsets: without effect: Kafka gives one offset since 0.10
         """
+        return self._limits(self.partitions, offsets_before, max_offsets)
+
+    def _limits(
+        self, partition_ids: Iterable[int], offsets_before: Union[int, datetime.datetime], max_offsets: int = 1
+    ) -> dict[int, OffsetPartitionResponse]:
+        """Return the same of some partitions: another that has no leader is not in the way of theirs."""
         if whole_number("max_offsets", max_offsets, 1, MAX_INT32) > 1:
-            warnings.warn("max_offsets has no effect: Kafka gives one offset since 0.10", DeprecationWarning, stacklevel=2)
+            warnings.warn("max_offsets has no effect: Kafka gives one offset since 0.10", DeprecationWarning, stacklevel=3)
         time = lookup_time(offsets_before)
-        found = self._offsets().look_up(dict.fromkeys(self.partitions, time))
+        found = self._offsets().look_up(dict.fromkeys(partition_ids, time))
         return {partition_id: OffsetPartitionResponse([offset], 0) for partition_id, offset in sorted(found.items())}
 
     def earliest_available_offsets(self) -> dict[int, OffsetPartitionResponse]:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any, Callable
 
 from pykafka import KafkaClient, Topic
 from pykafka.broker import CreateTopicRequest
 from pykafka.records.message import Message
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_python(code: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    """Return what became of ``code`` in an interpreter of its own."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=timeout_s, check=False)
 
 
 def until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "the condition") -> Any:

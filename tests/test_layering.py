@@ -13,12 +13,12 @@ import pykafka
 PACKAGE = Path(__file__).resolve().parent.parent / "pykafka"
 BASE = {"exceptions", "_errors", "common", "utils", "_version"}
 WIRE = {"protocol", "records", "compression"}
-PURE = {"_machines", "partitioners"}
+PURE = {"_machines", "partitioners", "membershipprotocol"}
 SETTINGS = {"config"}
 CLIENT = {
     "client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offset_arguments", "offsets", "handlers",
-    "topic_arguments", "placing", "deserializing", "balancedconsumer", "managedbalancedconsumer", "membershipprotocol",
-    "broker_home", "connection",
+    "topic_arguments", "placing", "deserializing", "balancedconsumer", "managedbalancedconsumer",
+    "broker_home", "connection", "group_requests", "quorum",
 }  # fmt: skip
 #: Sockets, threads, clocks and randomness; and what gets at any module by a name that nobody can check.
 OS_MODULES = {
@@ -56,8 +56,12 @@ RULES: dict[str, Rule] = {
     "utils/compression": Rule(BASE | WIRE, BELOW_THE_ENGINE),
     # PyKafka's names for threads and sockets, which user code reaches through it
     "handlers": Rule(BASE, set()),
+    # it starts Kafka for the tests of our users, and only uses what they use
+    "test": Rule(BASE | {"client", "broker", "test"}, set()),
+    # a user of the client as any other; what doctor tries below the client is in one module, see below
+    "cli": Rule(BASE | SETTINGS | CLIENT | {"partitioners"}, OS_MODULES - {"socket", "ssl", "time"}),
     # it loads the classes when they are first asked for
-    "__init__": Rule(BASE | CLIENT | SETTINGS, OS_MODULES - {"importlib"}),
+    "__init__": Rule(BASE | CLIENT | SETTINGS | {"membershipprotocol"}, OS_MODULES - {"importlib"}),
 }
 
 
@@ -179,6 +183,20 @@ def test_six_is_used_in_one_place_only() -> None:
         path for path in PACKAGE.rglob("*.py") if any(one.name == "six" for one in imports(path, ast.parse(path.read_text())))
     ]
     assert [path.relative_to(PACKAGE).as_posix() for path in users] == ["utils/compat.py"]
+
+
+def test_the_command_line_tool_has_sockets_in_one_place_only() -> None:
+    users = [
+        path.name
+        for path in (PACKAGE / "cli").glob("*.py")
+        if {"socket", "ssl"} & {one.name for one in imports(path, ast.parse(path.read_text()))}
+    ]
+    assert users == ["probes.py"]
+
+
+def test_nothing_needs_the_command_line_tool() -> None:
+    # its names are not in any rule: this tells that nobody put them there
+    assert not any("cli" in rule.ours for part, rule in RULES.items() if part != "cli")
 
 
 ROOT = PACKAGE.parent

@@ -81,6 +81,8 @@ print(pykafka.__version__, all(getattr(pykafka, name) is not None for name in py
     shown = subprocess.run([inside, "-c", code], check=True, env=clean, cwd=tmp_path, capture_output=True, text=True).stdout
     assert shown.strip() == "3.0.0.dev0 True"
     assert (venv / "lib" / f"python{version}" / "site-packages" / "pykafka" / "py.typed").exists()
+    told = subprocess.run([venv / "bin" / "kafka-tools", "--version"], env=clean, cwd=tmp_path, capture_output=True, text=True)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "kafka-tools 3.0.0.dev0\n", "")
 
 
 def test_the_source_distribution_holds_everything_that_is_in_the_repository(checkout: Path, tmp_path: Path) -> None:
@@ -193,5 +195,5 @@ def test_the_top_level_is_laid_out_as_promised() -> None:
 def test_the_dependencies_and_extras_are_the_ones_promised() -> None:
     source = (ROOT / "setup.py").read_text()
     assert re.search(r'install_requires=\["six", "tabulate"\]', source)
-    for extra in ("fast", "lz4", "snappy", "zstd", "all", "test", "docs"):
+    for extra in ("fast", "gevent", "lz4", "snappy", "zstd", "progress", "all", "test", "docs"):
         assert f'"{extra}":' in source

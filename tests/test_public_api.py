@@ -10,8 +10,9 @@ from typing import Any, Callable
 import pytest
 
 import pykafka
-from pykafka import balancedconsumer, config, exceptions, managedbalancedconsumer, membershipprotocol
+from pykafka import balancedconsumer, config, exceptions, managedbalancedconsumer
 from pykafka.broker import Broker
+from pykafka.cli import kafka_tools
 from pykafka.client import KafkaClient
 from pykafka.cluster import Cluster, TopicDict
 from pykafka.common import CompressionType, OffsetType
@@ -141,6 +142,8 @@ SIGNATURES: dict[Callable[..., Any], str] = {
     unpack_from: "fmt, buff, offset=0",
     msg_protocol_version: "broker_version",
     serialize_utf8: "value, partition_key",
+    kafka_tools.fetch_offsets: "client, topic, offset",
+    kafka_tools.fetch_consumer_lag: "client, topic, consumer_group",
     deserialize_utf8: "value, partition_key",
 }
 
@@ -366,6 +369,8 @@ BY_WAY_OF = {
     "protocol": "CreateTopicRequest Message",
     "simpleconsumer": "ConsumerStoppedException Message OffsetType OwnedPartition SimpleConsumer",
     "topic": "OffsetType Partition Producer SimpleConsumer Topic",
+    "test.kafka_instance": "KafkaConnection KafkaInstance",
+    "test.utils": "KafkaConnection KafkaInstance get_cluster stop_cluster",
 }
 
 
@@ -395,18 +400,9 @@ def client() -> Iterator[KafkaClient]:
 
 
 NOT_YET: dict[str, Callable[[KafkaClient], Any]] = {
-    "Broker.join_group": lambda client: client.brokers[1].join_group("c", b"g", b"m", b"t", RangeProtocol),
-    "Broker.leave_group": lambda client: client.brokers[1].leave_group("c", b"g", b"m"),
-    "Broker.sync_group": lambda client: client.brokers[1].sync_group("c", b"g", 1, b"m", []),
-    "Broker.heartbeat": lambda client: client.brokers[1].heartbeat("c", b"g", 1, b"m"),
-    "Broker.list_groups": lambda client: client.brokers[1].list_groups(),
-    "Broker.describe_groups": lambda client: client.brokers[1].describe_groups([b"g"]),
-    "Cluster.get_managed_group_descriptions": lambda client: client.cluster.get_managed_group_descriptions(),
     "Topic.get_balanced_consumer": lambda client: client.topics["t"].get_balanced_consumer("g"),
     "BalancedConsumer()": lambda client: pykafka.BalancedConsumer(client.topics["t"], client.cluster, "g"),
     "ManagedBalancedConsumer()": lambda client: pykafka.ManagedBalancedConsumer(client.topics["t"], client.cluster, "g"),
-    "decide_partitions_range": lambda client: membershipprotocol.decide_partitions_range([], {}, b""),
-    "decide_partitions_roundrobin": lambda client: membershipprotocol.decide_partitions_roundrobin([], {}, b""),
 }
 
 

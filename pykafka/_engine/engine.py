@@ -108,7 +108,11 @@ class Engine:
 
         self.loop.call_soon(run)
 
-    def call(
+    def call(self, broker: BrokerInfo, request: Request, deadline: Deadline, **how: Any) -> Any:
+        """Return ``broker``'s answer to ``request``; raise what went wrong. See :meth:`begin`."""
+        return self.begin(broker, request, deadline, **how)()
+
+    def begin(
         self,
         broker: BrokerInfo,
         request: Request,
@@ -118,10 +122,11 @@ class Engine:
         cap: Optional[int] = None,
         held_s: float = 0.0,
         check: Optional[Check] = None,
-    ) -> Any:
-        """Return ``broker``'s answer to ``request``; raise what went wrong. At most socket_timeout_ms or ``deadline``.
+    ) -> Callable[[], Any]:
+        """Put ``request`` to ``broker``; return what waits for the answer and returns it, or raises what went wrong.
 
-        The answer to a request that gets none (Produce with acks=0) is None, once it is written.
+        That takes at most socket_timeout_ms, or until ``deadline``. The answer to a request that gets none (Produce with
+        acks=0) is None, once it is written.
 
         :param check: raises when this broker cannot do what is asked, before anything is sent
         :param held_s: how long the request itself allows the broker to hold its answer back; that comes on top
@@ -134,8 +139,8 @@ class Engine:
             self._ask(self.lane(broker.host, broker.port, lane), request, until.at, _into(result), cap, check)
 
         self._post(result, ask)
-        api = type(request).NAME
-        return result.wait(Deadline(until.left() + 1.0), f"{api} to broker {broker.id} ({broker.host}:{broker.port})")
+        what = f"{type(request).NAME} to broker {broker.id} ({broker.host}:{broker.port})"
+        return lambda: result.wait(Deadline(until.left() + 1.0), what)
 
     def call_any(self, request: Request, deadline: Deadline) -> Any:
         """Return the answer of any broker that gives one, trying one after the other until ``deadline``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import weakref
 from typing import Any, Callable, Protocol
 
@@ -37,6 +38,14 @@ def close_descriptor(sock: socket.socket) -> None:
     """Close the descriptor under ``sock`` and nothing more: no shutdown, no TLS close message."""
     with contextlib.suppress(OSError):
         os.close(sock.detach())
+
+
+def rest() -> None:
+    """Wait for ever: for a greenlet that gevent's fork has copied into the child, together with whatever it was doing.
+
+    It cannot end: it is a thread to ``threading``, which in the child knows nothing of it and would complain.
+    """
+    threading.Event().wait()
 
 
 def _after_fork_in_child() -> None:

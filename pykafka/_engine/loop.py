@@ -13,7 +13,7 @@ from collections import deque
 from typing import Any, Callable, Optional, Protocol
 
 from ..exceptions import ForkedError, KafkaException
-from . import forking, waiting
+from . import forking, greenlets, waiting
 from .clock import monotonic
 from .crashes import log_crash
 
@@ -67,6 +67,7 @@ class Loop:
         self._name = name
         self._on_death = on_death
         self._died_of: Optional[KafkaException] = None
+        greenlets.require_all_or_none()
         # looked up when the loop is made, not at import, so that gevent's monkey patching is honoured
         self._selector = selectors.DefaultSelector()
         self._mailbox: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -262,16 +263,21 @@ class Loop:
             while not self._stopping:
                 self.run_once()
         except BaseException as error:
-            log_crash(log, "the I/O thread ends: this client can do no more")
-            self._died_of = KafkaException(f"the I/O thread of this client has ended by {error!r}: make a new KafkaClient")
-            if self._on_death is not None:
-                self._call(self._on_death, (self._died_of,))
+            if self.forked:  # a greenlet, copied into the child, where its selector is closed
+                forking.rest()
+            self._die(error)
         finally:
             try:
                 self._end()
             finally:
                 waiting.never_wait_here(False)
                 self._stopped.set()
+
+    def _die(self, error: BaseException) -> None:
+        log_crash(log, "the I/O thread ends: this client can do no more")
+        self._died_of = KafkaException(f"the I/O thread of this client has ended by {error!r}: make a new KafkaClient")
+        if self._on_death is not None:
+            self._call(self._on_death, (self._died_of,))
 
     def _end(self) -> None:
         """Refuse what comes from now on, run what came before, and let go of the descriptors."""
@@ -289,7 +295,7 @@ class Loop:
 
     def abandon(self) -> None:
         """Give up every descriptor in a forked child without a word to the broker: the parent still uses them."""
-        self.forked = True
+        self.forked = self._stopping = True
         waiting.forget_threads()
         self._mailbox.clear()
         handlers = [key for key in self._selector.get_map().values() if key.data is not None] if self._selector.get_map() else []

@@ -18,8 +18,21 @@ def spelled(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _lookup(host: str, port: int, flags: int = 0) -> list[Address]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+def _numeric(host: str, port: int) -> Optional[Address]:
+    """Return the address that ``host`` is, if it is one. It never waits; under gevent even getaddrinfo of numbers does."""
+    kinds: tuple[tuple[int, tuple[Any, ...]], ...] = (
+        (socket.AF_INET, (host, port)),
+        (socket.AF_INET6, (host, port, 0, 0)),
+    )
+    for family, address in kinds:
+        with contextlib.suppress(OSError, ValueError):
+            socket.inet_pton(family, host)
+            return family, address
+    return None
+
+
+def _lookup(host: str, port: int) -> list[Address]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     # the same address may be listed once per protocol: each is tried once, in the resolver's order
     return list(dict.fromkeys((family, address) for family, _type, _proto, _name, address in found))
 
@@ -30,9 +43,10 @@ def resolve(host: str, port: int, post: Callable[..., None], on_resolved: OnReso
     getaddrinfo can take half a minute when a name server is silent; it cannot be interrupted, so it gets a thread of its
     own and the caller's deadline decides how long the answer is waited for.
     """
-    try:
-        on_resolved(_lookup(host, port, socket.AI_NUMERICHOST), None)
-    except (socket.gaierror, UnicodeError):
+    address = _numeric(host, port)
+    if address is not None:
+        on_resolved([address], None)
+    else:
         _resolve_aside(host, port, post, on_resolved)
 
 

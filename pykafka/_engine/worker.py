@@ -8,6 +8,7 @@ import queue
 import threading
 from typing import Any, Callable, Optional
 
+from . import forking
 from .crashes import log_crash
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ class Worker:
         #: the thread that runs jobs for want of one of our own
         self._running_here: Optional[int] = None
         self._complained = False
+        self._forked = False
+        forking.watch(self)
 
     def submit(self, fn: Callable[..., object], *args: Any) -> None:
         """Have ``fn(*args)`` run on the worker's thread after everything submitted before it; never raises.
@@ -55,8 +58,14 @@ class Worker:
                 log.error("%s: no thread could be started, its jobs have to wait: %s", self._name, error)
 
     def _run(self) -> None:
-        while self._run_one(self._jobs.get()):
-            pass
+        going_on = True
+        while going_on:
+            job = self._jobs.get()
+            if self._forked:
+                forking.rest()
+            going_on = self._run_one(job)
+            # nothing is kept of it while we wait for the next one
+            del job
 
     def _run_one(self, job: Optional[tuple[Callable[..., object], tuple[Any, ...]]]) -> bool:
         """Run a job; return whether there may be another. Nothing of it is kept: it may hold a batch of messages."""
@@ -71,6 +80,8 @@ class Worker:
 
     def run_here(self) -> None:
         """Run what was submitted on the calling thread, if no thread could be started for it."""
+        if self._forked:
+            return
         with self._lock:
             if self._thread is not None:
                 return
@@ -82,6 +93,10 @@ class Worker:
                     pass
         finally:
             self._running_here = None
+
+    def abandon(self) -> None:
+        """Run nothing any more, in a forked child: the parent does."""
+        self._forked = True
 
     def in_worker(self) -> bool:
         """Return whether the caller is a job of this worker."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..exceptions import EncodeError, ProtocolError, UnsupportedVersion
 from .primitives import Buffer, decode_uvarint
-from .schema import REQUESTS, RESPONSES, Message, Request, Response
+from .schema import REQUESTS, RESPONSES, Data, Message, Request, Response
 
 if TYPE_CHECKING:
     from .compiler import Codec
@@ -22,6 +22,7 @@ LOWEST_USED = {0: 3, 1: 4}
 
 _HEADER = struct.Struct(">hhi")
 _INT32 = struct.Struct(">i")
+_INT16 = struct.Struct(">h")
 
 
 #: As many as there are messages and versions.
@@ -149,6 +150,31 @@ def decode_body(cls: Any, version: int, frame: memoryview, at: int) -> Any:
     if end != len(frame):
         raise ProtocolError(f"{cls.__name__} v{version} ends at byte {end}, but {len(frame)} bytes arrived")
     return message
+
+
+def encode_data(data: Data, version: int) -> bytes:
+    """Return what goes into a ``bytes`` field of another message: the version, then the data.
+
+    :raises EncodeError: for a field that does not fit its type, naming it
+    """
+    chunks: list[Buffer] = [_INT16.pack(version)]
+    _codec(type(data), version).encode(data, chunks.append)
+    return b"".join(chunks)
+
+
+def decode_data(cls: type[Data], field: Buffer) -> tuple[Any, int, int]:
+    """Return (data, version, end) of a ``bytes`` field; what a version unknown to us has more of begins at ``end``.
+
+    :raises ProtocolError: for anything that does not begin with well-formed data
+    """
+    view = memoryview(field)
+    if len(view) < 2:
+        raise ProtocolError(f"a {cls.__name__} of {len(view)} bytes has no room for a version")
+    (version,) = _INT16.unpack_from(view)
+    if version < cls.MIN_VERSION:
+        raise ProtocolError(f"there is no {cls.__name__} v{version}")
+    data, end = _codec(cls, min(version, cls.MAX_VERSION)).decode(view, 2, len(view))
+    return data, version, end
 
 
 def response_of(request: type[Request]) -> type[Response]:

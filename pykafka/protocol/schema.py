@@ -221,4 +221,16 @@ class Response(_Top):
         RESPONSES[key] = cls
 
 
-Message = Union[Request, Response]
+#: What is inside other messages, filled as the classes are made.
+DATA: list[type[Data]] = []
+
+
+class Data(_Top):
+    """What is inside a ``bytes`` field of another message: it has no header, and its version is in front of it."""
+
+    def __init_subclass__(cls, versions: tuple[int, int] = (0, 0), flexible: Optional[int] = None) -> None:
+        super().__init_subclass__(versions=versions, flexible=flexible)
+        DATA.append(cls)
+
+
+Message = Union[Request, Response, Data]

@@ -30,6 +30,20 @@ def to_name(value: Union[str, bytes, Any], what: str) -> bytes:
         raise UnicodeException(f"{what} {brief(value)} must be ASCII") from None
 
 
+def to_text_name(value: Union[str, bytes, Any], what: str) -> bytes:
+    """Return the name of a member, or of somebody else's group, as bytes: brokers allow any text in it.
+
+    :raises TypeError: when it is neither str nor bytes
+    :raises UnicodeException: when it is not UTF-8
+    """
+    if not isinstance(value, (str, bytes)):
+        raise TypeError(f"{what} must be str or bytes, not {type(value).__name__} {brief(value)}")
+    try:
+        return value.encode() if isinstance(value, str) else value.decode().encode()
+    except UnicodeError:
+        raise UnicodeException(f"{what} {brief(value)} must be UTF-8") from None
+
+
 def whole_number(what: str, value: Any, low: int, high: int) -> int:
     """Return ``value``, an int from ``low`` to ``high``.
 

@@ -11,15 +11,18 @@ from pykafka.exceptions import (
     GroupAuthorizationFailed,
     GroupLoadInProgress,
     KafkaException,
+    LeaderNotFoundError,
     NotCoordinatorForGroup,
     OffsetMetadataTooLarge,
     OffsetRequestFailedError,
     TopicAuthorizationFailed,
     UnknownTopicOrPartition,
 )
+from pykafka.offsets import committed_by_group
 from pykafka.protocol.messages import OffsetCommitResponse, OffsetFetchResponse
 
 from .broker import DROP, FakeBroker, fake_broker
+from .scripts import with_metadata
 
 OFFSETS = {"offsets_channel_backoff_ms": 1, "offsets_commit_max_retries": 2}
 SHORT = {"offsets_channel_socket_timeout_ms": 400}
@@ -142,3 +145,86 @@ def test_a_commit_is_tried_again_after_a_passing_error() -> None:
         with KafkaClient(broker.hosts, **SHORT) as client, client.topics["t"].get_simple_consumer("g", **OFFSETS) as consumer:
             consumer.commit_offsets()
         assert answers == []
+
+
+# -- everything that a group has committed ------------------------------------------------------------------------------
+
+
+def everything(broker: FakeBroker, *answers: Any) -> dict[str, dict[int, int]]:
+    """Return what committed_by_group() makes of these answers, the last one again and again."""
+    left = list(answers)
+    broker.scripts["OffsetFetch"] = lambda request, version: left.pop(0) if len(left) > 1 else left[0]
+    with KafkaClient(broker.hosts, socket_timeout_ms=1000) as client:
+        found = committed_by_group(client.cluster, "g")
+        return {topic: {number: row.offset for number, row in rows.items()} for topic, rows in found.items()}
+
+
+def test_everything_a_group_has_committed_is_had_with_one_request_about_all_topics() -> None:
+    with fake_broker() as broker:
+        assert everything(broker, fetched(5, partitions=(0, 3))) == {"t": {0: 5, 3: 5}}
+        (request,) = broker.seen("OffsetFetch")
+        assert [(group.group_id, group.topics) for group in request.groups] == [("g", None)]
+        assert not request.require_stable
+
+
+def test_a_group_nobody_has_heard_of_has_committed_nothing_in_any_topic() -> None:
+    with fake_broker() as broker:
+        assert everything(broker, fetched(group_error=69)) == {}
+
+
+def test_everything_is_understood_from_a_broker_before_several_groups_in_one_request() -> None:
+    row = OffsetFetchResponse.OffsetFetchResponsePartition(partition_index=0, committed_offset=9)
+    old = OffsetFetchResponse(topics=[OffsetFetchResponse.OffsetFetchResponseTopic(name="t", partitions=[row])])
+    with fake_broker(caps={"OffsetFetch": 5, "FindCoordinator": 2}) as broker:
+        assert everything(broker, old) == {"t": {0: 9}}
+        (request,) = broker.seen("OffsetFetch")
+        assert (request.group_id, request.topics) == ("g", None)
+
+
+@pytest.mark.parametrize("answer", [fetched(group_error=14), fetched(group_error=16), fetched(partition_error=14), DROP])
+def test_everything_is_asked_for_again_after_a_passing_error(answer: Any) -> None:
+    with fake_broker() as broker:
+        assert everything(broker, answer, fetched(7)) == {"t": {0: 7}}
+        assert len(broker.seen("FindCoordinator")) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (fetched(group_error=30), GroupAuthorizationFailed),
+        (fetched(partition_error=29), TopicAuthorizationFailed),
+        (fetched(group_error=14), GroupLoadInProgress),
+    ],
+)
+def test_an_error_that_stays_is_raised_and_never_taken_for_a_group_without_offsets(answer: Any, error: type[Exception]) -> None:
+    with fake_broker() as broker, pytest.raises(error, match="group g"):
+        everything(broker, answer)
+
+
+# -- partitions whose neighbours are in trouble -------------------------------------------------------------------------
+
+
+def test_a_partition_tells_its_ends_while_another_has_no_leader() -> None:
+    with fake_broker(partitions=2) as broker, KafkaClient(broker.hosts, socket_timeout_ms=1000) as client:
+        with_metadata(broker, lambda answer: setattr(answer.topics[0].partitions[1], "leader_id", -1))
+        client.update_cluster()
+        topic = client.topics["t"]
+        led, leaderless = topic.partitions[0], topic.partitions[1]
+        assert (led.earliest_available_offset(), led.latest_available_offset()) == (0, 0)
+        with pytest.raises(LeaderNotFoundError, match="t/1"):
+            leaderless.latest_available_offset()
+        with pytest.raises(LeaderNotFoundError, match="t/1"):
+            topic.latest_available_offsets()
+
+
+def test_a_partition_names_the_brokers_of_its_copies_also_those_that_are_down() -> None:
+    def change(answer: Any) -> None:
+        partition = answer.topics[0].partitions[0]
+        partition.replica_nodes, partition.isr_nodes = [2, 1], [1]
+
+    with fake_broker() as broker:
+        with_metadata(broker, change)
+        with KafkaClient(broker.hosts) as client:
+            partition = client.topics["t"].partitions[0]
+            assert (partition.replica_ids, partition.isr_ids) == ([2, 1], [1])
+            assert [one.id for one in partition.replicas] == [1]

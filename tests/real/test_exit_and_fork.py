@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Callable
 
 import pytest
@@ -14,20 +11,14 @@ from pykafka import KafkaClient, Topic
 from pykafka.exceptions import ForkedError
 
 from ..brokers import KafkaCluster
-from ..support import read_all, values
+from ..support import read_all, run_python, values
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 MakeTopic = Callable[..., Topic]
-
-
-def run(code: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
-    """Return what became of ``code`` in an interpreter of its own."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=timeout_s, check=False)
 
 
 def test_what_is_queued_when_the_interpreter_ends_is_sent(kafka: KafkaCluster, make_topic: MakeTopic) -> None:
     topic = make_topic(1)
-    done = run(f"""
+    done = run_python(f"""
 from pykafka import KafkaClient
 producer = KafkaClient({kafka.hosts!r}).topics[{topic.name!r}].get_producer(linger_ms=60000)
 for number in range(1000):
@@ -38,7 +29,7 @@ for number in range(1000):
 
 
 def test_what_cannot_be_sent_at_exit_is_one_warning_with_the_exact_number() -> None:
-    done = run("""
+    done = run_python("""
 import logging, sys
 logging.basicConfig(format="%(message)s")
 from tests.fake.broker import FakeBroker
@@ -61,7 +52,7 @@ def test_a_forked_child_is_told_to_make_a_client_of_its_own_and_the_parent_goes_
     if not hasattr(os, "fork"):
         pytest.skip("there is no fork here")
     topic = make_topic(1)
-    done = run(f"""
+    done = run_python(f"""
 import os, sys
 from pykafka import KafkaClient
 from pykafka.exceptions import {ForkedError.__name__}
@@ -87,7 +78,7 @@ client.close()
 
 
 def test_dropping_a_client_without_closing_it_leaves_no_thread_behind(kafka: KafkaCluster) -> None:
-    done = run(f"""
+    done = run_python(f"""
 import gc, threading, time
 from pykafka import KafkaClient
 client = KafkaClient({kafka.hosts!r})
@@ -103,7 +94,7 @@ print(threading.active_count())
 
 def test_consumers_and_producers_that_are_never_stopped_are_warned_about(kafka: KafkaCluster, make_topic: MakeTopic) -> None:
     topic = make_topic(1)
-    done = run(f"""
+    done = run_python(f"""
 import gc, warnings
 from pykafka import KafkaClient
 with warnings.catch_warnings(record=True) as caught:

@@ -12,7 +12,7 @@ from pykafka.exceptions import CorruptBatchError, UnsupportedForMessageFormat, U
 from pykafka.protocol import Message, ProduceRequest
 
 from ..brokers import KafkaCluster, version_tuple
-from ..support import read_all, values
+from ..support import read_all
 from .test_interop import read_by_confluent
 
 pytestmark = pytest.mark.core

@@ -8,6 +8,7 @@ through a ``BrokerConnection``; that version is one that Kafka 0.11 to 4.4 all s
 
 from __future__ import annotations
 
+from ..consumer_group import ConsumerGroupProtocolMetadata, MemberAssignment
 from .base import Request, Response
 from .fetch import FetchPartitionResponse, FetchRequest, FetchResponse, PartitionFetchRequest
 from .group_offsets import (
@@ -20,7 +21,26 @@ from .group_offsets import (
     PartitionOffsetCommitRequest,
     PartitionOffsetFetchRequest,
 )
+from .groups import (
+    DescribeGroupResponse,
+    DescribeGroupsRequest,
+    DescribeGroupsResponse,
+    GroupListing,
+    GroupMember,
+    ListGroupsRequest,
+    ListGroupsResponse,
+)
 from .log_offsets import ListOffsetRequest, ListOffsetResponse, OffsetPartitionResponse, PartitionOffsetRequest
+from .membership import (
+    HeartbeatRequest,
+    HeartbeatResponse,
+    JoinGroupRequest,
+    JoinGroupResponse,
+    LeaveGroupRequest,
+    LeaveGroupResponse,
+    SyncGroupRequest,
+    SyncGroupResponse,
+)
 from .metadata import (
     ApiVersionsRequest,
     ApiVersionsResponse,
@@ -44,13 +64,28 @@ __all__ = [
     "ApiVersionsResponse",
     "ApiVersionsSpec",
     "BrokerMetadata",
+    "ConsumerGroupProtocolMetadata",
+    "DescribeGroupResponse",
+    "DescribeGroupsRequest",
+    "DescribeGroupsResponse",
     "FetchPartitionResponse",
     "FetchRequest",
     "FetchResponse",
     "GroupCoordinatorRequest",
     "GroupCoordinatorResponse",
+    "GroupListing",
+    "GroupMember",
+    "HeartbeatRequest",
+    "HeartbeatResponse",
+    "JoinGroupRequest",
+    "JoinGroupResponse",
+    "LeaveGroupRequest",
+    "LeaveGroupResponse",
+    "ListGroupsRequest",
+    "ListGroupsResponse",
     "ListOffsetRequest",
     "ListOffsetResponse",
+    "MemberAssignment",
     "MetadataRequest",
     "MetadataResponse",
     "OffsetCommitPartitionResponse",
@@ -72,5 +107,7 @@ __all__ = [
     "ProduceResponse",
     "Request",
     "Response",
+    "SyncGroupRequest",
+    "SyncGroupResponse",
     "TopicMetadata",
 ]

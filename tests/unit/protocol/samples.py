@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 import pykafka.protocol.messages  # noqa: F401  # fills the registries
-from pykafka.protocol.api import decode_request, decode_response, encode_request, encode_response
-from pykafka.protocol.schema import REQUESTS, RESPONSES, Field, Message, Request, Response, Struct
+from pykafka.protocol.api import decode_data, decode_request, decode_response, encode_data, encode_request, encode_response
+from pykafka.protocol.schema import DATA, REQUESTS, RESPONSES, Data, Field, Message, Request, Response, Struct
 
-MESSAGES: list[type[Message]] = [*REQUESTS.values(), *RESPONSES.values()]
+MESSAGES: list[type[Message]] = [*REQUESTS.values(), *RESPONSES.values(), *DATA]
 CASES = [(cls, version) for cls in MESSAGES for version in range(cls.MIN_VERSION, cls.MAX_VERSION + 1)]
 IDS = [f"{cls.__name__}-v{version}" for cls, version in CASES]
 CORRELATION_ID = 0x12345678
@@ -41,6 +41,8 @@ def encode(message: Message, version: int, correlation_id: int = CORRELATION_ID)
     """Return the frame of a message without its size."""
     if isinstance(message, Request):
         return b"".join(encode_request(message, version, correlation_id, CLIENT_ID))
+    if isinstance(message, Data):
+        return encode_data(message, version)
     return b"".join(encode_response(message, version, correlation_id))
 
 
@@ -50,6 +52,11 @@ def decode(cls: type[Message], version: int, frame: bytes) -> Message:
         correlation_id, response = decode_response(cls, version, memoryview(frame))
         assert correlation_id == CORRELATION_ID
         return response
+    if issubclass(cls, Data):
+        data, found_version, end = decode_data(cls, frame)
+        assert (found_version, end) == (version, len(frame))
+        assert isinstance(data, cls)
+        return data
     request, found_version, correlation_id, client_id = decode_request(memoryview(frame))
     assert (type(request), found_version, correlation_id, client_id) == (cls, version, CORRELATION_ID, CLIENT_ID)
     return request

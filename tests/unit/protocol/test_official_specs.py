@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 import pytest
 
 import pykafka.protocol.messages  # noqa: F401  # fills the registries
-from pykafka.protocol.schema import FOREVER, REQUESTS, RESPONSES, Field, Message, Struct
+from pykafka.protocol.schema import DATA, FOREVER, REQUESTS, RESPONSES, Field, Message, Struct
 from tests.brokers.jars import clients_jar
 from tests.needs import missing
 
@@ -24,7 +24,7 @@ OLDEST = "3.9.2"
 #: (message, official field in snake case) -> our name. Empty: nothing has another name.
 RENAMES: dict[tuple[str, str], str] = {}
 
-MESSAGES: list[type[Message]] = [*REQUESTS.values(), *RESPONSES.values()]
+MESSAGES: list[type[Message]] = [*REQUESTS.values(), *RESPONSES.values(), *DATA]
 CASES = [(cls, version) for cls in MESSAGES for version in range(cls.MIN_VERSION, cls.MAX_VERSION + 1)]
 _KINDS = {"bool": "boolean"}
 _NO_VALUE: dict[str, Any] = {
@@ -68,7 +68,16 @@ def _texts(release: str) -> dict[str, str]:
 def parse_spec(text: str) -> dict[str, Any]:
     """Return a specification as a dict; lines that begin with // are remarks."""
     parsed: dict[str, Any] = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    shared = {struct["name"]: struct["fields"] for struct in parsed.get("commonStructs", ())}
+    _fill_in(parsed.get("fields", []), shared)
     return parsed
+
+
+def _fill_in(fields: list[dict[str, Any]], shared: dict[str, list[dict[str, Any]]]) -> None:
+    """Give fields of a struct that is specified apart, as several have it, what the struct holds."""
+    for field in fields:
+        field.setdefault("fields", shared.get(field["type"].removeprefix("[]"), []))
+        _fill_in(field["fields"], shared)
 
 
 @lru_cache(maxsize=128)
@@ -201,7 +210,7 @@ def test_version_range_is_from_the_oldest_to_the_newest_stable(cls: type[Message
     oldest, _ = version_range(official(OLDEST, cls.__name__)["validVersions"])
     _, newest = version_range(official(NEWEST, cls.__name__)["validVersions"])
     # said in the request's file alone, but it holds for both directions
-    if official(NEWEST, cls.NAME + "Request").get("latestVersionUnstable", False):
+    if cls not in DATA and official(NEWEST, cls.NAME + "Request").get("latestVersionUnstable", False):
         newest -= 1
     assert (oldest, newest) == (cls.MIN_VERSION, cls.MAX_VERSION)
 
@@ -209,18 +218,20 @@ def test_version_range_is_from_the_oldest_to_the_newest_stable(cls: type[Message
 @pytest.mark.parametrize("cls", MESSAGES, ids=lambda cls: cls.__name__)
 def test_flexible_from_the_same_version_on(cls: type[Message]) -> None:
     for release in (OLDEST, NEWEST):
-        assert version_range(official(release, cls.__name__)["flexibleVersions"]) == (cls.FLEXIBLE, FOREVER)
+        flexible = official(release, cls.__name__)["flexibleVersions"]
+        assert flexible == "none" if cls.FLEXIBLE == FOREVER else version_range(flexible) == (cls.FLEXIBLE, FOREVER)
 
 
 @pytest.mark.parametrize("cls", MESSAGES, ids=lambda cls: cls.__name__)
 def test_api_key_and_direction_are_those_of_kafka(cls: type[Message]) -> None:
     spec = official(NEWEST, cls.__name__)
-    assert (spec["apiKey"], spec["type"]) == (cls.KEY, "request" if cls in REQUESTS.values() else "response")
+    kind = "data" if cls in DATA else "request" if cls in REQUESTS.values() else "response"
+    assert (spec.get("apiKey", -1), spec["type"]) == (cls.KEY, kind)
 
 
 def test_every_request_has_its_response() -> None:
     assert REQUESTS.keys() == RESPONSES.keys()
-    assert len(REQUESTS) == 11
+    assert len(REQUESTS) == 19
     for key, request in REQUESTS.items():
         response = RESPONSES[key]
         assert (request.NAME, request.MIN_VERSION, request.MAX_VERSION, request.FLEXIBLE) == (

@@ -1,0 +1,1 @@
+"""The command line tool ``kafka-tools``; nothing in pykafka imports it."""

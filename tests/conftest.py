@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Callable
 
 import pytest
@@ -33,8 +34,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat what needs a broker for each version of ``--brokers``, which is then part of the test's id."""
     chosen = metafunc.config.getoption("--brokers")
     if chosen and "broker_version" in metafunc.fixturenames:
-        versions = VERSIONS if chosen == "all" else chosen.split(",")
-        metafunc.parametrize("broker_version", versions, indirect=True, scope="session")
+        metafunc.parametrize("broker_version", _versions(chosen), indirect=True, scope="session")
+
+
+def _versions(chosen: str) -> Sequence[str]:
+    versions = VERSIONS if chosen == "all" else chosen.split(",")
+    for version in versions:
+        if not re.fullmatch(r"\d+(\.\d+)+", version):
+            raise pytest.UsageError(f"--brokers takes versions of Kafka like {DEFAULT_VERSION}, or all; not {version!r}")
+    return versions
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

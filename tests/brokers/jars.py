@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Optional
 
 DEFAULT_VERSION = "4.4.0"
-#: What ``make test-matrix`` runs: the newest, the first without ZooKeeper's protocol versions, the last of 3, and with
-#: ZooKeeper the last of 2, the last of 1 and the first line with record batches, which is the oldest we work with.
+#: What ``make test-matrix`` runs: the newest, the one that removed old versions of requests, the last of 3, of 2 and of 1,
+#: and the first with record batches, which is the oldest that we work with.
 VERSIONS = (DEFAULT_VERSION, "4.0.2", "3.9.2", "2.8.2", "1.1.1", "0.11.0.3")
 #: What Kafka 4 brokers run on.
 LEAST_JAVA = 17

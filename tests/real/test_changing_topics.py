@@ -75,7 +75,7 @@ def test_partitions_that_a_topic_gets_while_it_is_read_are_read_too(
             assert [(pid, row.offset) for pid, row in again.fetch_offsets()] == [(0, 100), (1, 100), (2, 100)]
 
 
-@pytest.mark.kafka(since="2.8")  # before it topics have no ids, and nothing tells the new one from the old
+@pytest.mark.kafka(since="3.1")  # before it fetches name topics, and nothing tells the new one's messages from the old one's
 @pytest.mark.parametrize("fresh", [20, 80])
 @pytest.mark.parametrize("reset", [OffsetType.EARLIEST, OffsetType.LATEST])
 def test_a_topic_that_is_created_again_is_read_from_its_beginning(

@@ -135,15 +135,6 @@ def test_seek_pause_and_resume(make_topic: MakeTopic) -> None:
             consumer.seek(object(), 0)  # type: ignore[arg-type]
 
 
-def test_a_message_larger_than_what_is_fetched_at_once_is_read_all_the_same(make_topic: MakeTopic) -> None:
-    topic = make_topic(1)
-    made = [b"small", b"B" * 900_000, b"behind it"]
-    with topic.get_sync_producer() as producer:  # a batch for each
-        for value in made:
-            producer.produce(value)
-    assert values(read_all(topic, 3, fetch_message_max_bytes=1000)) == made
-
-
 def test_some_partitions_only(make_topic: MakeTopic) -> None:
     topic = make_topic(3)
     fill(topic, 300)

@@ -19,7 +19,12 @@ extensions = ["myst_parser"]
 html_theme = "alabaster"
 exclude_patterns = ["_build"]
 
-_PAGES = {"KafkaClient": config.CLIENT, "get_producer()": config.PRODUCER, "get_simple_consumer()": config.CONSUMER}
+_PAGES = {
+    "KafkaClient": config.CLIENT,
+    "get_producer()": config.PRODUCER,
+    "get_simple_consumer()": config.CONSUMER,
+    "get_balanced_consumer(managed=True)": config.MANAGED,
+}
 
 
 def options_page() -> str:

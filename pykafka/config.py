@@ -7,6 +7,7 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 from .common import CompressionType, OffsetType, brief
 from .exceptions import BadNameError, KafkaConfigError, UnicodeException
+from .membershipprotocol import RangeProtocol, check_membership_protocol
 from .utils.arguments import MAX_INT32 as MAX_INT32
 from .utils.arguments import to_name as to_name
 
@@ -251,6 +252,17 @@ def _host() -> tuple[Check, str]:
     return check, allowed
 
 
+def _sharing() -> tuple[Check, str]:
+    def check(value: Any) -> Any:
+        try:
+            check_membership_protocol(value, "it")
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    return check, "a GroupMembershipProtocol"
+
+
 def _any() -> tuple[Check, str]:
     return (lambda value: value), "anything"
 
@@ -365,6 +377,36 @@ CONSUMER = _table(
     ("queued_max_bytes", 67108864, _integer(1, unit="bytes"), "How much fetched data may wait, all partitions together."),
     ("max_decompressed_bytes", 134217728, _integer(1024, unit="bytes"), "What a batch may inflate to (128 a message at least)."),
 )
+
+#: Options of a SimpleConsumer that a balanced consumer sets itself.
+_SET_BY_GROUP = ("consumer_group", "partitions", "generation_id", "consumer_id")
+_NO_MORE = "Accepted and ignored: there is no ZooKeeper any more."
+
+MANAGED = {
+    **_table(("consumer_group", None, _name(), "The group whose members share the partitions, and commit offsets.")),
+    **{name: option for name, option in CONSUMER.items() if name not in _SET_BY_GROUP},
+    **_table(
+        ("rebalance_max_retries", 5, _integer(0), "How often joining the group is tried again before it is an error."),
+        ("rebalance_backoff_ms", 2000, _integer(1, unit=_MS), "The pause before it is tried again; it grows."),
+        ("heartbeat_interval_ms", 3000, _integer(1, 29999, unit=_MS), "How often to show life; 30 s without are the end."),
+        ("post_rebalance_callback", None, _callable(), "f(consumer, old, new), both partition -> held offset."),
+        ("use_rdkafka", False, _boolean(), "True is an ImportError: no C library is needed."),
+        ("compacted_topic", True, _boolean(), CONSUMER["compacted_topic"].doc),
+        ("membership_protocol", RangeProtocol, _sharing(), "How partitions are shared out; all members have to know it."),
+    ),
+}
+
+#: The same under PyKafka's other name, with what its ZooKeeper needed.
+BALANCED = {
+    **{name: option for name, option in MANAGED.items() if name != "heartbeat_interval_ms"},
+    **_table(
+        ("compacted_topic", False, _boolean(), CONSUMER["compacted_topic"].doc),
+        ("zookeeper_connection_timeout_ms", 6000, _any(), _NO_MORE),
+        ("zookeeper_connect", None, _any(), _NO_MORE),
+        ("zookeeper_hosts", "127.0.0.1:2181", _any(), _NO_MORE),
+        ("zookeeper", None, _any(), _NO_MORE),
+    ),
+}
 
 
 def check_options(owner: str, table: Mapping[str, Option], given: Mapping[str, object]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""PyKafka's other name of the balanced consumer."""
+"""The ManagedBalancedConsumer: PyKafka's name of the balanced consumer that Kafka itself looks after."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from .balancedconsumer import BalancedConsumer
 from .common import OffsetType
+from .config import MANAGED
+from .deserializing import Deserializer
 from .membershipprotocol import GroupMembershipProtocol, RangeProtocol
 
 if TYPE_CHECKING:
@@ -14,7 +16,15 @@ if TYPE_CHECKING:
 
 
 class ManagedBalancedConsumer(BalancedConsumer):
-    """Not in this version yet: a consumer that shares the partitions of a topic with the others of its group."""
+    """A member of a group, which reads those partitions of a topic that no other member reads.
+
+    *Groups cannot be joined in this version yet*: ``start()`` raises NotImplementedError. Everything else is as it will be.
+
+    Options and their defaults are listed in the documentation (``pykafka.config.MANAGED``).
+
+    :raises KafkaConfigError: naming every option that is unknown, of the wrong type or out of range
+    :raises ImportError: for ``use_rdkafka=True``
+    """
 
     def __init__(
         self,
@@ -42,7 +52,15 @@ class ManagedBalancedConsumer(BalancedConsumer):
         use_rdkafka: bool = False,
         compacted_topic: bool = True,
         membership_protocol: GroupMembershipProtocol = RangeProtocol,
-        deserializer: Optional[Callable[..., Any]] = None,
+        deserializer: Optional[Deserializer] = None,
         reset_offset_on_fetch: bool = True,
+        *,
+        isolation_level: str = "read_committed",
+        fetch_max_bytes: int = 52428800,
+        queued_max_bytes: int = 67108864,
+        max_decompressed_bytes: int = 134217728,
+        **unknown: Any,
     ) -> None:
-        raise NotImplementedError("balanced consumers are not in this version yet: use topic.get_simple_consumer()")
+        given = {name: value for name, value in dict(locals()).items() if name in MANAGED}
+        self._settle(topic, cluster, MANAGED, {**given, **unknown})
+        self._start_if_wanted()

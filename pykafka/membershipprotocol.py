@@ -10,6 +10,7 @@ from typing import Any, Callable, NamedTuple, Protocol, TypeVar, Union
 
 from .common import brief
 from .protocol.consumer_group import ConsumerGroupProtocolMetadata
+from .protocol.consumer_group import check_membership_protocol as check_membership_protocol
 from .utils.arguments import to_text_name
 
 

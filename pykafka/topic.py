@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._machines.metadata import TopicInfo
-from .common import OffsetType
+from .common import OffsetType, brief
 from .config import MAX_INT32, to_name
 from .offset_arguments import lookup_time
 from .offsets import OffsetManager, OffsetSettings
@@ -21,6 +21,7 @@ from .utils.arguments import whole_number
 if TYPE_CHECKING:
     import datetime
 
+    from .balancedconsumer import BalancedConsumer
     from .cluster import Cluster
 
 
@@ -88,9 +89,24 @@ class Topic:
         _refuse_rdkafka(use_rdkafka)
         return SimpleConsumer(self, self._cluster, consumer_group=consumer_group, **kwargs)
 
-    def get_balanced_consumer(self, consumer_group: Union[str, bytes], managed: bool = False, **kwargs: Any) -> Any:
-        """Return a consumer that shares the partitions with the other members of its group: not there yet."""
-        raise NotImplementedError("balanced consumers are not in this version yet: use get_simple_consumer()")
+    def get_balanced_consumer(
+        self, consumer_group: Union[str, bytes], managed: bool = False, **kwargs: Any
+    ) -> BalancedConsumer:
+        """Return a new consumer that shares the partitions with the other members of its group.
+
+        :param managed: True for a :class:`~pykafka.managedbalancedconsumer.ManagedBalancedConsumer`; with False, which was
+            PyKafka's way of asking for ZooKeeper, it does the same, after a DeprecationWarning
+        :raises NotImplementedError: unless ``auto_start=False``: groups cannot be joined in this version yet
+        """
+        if managed not in (True, False):
+            raise TypeError(f"managed must be True or False, not {brief(managed)}")
+        if managed:
+            from .managedbalancedconsumer import ManagedBalancedConsumer  # most programs use one kind of consumer
+
+            return ManagedBalancedConsumer(self, self._cluster, consumer_group, **kwargs)
+        from .balancedconsumer import BalancedConsumer
+
+        return BalancedConsumer(self, self._cluster, consumer_group, **kwargs)
 
     # -- offsets ------------------------------------------------------------------------------------------------------
 

@@ -11,11 +11,12 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, NamedTuple, Optional
 
 import pytest
 
-from pykafka import BalancedConsumer, KafkaClient
+from pykafka import KafkaClient, ManagedBalancedConsumer
 from pykafka.exceptions import KafkaConfigError
 
 from .needs import missing
@@ -456,7 +457,7 @@ PAINS = [
 WAITING = {GROUPS: 10, SASL: 1}
 #: What shows that it is not there yet: the day it is, its rows have to be filled.
 NOT_YET: dict[str, Callable[[], Any]] = {
-    GROUPS: lambda: BalancedConsumer(None, None, b"g"),  # type: ignore[arg-type]
+    GROUPS: lambda: ManagedBalancedConsumer(SimpleNamespace(name=b"t"), None, b"g"),  # type: ignore[arg-type]
     SASL: lambda: KafkaClient("127.0.0.1:1", sasl_config=object()),
 }
 

@@ -45,7 +45,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(PURE, Rule(BASE | WIRE | PURE, BELOW_THE_ENGINE)),
     # user threads share a partitioner, so its counter has a lock
     "partitioners": Rule(BASE | WIRE | PURE, BELOW_THE_ENGINE - {"threading"}),
-    "config": Rule(BASE, BELOW_THE_ENGINE),
+    # how partitions are shared is the value of an option
+    "config": Rule(BASE | {"membershipprotocol"}, BELOW_THE_ENGINE),
     "_engine": Rule(BASE | WIRE | PURE | SETTINGS | {"_engine"}, set()),
     # threading and queue are what locks and report queues are made of: never time or sockets
     **dict.fromkeys(CLIENT, Rule(BASE | WIRE | PURE | SETTINGS | CLIENT | {"_engine"}, OS_MODULES - {"threading", "queue"})),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
 
 import pykafka
-from pykafka import balancedconsumer, config, exceptions, managedbalancedconsumer
+from pykafka import balancedconsumer, config, exceptions, managedbalancedconsumer, membershipprotocol
 from pykafka.broker import Broker
 from pykafka.cli import kafka_tools
 from pykafka.client import KafkaClient
@@ -46,7 +46,8 @@ OF_ALL_CONSUMERS = (
     " offsets_channel_backoff_ms=1000, offsets_commit_max_retries=5, auto_offset_reset=-2, consumer_timeout_ms=-1,"
 )
 OF_BALANCED = f"topic, cluster, consumer_group, {OF_ALL_CONSUMERS} rebalance_max_retries=5, rebalance_backoff_ms=2000,"
-AT_THE_END = f"membership_protocol={RangeProtocol!r}, deserializer=None, reset_offset_on_fetch=True"
+OURS = "isolation_level='read_committed', fetch_max_bytes=52428800, queued_max_bytes=67108864, max_decompressed_bytes=134217728"
+AT_THE_END = f"membership_protocol={RangeProtocol!r}, deserializer=None, reset_offset_on_fetch=True, *, {OURS}, **unknown"
 
 #: Class or function -> its parameters. What is behind a lone * is ours; before it, PyKafka's own order and defaults.
 SIGNATURES: dict[Callable[..., Any], str] = {
@@ -78,9 +79,8 @@ SIGNATURES: dict[Callable[..., Any], str] = {
     ),
     SimpleConsumer: (
         f"topic, cluster, consumer_group=None, partitions=None, {OF_ALL_CONSUMERS} auto_start=True, reset_offset_on_start=False,"
-        " compacted_topic=False, generation_id=-1, consumer_id=b'', deserializer=None, reset_offset_on_fetch=True, *,"
-        " isolation_level='read_committed', fetch_max_bytes=52428800, queued_max_bytes=67108864,"
-        " max_decompressed_bytes=134217728, **unknown"
+        f" compacted_topic=False, generation_id=-1, consumer_id=b'', deserializer=None, reset_offset_on_fetch=True, *, {OURS},"
+        " **unknown"
     ),
     balancedconsumer.BalancedConsumer: (
         f"{OF_BALANCED} zookeeper_connection_timeout_ms=6000, zookeeper_connect=None, zookeeper_hosts='127.0.0.1:2181',"
@@ -124,6 +124,20 @@ SIGNATURES: dict[Callable[..., Any], str] = {
     legacy.PartitionMetadata: "id, leader, replicas, isr, err",
     legacy.ApiVersionsSpec: "key, min, max",
     legacy.GroupCoordinatorRequest: "consumer_group",
+    # user_data was the text "testuserdata", and topic_names "dummytopic"
+    legacy.ConsumerGroupProtocolMetadata: "version=0, topic_names=None, user_data=b''",
+    legacy.MemberAssignment: "partition_assignment, version=1, user_data=None",
+    legacy.JoinGroupRequest: "group_id, member_id, topic_name, membership_protocol, session_timeout=30000",
+    legacy.SyncGroupRequest: "group_id, generation_id, member_id, group_assignment=()",
+    legacy.HeartbeatRequest: "group_id, generation_id, member_id",
+    legacy.LeaveGroupRequest: "group_id, member_id",
+    legacy.ListGroupsRequest: "",
+    legacy.DescribeGroupsRequest: "group_ids",
+    legacy.GroupListing: "group_id, protocol_type",
+    legacy.GroupMember: "member_id, client_id, client_host, member_metadata, member_assignment",
+    legacy.DescribeGroupResponse: "error_code, group_id, state, protocol_type, protocol, members",
+    membershipprotocol.decide_partitions_range: "participants, partitions, consumer_id",
+    membershipprotocol.decide_partitions_roundrobin: "participants, partitions, consumer_id",
     compression.encode_gzip: "buff",
     compression.decode_gzip: "buff, max_size=134217728",
     compression.encode_snappy: "buff, xerial_compatible=False, xerial_blocksize=32768",
@@ -147,6 +161,21 @@ SIGNATURES: dict[Callable[..., Any], str] = {
     deserialize_utf8: "value, partition_key",
 }
 
+BALANCED_MEMBERS: dict[str, Any] = {
+    "topic": None,
+    "partitions": None,
+    "held_offsets": None,
+    "_partitions": None,
+    "start": "",
+    "stop": "",
+    "consume": "block=True",
+    "commit_offsets": "partition_offsets=None",
+    "reset_offsets": "partition_offsets=None",
+    "__iter__": "",
+    "__enter__": "",
+    "__exit__": "*exc_info",
+    "_raise_worker_exceptions": "",
+}
 #: Class -> method -> its parameters; None stands for a property.
 MEMBERS: dict[type, dict[str, Any]] = {
     KafkaClient: {"brokers": None, "topics": None, "update_cluster": "", "close": "", "__enter__": "", "__exit__": "*exc_info"},
@@ -244,6 +273,10 @@ MEMBERS: dict[type, dict[str, Any]] = {
         "__enter__": "",
         "__exit__": "*exc_info",
     },
+    balancedconsumer.BalancedConsumer: BALANCED_MEMBERS,
+    managedbalancedconsumer.ManagedBalancedConsumer: BALANCED_MEMBERS,
+    legacy.ConsumerGroupProtocolMetadata: {"get_bytes": "", "from_bytestring": "buff", "__len__": ""},
+    legacy.MemberAssignment: {"get_bytes": "", "from_bytestring": "buff", "__len__": ""},
     Message: {"partition": None, "partition_id": None, "topic": None, "timestamp_dt": None, "set_timestamp": "timestamp"},
     BrokerConnection: {
         "connected": None,
@@ -303,13 +336,21 @@ def test_a_member_has_pykafkas_names_order_and_defaults(cls: type, name: str) ->
         assert parameters(getattr(cls, name)) == MEMBERS[cls][name]
 
 
-@pytest.mark.parametrize(
-    ("cls", "table"), [(KafkaClient, config.CLIENT), (Producer, config.PRODUCER), (SimpleConsumer, config.CONSUMER)]
-)
-def test_signature_and_table_of_options_agree(cls: type, table: Mapping[str, config.Option]) -> None:
-    declared = inspect.signature(cls).parameters
-    options = {name: one.default for name, one in declared.items() if name not in ("cluster", "topic", "unknown")}
-    assert options == {name: option.default for name, option in table.items()}
+TABLES = {
+    KafkaClient: config.CLIENT,
+    Producer: config.PRODUCER,
+    SimpleConsumer: config.CONSUMER,
+    balancedconsumer.BalancedConsumer: config.BALANCED,
+    managedbalancedconsumer.ManagedBalancedConsumer: config.MANAGED,
+}
+
+
+@pytest.mark.parametrize("cls", TABLES)
+def test_signature_and_table_of_options_agree(cls: type) -> None:
+    declared = [one for one in inspect.signature(cls).parameters.values() if one.name not in ("cluster", "topic", "unknown")]
+    # what has to be given has no default
+    options = {one.name: None if one.default is one.empty else one.default for one in declared}
+    assert options == {name: option.default for name, option in TABLES[cls].items()}
 
 
 def test_everything_pykafka_exports_is_there() -> None:
@@ -400,8 +441,7 @@ def client() -> Iterator[KafkaClient]:
 
 
 NOT_YET: dict[str, Callable[[KafkaClient], Any]] = {
-    "Topic.get_balanced_consumer": lambda client: client.topics["t"].get_balanced_consumer("g"),
-    "BalancedConsumer()": lambda client: pykafka.BalancedConsumer(client.topics["t"], client.cluster, "g"),
+    "Topic.get_balanced_consumer": lambda client: client.topics["t"].get_balanced_consumer("g", managed=True),
     "ManagedBalancedConsumer()": lambda client: pykafka.ManagedBalancedConsumer(client.topics["t"], client.cluster, "g"),
 }
 

@@ -161,7 +161,8 @@ class _Encoder(_Writer):
             self.line(f"w({v})")
         elif field.kind in ("bytes", "records"):
             self.size(field, f"len({v})")
-            self.line(f"w({v})")
+            # text has a length too, and would be found out only when the chunks are put together
+            self.line(f"w(memoryview({v}))" if field.kind == "bytes" else f"w({v})")
         elif field.kind == "struct":
             if field.is_nullable(self.version):
                 self.line(r"w(b'\x01')")

@@ -9,7 +9,8 @@ from typing import Any, Callable, NamedTuple
 import pytest
 
 from pykafka import KafkaClient
-from pykafka.config import CLIENT, CONSUMER, PRODUCER, Option
+from pykafka.balancedconsumer import BalancedConsumer
+from pykafka.config import BALANCED, CLIENT, CONSUMER, MANAGED, PRODUCER, Option
 from pykafka.connection import SslConfig
 from pykafka.exceptions import (
     ConsumerStoppedException,
@@ -18,9 +19,10 @@ from pykafka.exceptions import (
     ProducerStoppedException,
     UnicodeException,
 )
+from pykafka.membershipprotocol import RangeProtocol, decide_partitions_range, decide_partitions_roundrobin
 from pykafka.partitioners import GroupHashingPartitioner, HashingPartitioner, RandomPartitioner
 from pykafka.producer import Producer
-from pykafka.protocol import CreateTopicRequest, Message
+from pykafka.protocol import ConsumerGroupProtocolMetadata, CreateTopicRequest, MemberAssignment, Message
 from pykafka.simpleconsumer import SimpleConsumer
 from pykafka.utils import deserialize_utf8
 
@@ -156,6 +158,56 @@ CALLS: dict[str, Bad] = {
     "fetch_consumer_group_offsets preqs": Bad(
         lambda e, v: e.client.brokers[1].fetch_consumer_group_offsets(b"g", v), "", "partition_requests|preqs"
     ),
+    "join_group group": Bad(
+        lambda e, v: e.client.brokers[1].join_group(1, v, b"", b"t", RangeProtocol), "str|long|empty", "consumer_group"
+    ),
+    "join_group member": Bad(
+        lambda e, v: e.client.brokers[1].join_group(1, b"g", v, b"t", RangeProtocol), "str|long|empty|non-ASCII", "member_id"
+    ),
+    "join_group topic": Bad(
+        lambda e, v: e.client.brokers[1].join_group(1, b"g", b"", v, RangeProtocol), "str|long|empty", "topic_name"
+    ),
+    "join_group protocol": Bad(
+        lambda e, v: e.client.brokers[1].join_group(1, b"g", b"", b"t", v), "", "membership_protocol"
+    ),
+    "sync_group generation": Bad(
+        lambda e, v: e.client.brokers[1].sync_group(1, b"g", v, b"m", []), "zero", "generation_id"
+    ),
+    "sync_group assignment": Bad(
+        lambda e, v: e.client.brokers[1].sync_group(1, b"g", 1, b"m", v), "", "group_assignment"
+    ),
+    "sync_group a share": Bad(
+        lambda e, v: e.client.brokers[1].sync_group(1, b"g", 1, b"m", [(b"m", v)]), "bytes", "group_assignment"
+    ),
+    "heartbeat group": Bad(lambda e, v: e.client.brokers[1].heartbeat(1, v, 1, b"m"), "str|long|empty", "consumer_group"),
+    "heartbeat generation": Bad(lambda e, v: e.client.brokers[1].heartbeat(1, b"g", v, b"m"), "zero", "generation_id"),
+    "leave_group member": Bad(
+        lambda e, v: e.client.brokers[1].leave_group(1, b"g", v), "str|long|empty|non-ASCII", "member_id"
+    ),
+    "describe_groups": Bad(lambda e, v: e.client.brokers[1].describe_groups(v), "", "group_ids"),
+    "describe_groups one": Bad(
+        lambda e, v: e.client.brokers[1].describe_groups([v]), "str|long|empty|non-ASCII", "group_ids"
+    ),
+    "decide_partitions_range participants": Bad(
+        lambda e, v: decide_partitions_range(v, e.topic.partitions, b"m"), "", "participant"
+    ),
+    "decide_partitions_roundrobin partitions": Bad(
+        lambda e, v: decide_partitions_roundrobin([b"m"], v, b"m"), "dict", "partitions"
+    ),
+    "decide_partitions_roundrobin consumer_id": Bad(
+        lambda e, v: decide_partitions_roundrobin([b"m"], e.topic.partitions, v), "", "consumer_id"
+    ),
+    "MemberAssignment": Bad(lambda _e, v: MemberAssignment(v), "", "partition_assignment"),
+    "MemberAssignment partitions": Bad(lambda _e, v: MemberAssignment([(b"t", v)]), "list|tuple|set", "partition_assignment"),
+    "ConsumerGroupProtocolMetadata topics": Bad(
+        lambda _e, v: ConsumerGroupProtocolMetadata(0, v), "None|dict", "topic_names"
+    ),
+    "get_balanced_consumer group": Bad(
+        lambda e, v: e.topic.get_balanced_consumer(v, True, auto_start=False), "str", "consumer_group"
+    ),
+    "get_balanced_consumer managed": Bad(
+        lambda e, v: e.topic.get_balanced_consumer("g", v, auto_start=False), "bool|zero", "managed"
+    ),
     "create_topics": Bad(lambda e, v: e.client.brokers[1].create_topics(v), "", "topic_reqs"),
     "create_topics timeout": Bad(lambda e, v: e.client.brokers[1].create_topics([], v), "zero", "timeout"),
     "create_topics name": Bad(
@@ -198,16 +250,25 @@ def test_what_a_call_cannot_take_is_a_named_error_that_changes_nothing(env: Env,
     assert env.consumer.consume(block=False) is not False
 
 
+def balanced(env: Env, managed: bool, **options: Any) -> BalancedConsumer:
+    """Return a balanced consumer that is not started."""
+    return env.topic.get_balanced_consumer(**{"consumer_group": "g", "managed": managed, "auto_start": False, **options})
+
+
 #: Class -> its table of options and how to make one.
 OPTIONS: dict[str, tuple[Any, Callable[..., Any]]] = {
     "KafkaClient": (CLIENT, lambda env, **options: KafkaClient(**{"hosts": env.broker.hosts, **options})),
     "Producer": (PRODUCER, lambda env, **options: env.topic.get_producer(auto_start=False, **options)),
     "SimpleConsumer": (CONSUMER, lambda env, **options: env.topic.get_simple_consumer(auto_start=False, **options)),
+    "ManagedBalancedConsumer": (MANAGED, lambda env, **options: balanced(env, True, **options)),
+    "BalancedConsumer": (BALANCED, lambda env, **options: balanced(env, False, **options)),
 }
 
 
 #: Options that the table lets pass: one that PyKafka had retired, and one that needs the topic (see CALLS).
-WHATEVER = ("generation_id", "partitions")
+WHATEVER = (
+    "generation_id", "partitions", "zookeeper_connection_timeout_ms", "zookeeper_connect", "zookeeper",
+)  # fmt: skip
 
 
 def refuses(option: Option, value: Any) -> bool:
@@ -268,6 +329,9 @@ CLOSED_CLIENT: dict[str, Callable[[KafkaClient], object]] = {
     "offsets": lambda client: client.topics["t"].latest_available_offsets(),
     "coordinator": lambda client: client.cluster.get_group_coordinator("g"),
     "create_topics": lambda client: client.brokers[1].create_topics([CreateTopicRequest("x", 1, 1)]),
+    "join_group": lambda client: client.brokers[1].join_group("c", b"g", b"", b"t", RangeProtocol),
+    "list_groups": lambda client: client.brokers[1].list_groups(),
+    "get_managed_group_descriptions": lambda client: client.cluster.get_managed_group_descriptions(),
     "connect": lambda client: client.brokers[1].connect(),
 }
 

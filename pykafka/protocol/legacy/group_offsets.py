@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Optional, Union
 
 from ...common import brief
-from ...utils.arguments import MAX_INT32, MAX_INT64, to_name, whole_number
+from ...utils.arguments import MAX_INT32, MAX_INT64, to_name, to_text_name, whole_number
 from .. import messages
 from ..requests import OffsetFetchPartitionResponse as OffsetFetchPartitionResponse
 from .base import UNKNOWN_SERVER_ERROR, Request, Response, by_topic, fill_gaps, listed, place
@@ -45,7 +45,8 @@ class OffsetCommitRequest(Request):
         self.consumer_group = to_name(consumer_group, "consumer_group")
         generation = whole_number("consumer_group_generation_id", consumer_group_generation_id, -1, MAX_INT32)
         self.consumer_group_generation_id = generation
-        self.consumer_id = to_name(consumer_id, "consumer_id")
+        # a broker puts the client_id, which may be any text, in front of the ids it gives
+        self.consumer_id = to_text_name(consumer_id, "consumer_id")
         self._asked: dict[tuple[bytes, int], tuple[int, Optional[str]]] = {}
         for number, one in enumerate(listed(partition_requests, PartitionOffsetCommitRequest)):
             what = f"partition_requests[{number}]"

@@ -75,7 +75,8 @@ class DescribeGroupsRequest(Request):
 class GroupMember(NamedTuple):
     """A member, what it wants (``member_metadata.topic_names``) and has (``member_assignment.partition_assignment``).
 
-    The latter two are empty while the group is not ``b"Stable"``, and bytes where members are no consumers.
+    While the group is not ``b"Stable"`` the former is empty, and the latter too, or what was shared out before, by the broker's
+    version. Where members are no consumers both are bytes.
     """
 
     member_id: bytes

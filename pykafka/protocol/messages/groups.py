@@ -65,7 +65,7 @@ class DescribeGroupsResponse(Response, key=15, versions=(0, 6), flexible=5):
         """A group. ``protocol_data`` is the way of sharing that was chosen, while the group is Stable."""
 
         class DescribedGroupMember(Struct):
-            """A member; what it said and what it is to read are empty while the group is not Stable."""
+            """A member; while the group is not Stable, what it said is empty and what it is to read is of the last generation."""
 
             member_id: str = string()
             group_instance_id: Optional[str] = string(since=4, nullable=4, default=None)

@@ -160,7 +160,7 @@ def test_a_codec_is_compiled_once() -> None:
 def test_generated_source_is_short_of_nothing_it_names(cls: Any, version: int) -> None:
     source, names = source_of(cls, version)
     code = compile(source, "<generated>", "exec")
-    builtins = {"len", "str", "list", "bytes", "range", "repr"}
+    builtins = {"len", "str", "list", "bytes", "range", "repr", "memoryview"}
     errors = {"IndexError", "UnicodeDecodeError", "TypeError", "AttributeError", "ValueError", "OverflowError"}
     for function in (constant for constant in code.co_consts if hasattr(constant, "co_names")):
         attributes = {"pack", "unpack_from", "encode", "append", "join"} | _field_names(cls)

@@ -57,6 +57,9 @@ def broker_settings(node: Node, version: str, nodes: list[Node], zookeeper_port:
         "replica.fetch.backoff.ms": 50,
     }
     if version_tuple(version) >= FIRST_SHARE_GROUPS:
+        # how often members of groups of the newer protocol are heard of, and hear of anything
+        settings["group.consumer.min.heartbeat.interval.ms"] = 100
+        settings["group.consumer.heartbeat.interval.ms"] = 300
         settings["share.coordinator.state.topic.num.partitions"] = copies
         settings["share.coordinator.state.topic.replication.factor"] = copies
         settings["share.coordinator.state.topic.min.isr"] = least

@@ -137,7 +137,7 @@ def test_a_broker_to_play_with_leaves_nothing_behind_when_it_is_ended(kafka: Kaf
 def test_the_options_in_the_documentation_exist() -> None:
     from pykafka import config
 
-    known = {*config.CLIENT, *config.PRODUCER, *config.CONSUMER}
+    known = {*config.CLIENT, *config.PRODUCER, *config.CONSUMER, *config.MANAGED}
     text = (ROOT / "docs" / "usage.rst").read_text() + (ROOT / "README.rst").read_text()
     for name in re.findall(r"``(\w+_(?:ms|bytes|messages|acks|reset|start|full))\b", text):
         assert name in known, name

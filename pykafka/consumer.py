@@ -55,7 +55,7 @@ class Consumer(Reader):
             return
         if not self._positions():
             self._check_running()
-        self._commits.commit(self._positions, self._committer)
+        self._commits.commit(self._to_commit, self._committer)
 
     def _start_auto_commits(self) -> None:
         if self._options["auto_commit_enable"] and self._group is not None:
@@ -65,7 +65,7 @@ class Consumer(Reader):
             self._auto_commits.start()
 
     def _auto_commit(self) -> None:
-        self._commit_quietly(self._commits.commit_in_background, self._positions)
+        self._commit_quietly(self._commits.commit_in_background, self._to_commit)
 
     def _end_auto_commits(self) -> None:
         """Commit by itself no more, but for what was delivered since the last time.
@@ -75,7 +75,7 @@ class Consumer(Reader):
         if self._auto_commits is not None:
             self._auto_commits.stop()
             self._auto_commits = None
-            self._commits.commit_moved(self._positions, self._committer)
+            self._commits.commit_moved(self._to_commit, self._committer)
 
     def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> None:
         """Commit on the offsets worker; what cannot be put right by another try is raised by the next consume()."""

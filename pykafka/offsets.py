@@ -95,6 +95,13 @@ class OffsetManager:
         group = settings.consumer_group
         self._group = None if group is None else group.decode()
 
+    def refresh(self, topics: Iterable[str]) -> None:
+        """Learn how the topics look now: what was known of them may be old, and about others of the same name.
+
+        :raises KafkaException: when no broker answers
+        """
+        self._engine.update(list(topics), Deadline(self._settings.timeout_s))
+
     # -- the rules ----------------------------------------------------------------------------------------------------
 
     def start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections import deque
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ._engine import forking
 from ._engine.waiting import Deadline, is_set
+from ._machines.metadata import ZERO_UUID
 from ._machines.positions import held_offset
 from ._machines.turns import PartitionBuffer, Turn, deal
 from .common import TopicPartition, checked_milliseconds
@@ -23,6 +25,8 @@ from .records.message import Message
 if TYPE_CHECKING:
     from ._engine.fetching import FetchCore
     from .cluster import Cluster
+
+log = logging.getLogger(__name__)
 
 #: How often a waiting consume() looks at its unblock_event (seconds); an event cannot wake us.
 UNBLOCK_POLL_S = 0.05
@@ -53,8 +57,9 @@ class Reader:
         self._buffers: dict[TopicPartition, PartitionBuffer] = {}
         #: the same in the order of whose turn it is
         self._order: list[PartitionBuffer] = []
-        #: where the partitions are while the consumer is not running
+        #: where the partitions are while the consumer is not running, and the ids of the topics that is about
         self._parked: dict[TopicPartition, int] = {}
+        self._parked_ids: dict[TopicPartition, Optional[bytes]] = {}
         self._turn = Turn([])
         self._ready: Iterator[Message] = self._turn.ready
         #: partitions of which nothing is delivered any more, although they are read still, and what has them fenced last
@@ -99,7 +104,7 @@ class Reader:
             self._core, self._buffers, self._order = core, buffers, list(buffers.values())
             self._worker_error = None
             self._seek(positions)
-            self._parked = {}
+            self._parked, self._parked_ids = {}, {}
             self._running = True
 
     def _end(self) -> Optional[FetchCore]:
@@ -107,7 +112,7 @@ class Reader:
         with self._lock:
             self._running = False
             self._put_back_turn()
-            self._parked = self._positions()
+            self._parked, self._parked_ids = self._positions(), self._log_ids()
             core, self._core = self._core, None
             self._buffers, self._order = {}, []
         if core is not None:
@@ -134,14 +139,14 @@ class Reader:
         self._turn.interrupt()
 
     def _give_up(self, partitions: Iterable[TopicPartition], why: object) -> dict[TopicPartition, int]:
-        """Read these partitions no more; return how far they were, as far as that is known.
+        """Read these partitions no more; return how far they were, as far as that is known and can be committed.
 
         What was fenced for ``why`` may be read again later; what was fenced again since has to be given up again before.
         """
         with self._lock:
             gone = frozenset(partitions)
             self._put_back_turn()
-            positions = {tp: position for tp, position in self._positions().items() if tp in gone}
+            positions = {tp: position for tp, position in self._to_commit().items() if tp in gone}
             self._owned = {tp: partition for tp, partition in self._owned.items() if tp not in gone}
             self._buffers = {tp: buffer for tp, buffer in self._buffers.items() if tp not in gone}
             self._order = [buffer for buffer in self._order if buffer.tp not in gone]
@@ -309,6 +314,27 @@ class Reader:
             positions.update(self._parked)
             return positions
 
+    def _log_ids(self) -> dict[TopicPartition, Optional[bytes]]:
+        """Return the ids of the topics that the positions are about: see :meth:`FetchCore.log_id`."""
+        core = self._core
+        if core is None:
+            return self._parked_ids
+        return {tp: core.log_id(tp, buffer.incarnation) for tp, buffer in self._buffers.items()}
+
+    def _to_commit(self) -> dict[TopicPartition, int]:
+        """Return the positions without those in a topic that was deleted: in another one of its name they are just numbers."""
+        with self._lock:
+            positions, ids, core = self._positions(), self._log_ids(), self._core
+        left_out = [tp for tp in positions if not self._is_there_still(tp, ids) or (core is not None and core.in_doubt(tp.topic))]
+        if left_out:
+            names = ", ".join(map(str, left_out))
+            log.warning("%r: %s left out of a commit: the topic seems to be deleted, or made anew", self, names)
+        return {tp: position for tp, position in positions.items() if tp not in left_out}
+
+    def _is_there_still(self, tp: TopicPartition, log_ids: Mapping[TopicPartition, Optional[bytes]]) -> bool:
+        log_id, known = log_ids.get(tp, ZERO_UUID), self._cluster.engine.topic_id(tp.topic)
+        return log_id is not None and (log_id == known or ZERO_UUID in (log_id, known))
+
     def _progress(self) -> dict[Partition, OwnedPartition]:
         """Return how far each partition is, by Partition: what PyKafka's users looked at for want of :meth:`position`."""
         with self._lock:
@@ -340,11 +366,16 @@ class Reader:
             self._put_back_turn()
             for tp, position in positions.items():
                 self._buffers[tp].seek(position)
+                self._buffers[tp].incarnation = core.incarnation(tp)
             core.seek({tp: (self._buffers[tp].position, self._buffers[tp].generation) for tp in positions})
 
     def _move(self, positions: Mapping[TopicPartition, int]) -> None:
         with self._lock:
-            (self._seek if self._running else self._parked.update)(positions)
+            if self._running:
+                self._seek(positions)
+            else:
+                self._parked.update(positions)
+                self._parked_ids.update(dict.fromkeys(positions, ZERO_UUID))
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Deliver and fetch nothing of these partitions until :meth:`resume`."""

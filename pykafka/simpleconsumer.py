@@ -102,17 +102,26 @@ class SimpleConsumer(Consumer):
         with self._lifecycle:
             if self._running:
                 return
-            if self._follows:
-                self._owned = {**self._owned, **{partition.tp: partition for partition in self._topic.partitions.values()}}
-            start = self._offsets.start(self._owned, kept=self._parked)
+            name = self._topic.name.decode()
+            self._offsets.refresh([name])
+            if self._follows and self._topic.partitions:
+                self._owned = {partition.tp: partition for partition in self._topic.partitions.values()}
+            start = self._offsets.start(self._owned, kept=self._kept())
             self._commits.note(start.positions)
             if start.commit:
                 self._commits.commit(lambda: start.commit, self._committer)
             core = self._make_core()
-            core.start(self._owned, [self._topic.name.decode()] if self._follows else [])
+            core.start(self._owned, [name] if self._follows else [])
             self._begin(core, start.positions)
             self._start_auto_commits()
         self._cluster.track(self)
+
+    def _kept(self) -> dict[TopicPartition, int]:
+        """Return where a consumer without a group goes on: where it was, or at the beginning of a topic made anew since."""
+        if self._group is not None or self._options["reset_offset_on_start"]:
+            return {}
+        anew = [tp for tp in self._parked if tp in self._owned and not self._is_there_still(tp, self._parked_ids)]
+        return {**self._parked, **self._offsets.look_up(dict.fromkeys(anew, OffsetType.EARLIEST))}
 
     def _make_core(self) -> FetchCore:
         out_of_range, unplaced = (weakly(weakref.WeakMethod(hook)) for hook in (self._on_out_of_range, self._on_unplaced))

@@ -14,6 +14,7 @@ from .._machines.fetch_plan import PartitionFetch, plan_fetches
 from .._machines.fetch_requests import Asked, FetchSettings, fetch_request
 from .._machines.fetched import read_records
 from .._machines.metadata import ZERO_UUID, TopicInfo
+from .._machines.topic_ids import TopicIds, Verdict
 from ..common import TopicPartition
 from ..exceptions import KafkaException, OffsetOutOfRangeError, error_for
 from ..protocol.schema import Request
@@ -30,7 +31,10 @@ log = logging.getLogger(__name__)
 
 #: Fetches to one broker at a time, each on its own connection: one may wait for new data while the other brings old.
 LANES_PER_BROKER = 2
+OFFSET_OUT_OF_RANGE = 1
 CORRUPT_MESSAGE = 2
+#: Said of a topic that is not the one asked for: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, INCONSISTENT_TOPIC_ID.
+OTHER_TOPIC = (3, 100, 103)
 UNKNOWN_SERVER_ERROR = -1
 #: The first pause after a failed fetch (seconds); it doubles up to fetch_error_backoff_ms.
 FIRST_PAUSE_S = 0.05
@@ -50,6 +54,7 @@ class Parcel(NamedTuple):
     size: int
     error: Optional[KafkaException] = None
     is_jump: bool = False
+    incarnation: int = 0
 
 
 #: Called on the I/O thread with (core, partition, offset asked for, generation) when that offset is not in the log.
@@ -73,8 +78,7 @@ class FetchCore:
         self.starved = False
         self._on_out_of_range = on_out_of_range
         self._on_unplaced = on_unplaced
-        #: the topics in use, and the id each had when it was last looked at
-        self._topic_ids: dict[str, bytes] = {}
+        self._topic_ids = TopicIds()
         #: topics of which partitions are read as well that they are given later
         self._followed: set[str] = set()
         #: partitions whose place is being looked for
@@ -105,8 +109,8 @@ class FetchCore:
         self.engine.add_listener(self._plan)
 
     def _use(self, topic: str) -> None:
-        if topic not in self._topic_ids:
-            self._topic_ids[topic] = self.engine.topic_id(topic)
+        if topic not in self._topic_ids.current:
+            self._topic_ids.use(topic, self.engine.topic_id(topic))
             self.engine.use_topic(topic)
 
     def add(self, tp: TopicPartition) -> None:
@@ -156,6 +160,22 @@ class FetchCore:
             self.starved = False
             self.engine.loop.call_soon(self._plan)
 
+    def incarnation(self, tp: TopicPartition) -> int:
+        """Return how often the topic of a partition has been made anew while it was read here."""
+        return self._fetches[tp].incarnation
+
+    def log_id(self, tp: TopicPartition, incarnation: int) -> Optional[bytes]:
+        """Return the id of the topic that a position of that incarnation is about.
+
+        That is 16 zero bytes as long as nothing was fetched there, and None when the topic has been made anew since.
+        """
+        fetch = self._fetches[tp]
+        return fetch.topic_id if fetch.incarnation == incarnation else None
+
+    def in_doubt(self, topic: str) -> bool:
+        """Return whether a broker has said that the topic is not the one it was, and nothing else is known yet."""
+        return self._topic_ids.in_doubt(topic)
+
     @property
     def stopped(self) -> bool:
         """Return whether nothing is fetched any more."""
@@ -168,7 +188,7 @@ class FetchCore:
             return
         result: Result[None] = Result()
         self.engine.loop.call_soon(self._stop, result)
-        result.wait(deadline, f"stopping to fetch {', '.join(list(self._topic_ids))}")
+        result.wait(deadline, f"stopping to fetch {', '.join(list(self._topic_ids.current))}")
 
     def abandon(self) -> None:
         """Fetch no more and close the connections, without waiting: nobody is there to wait."""
@@ -180,9 +200,8 @@ class FetchCore:
 
     def _stop(self, result: Optional[Result[None]]) -> None:
         self.engine.remove_listener(self._plan)
-        for topic in self._topic_ids:
-            self.engine.release_topic(topic)
-        self._topic_ids = {}
+        for topic in list(self._topic_ids.current):
+            self._release(topic)
         if self._timer is not None:
             self._timer.cancel()
         for number in range(LANES_PER_BROKER):
@@ -207,10 +226,13 @@ class FetchCore:
             fetch.seek(None, fetch.generation)  # what is under way is dropped when it comes
         self._order = [fetch for fetch in self._order if fetch not in dropped]
         left = {fetch.tp.topic for fetch in self._order} | self._followed
-        for topic in [topic for topic in self._topic_ids if topic not in left]:
-            del self._topic_ids[topic]
-            self.engine.release_topic(topic)
+        for topic in [topic for topic in self._topic_ids.current if topic not in left]:
+            self._release(topic)
         self._plan()
+
+    def _release(self, topic: str) -> None:
+        self._topic_ids.forget(topic)
+        self.engine.release_topic(topic)
 
     def _place_failed(self, partitions: list[TopicPartition]) -> None:
         self._unplaced.difference_update(partitions)
@@ -219,7 +241,8 @@ class FetchCore:
 
     def _look_for_unplaced(self, now: float) -> None:
         """Have places looked up for partitions that topics have got since, and for all of a topic that was made anew."""
-        infos = [info for info in map(self.engine.view.topics.get, self._topic_ids) if info is not None and info.partitions]
+        known = map(self.engine.view.topics.get, self._topic_ids.current)
+        infos = [info for info in known if info is not None and info.partitions]
         for info in infos:
             self._note_topic_id(info)
         if now < self._place_not_before:
@@ -233,22 +256,24 @@ class FetchCore:
             self._on_unplaced(self, wanted)
 
     def _note_topic_id(self, info: TopicInfo) -> None:
-        if info.topic_id != self._topic_ids[info.name] and ZERO_UUID not in (info.topic_id, self._topic_ids[info.name]):
+        ours = [fetch for fetch in self._order if fetch.tp.topic == info.name and not fetch.displaced]
+        others = [fetch for fetch in ours if fetch.topic_id not in (ZERO_UUID, info.topic_id)]
+        verdict = self._topic_ids.learn(info, is_fetched=bool(others))
+        if verdict is Verdict.SUSPECT:
+            self.engine.refresh_soon()
+        elif verdict is Verdict.OTHER and others:
             log.info("topic %s was deleted and created again: it is read from its beginning", info.name)
-            for fetch in self._order:
-                if fetch.tp.topic == info.name:
-                    fetch.displace()
-                    self._unplaced.discard(fetch.tp)
-        self._topic_ids[info.name] = info.topic_id
+            for fetch in others:
+                fetch.displace()
+                self._unplaced.discard(fetch.tp)
 
     def _jump(self, tp: TopicPartition, position: int, generation: int) -> None:
         self._unplaced.discard(tp)
         fetch = self._fetches.get(tp)
         if fetch is None or fetch.generation != generation:
             return  # a seek came in between: the user knows better
-        fetch.position = position
-        fetch.displaced = False
-        self._deliver(fetch, Parcel(generation, [], position, 0, 0, is_jump=True))
+        fetch.jump(position)
+        self._deliver(fetch, Parcel(generation, [], position, 0, 0, is_jump=True, incarnation=fetch.incarnation))
         self._notify()
         self._plan()
 
@@ -325,7 +350,7 @@ class FetchCore:
         self._order = [fetch for fetch in self._order if fetch.tp not in asked.partitions] + fetches
 
         def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
-            request, cap, asked.names = fetch_request(fetches, self.engine.view, self.settings)
+            request, cap, asked.names = fetch_request(fetches, self.engine.view, self._topic_ids.current, self.settings)
             return request, cap
 
         def on_done(reply: Any, error: Optional[Exception], call: Call) -> None:
@@ -377,16 +402,23 @@ class FetchCore:
         for topic in reply.responses:
             for part in topic.partitions:
                 fetch, position = asked.answered(topic, part.partition_index)
-                if fetch is None:
+                if fetch is None or not self._topic_ids.is_answer(fetch.tp.topic, topic.topic_id):
                     continue
                 if part.error_code:
                     arrived |= self._on_error(fetch, position, part.error_code, peer)
                     continue
                 fetch.failures = 0
+                self._note_log(fetch)
                 if part.records:
                     arrived |= self._on_records(fetch, position, part)
         if arrived:
             self._notify()
+
+    def _note_log(self, fetch: PartitionFetch) -> None:
+        """Note that a broker has answered a fetch of the topic as we know it."""
+        fetch.topic_id = self._topic_ids.current[fetch.tp.topic]
+        if self.engine.topic_id(fetch.tp.topic) not in (fetch.topic_id, ZERO_UUID):
+            self.engine.refresh_soon()  # one of the two is behind; as long as that is so, nothing is committed
 
     def _on_records(self, fetch: PartitionFetch, position: int, part: Any) -> bool:
         aborted = None
@@ -408,11 +440,14 @@ class FetchCore:
         fetch.received += count
         fetch.received_bytes += size
         fetch.position = next_position
-        self._deliver(fetch, Parcel(fetch.generation, visible, next_position, count, size))
+        self._deliver(fetch, Parcel(fetch.generation, visible, next_position, count, size, incarnation=fetch.incarnation))
 
     def _on_error(self, fetch: PartitionFetch, position: int, code: int, peer: str) -> bool:
         """Act on a partition's error; return whether the consumer must be told."""
         error = error_for(code, broker=peer, api="Fetch", topic=fetch.tp.topic, partition=fetch.tp.partition)
+        topic = fetch.tp.topic
+        if code in OTHER_TOPIC or (code == OFFSET_OUT_OF_RANGE and self._topic_ids.is_named(topic)):
+            self._topic_ids.doubt(topic, self.engine.view.topics.get(topic))
         if isinstance(error, OffsetOutOfRangeError):
             fetch.position = None
             self._on_out_of_range(self, fetch.tp, position, fetch.generation)

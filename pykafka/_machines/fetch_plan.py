@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Callable, NamedTuple, Optional
 
 from ..common import TopicPartition
+from .metadata import ZERO_UUID
 
 
 class FetchLimits(NamedTuple):
@@ -28,6 +29,7 @@ class PartitionFetch:
         "failures",
         "generation",
         "in_flight",
+        "incarnation",
         "not_before",
         "paused",
         "position",
@@ -36,6 +38,7 @@ class PartitionFetch:
         "received_bytes",
         "taken",
         "taken_bytes",
+        "topic_id",
         "tp",
     )
 
@@ -48,6 +51,10 @@ class PartitionFetch:
         self.question = 0
         #: the log is not the one ``position`` was about: a new place is needed
         self.displaced = False
+        #: how often that was so
+        self.incarnation = 0
+        #: the id of the topic that ``position`` is about, since something was fetched there under it; until then 16 zero bytes
+        self.topic_id = ZERO_UUID
         self.in_flight = False
         self.paused = False
         self.failed = False
@@ -73,12 +80,22 @@ class PartitionFetch:
         """Fetch from ``position`` from now on (None: not at all until the next seek)."""
         self._ask_anew(position)
         self.generation = generation
-        self.displaced = False
+        self._settle()
 
     def displace(self) -> None:
         """Fetch nothing until a place is found: the log is another one. What was fetched from the old one stays."""
         self._ask_anew(None)
         self.displaced = True
+        self.incarnation += 1
+
+    def jump(self, position: int) -> None:
+        """Go on at ``position``, whatever the one before was about."""
+        self._ask_anew(position)
+        self._settle()
+
+    def _settle(self) -> None:
+        self.displaced = False
+        self.topic_id = ZERO_UUID
 
     def _ask_anew(self, position: Optional[int]) -> None:
         self.position = position

@@ -75,16 +75,20 @@ class Asked:
 
 
 def fetch_request(
-    fetches: list[PartitionFetch], view: ClusterView, settings: FetchSettings
+    fetches: list[PartitionFetch], view: ClusterView, topic_ids: Mapping[str, bytes], settings: FetchSettings
 ) -> tuple[FetchRequest, int, dict[bytes, str]]:
-    """Return the request for ``fetches``, the newest version it can be sent in, and topic id -> name."""
+    """Return the request for ``fetches``, the newest version it can be sent in, and topic id -> name.
+
+    :param topic_ids: the ids of the topics that the positions are about, which need not be those in ``view``
+    """
     topics: dict[str, FetchRequest.FetchTopic] = {}
     for fetch in fetches:
         name, number = fetch.tp
-        info = view.topics.get(name)
+        info, topic_id = view.topics.get(name), topic_ids.get(name, ZERO_UUID)
         if name not in topics:
-            topics[name] = FetchRequest.FetchTopic(topic=name, topic_id=info.topic_id if info else ZERO_UUID, partitions=[])
-        known = info.partitions.get(number) if info else None
+            topics[name] = FetchRequest.FetchTopic(topic=name, topic_id=topic_id, partitions=[])
+        # the epochs of another topic of the same name mean nothing in this one
+        known = info.partitions.get(number) if info is not None and info.topic_id == topic_id else None
         row = FetchRequest.FetchPartition(
             partition=number,
             current_leader_epoch=known.leader_epoch if known is not None else -1,

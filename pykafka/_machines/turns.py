@@ -45,6 +45,10 @@ class Parcel(Protocol):
         """Return the error to show in place of messages."""
 
     @property
+    def incarnation(self) -> int:
+        """Return how often the topic had been made anew when this was fetched."""
+
+    @property
     def is_jump(self) -> bool:
         """Return whether the log goes on somewhere else here, perhaps at a lower offset: what to fetch was gone."""
 
@@ -69,6 +73,7 @@ class PartitionBuffer:
         "after",
         "error",
         "generation",
+        "incarnation",
         "jumped_to",
         "messages",
         "partition",
@@ -84,6 +89,8 @@ class PartitionBuffer:
         #: where the partition goes on behind :attr:`messages`
         self.after = 0
         self.generation = 0
+        #: which of the topics of this name, one after the other, the position is about
+        self.incarnation = 0
         self.messages: list[Message] = []
         self.error: Optional[KafkaException] = None
         self.paused = False
@@ -158,6 +165,7 @@ class PartitionBuffer:
             self.error = parcel.error
             return
         self.after = parcel.next_position
+        self.incarnation = parcel.incarnation
         if parcel.is_jump:
             self.jumped_to = parcel.next_position
 

@@ -11,7 +11,7 @@ from typing import Any, Optional
 import pytest
 
 from pykafka import KafkaClient
-from pykafka.common import OffsetType
+from pykafka.common import OffsetType, TopicPartition
 from pykafka.protocol.api import response_of
 from pykafka.protocol.messages import FetchResponse, ListOffsetsResponse, OffsetCommitResponse, OffsetFetchResponse
 from pykafka.simpleconsumer import SimpleConsumer
@@ -20,7 +20,7 @@ from ..support import until, values
 from .broker import FakeBroker, fake_broker
 from .test_produce_and_fetch import stored
 
-OLD, NEW = b"T" * 16, b"U" * 16
+OLD, NEW, NO_ID = b"T" * 16, b"U" * 16, bytes(16)
 UNKNOWN_TOPIC_ID, NOT_LEADER = 100, 6
 
 
@@ -31,6 +31,10 @@ class Logs:
         self.id = OLD
         self.logs: list[list[bytes]] = [[] for _ in range(partitions)]
         self.committed: dict[int, int] = {}
+        #: every offset committed: (partition, offset)
+        self.commits: list[tuple[int, int]] = []
+        #: ids that Metadata says before the true one: answers of brokers that are behind
+        self.behind: list[bytes] = []
         #: answers to ListOffsets that come before the true ones
         self.list_errors: list[int] = []
         self._full_metadata = broker.scripts["Metadata"]
@@ -42,6 +46,7 @@ class Logs:
     def create(self, partitions: int, *values: bytes) -> None:
         """Delete the topic and create it again; partition 0 gets ``values``."""
         self.id = NEW
+        self.committed.clear()
         self.logs = [[*values], *([] for _ in range(1, partitions))]
         self._broker.partitions = partitions
 
@@ -52,7 +57,7 @@ class Logs:
 
     def metadata(self, request: Any, version: int) -> Any:
         answer = self._full_metadata(request, version)
-        answer.topics[0].topic_id = self.id
+        answer.topics[0].topic_id = self.behind.pop(0) if self.behind else self.id
         return answer
 
     def fetch(self, request: Any, version: int) -> Any:
@@ -60,13 +65,12 @@ class Logs:
         rows = []
         for part in topic.partitions:
             log = self.logs[part.partition] if part.partition < len(self.logs) else []
-            error = UNKNOWN_TOPIC_ID if topic.topic_id != self.id else 1 if part.fetch_offset > len(log) else 0
+            error = UNKNOWN_TOPIC_ID if topic.topic_id not in (self.id, NO_ID) else 1 if part.fetch_offset > len(log) else 0
             rest = log[part.fetch_offset :] if not error else []
             records = stored(part.fetch_offset, rest) if rest else b""
             rows.append(FetchResponse.PartitionData(partition_index=part.partition, error_code=error, records=records))
         if not any(row.records or row.error_code for row in rows):
             time.sleep(0.005)  # a long poll in small
-            return FetchResponse(responses=[])
         answer = FetchResponse.FetchableTopicResponse(topic=topic.topic, topic_id=topic.topic_id, partitions=rows)
         return FetchResponse(responses=[answer])
 
@@ -98,6 +102,7 @@ class Logs:
         rows = []
         for part in request.topics[0].partitions:
             self.committed[part.partition_index] = part.committed_offset
+            self.commits.append((part.partition_index, part.committed_offset))
             rows.append(cls.OffsetCommitResponsePartition(partition_index=part.partition_index))
         assert cls is OffsetCommitResponse
         return cls(topics=[cls.OffsetCommitResponseTopic(name="t", partitions=rows)])
@@ -236,8 +241,140 @@ def test_a_seek_after_the_topic_was_made_anew_counts_for_more_than_its_beginning
                 client.cluster.engine.offsets_worker.submit(gate.wait, 20)  # so that no place is found yet
                 logs.create(1, b"0", b"1", b"2")
                 client.update_cluster()
-                until(lambda: consumer._core._topic_ids == {"t": NEW}, what="the news")  # type: ignore[union-attr]
+                until(lambda: consumer._core._topic_ids.current == {"t": NEW}, what="the news")  # type: ignore[union-attr]
                 consumer.seek(topic.partitions[0], 2)
                 gate.set()
                 assert values([consumer.consume()]) == [b"2"]  # type: ignore[list-item]
                 assert consumer.consume_batch(timeout_ms=100) == []
+
+
+@pytest.mark.parametrize("behind", [0, 1, 3])
+def test_a_group_that_starts_after_its_topic_was_made_anew_goes_on_where_it_is_in_the_new_one(behind: int) -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        with KafkaClient(broker.hosts) as client:
+            topic = client.topics["t"]
+            logs.create(1, *(b"new%d" % number for number in range(20)))
+            logs.committed, logs.behind = {0: 10}, [OLD] * behind
+            with topic.get_simple_consumer("g", consumer_timeout_ms=5000, fetch_error_backoff_ms=20) as consumer:
+                assert values([consumer.consume()]) == [b"new10"]  # type: ignore[list-item]
+                assert logs.commits == []
+
+
+def test_latest_means_the_moment_of_start_and_not_what_the_client_knew_then() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        with KafkaClient(broker.hosts) as client:
+            topic = client.topics["t"]
+            logs.grow(b"before the start")
+            with topic.get_simple_consumer(auto_offset_reset=OffsetType.LATEST, consumer_timeout_ms=5000) as consumer:
+                assert list(consumer.partitions) == [0, 1]
+                logs.logs[1].append(b"after it")
+                assert values([consumer.consume()]) == [b"after it"]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("ending", ["commit_offsets", "auto-commit", "stop"])
+def test_how_far_a_group_was_is_not_committed_once_the_topic_is_another_one(ending: str) -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        logs.logs[0] += [b"old"] * 100
+        logs.committed = {0: 0}
+        interval_ms = 20 if ending == "auto-commit" else 10**6
+        options = {"auto_commit_enable": ending != "commit_offsets", "auto_commit_interval_ms": interval_ms}
+        with reading(broker, "g", consumer_timeout_ms=5000, **options) as (client, consumer):
+            engine = client.cluster.engine
+            for _ in range(50):
+                consumer.consume()
+            if ending == "auto-commit":
+                until(lambda: logs.committed == {0: 50}, what="the commit of the old topic")
+            logs.commits.clear()
+            logs.create(1, *[b"new"] * 200)
+            until(lambda: consumer._core.parcels[TopicPartition("t", 0)], what="the jump")  # type: ignore[union-attr]
+            assert engine.topic_id("t") == NEW
+            assert values([consumer.consume()]) == [b"old"]  # type: ignore[list-item]
+            if ending == "commit_offsets":
+                consumer.commit_offsets()
+            elif ending == "auto-commit":
+                looks = engine.loop.now()
+                until(lambda: engine.loop.now() > looks + 0.1, what="some commits that were left out")
+            else:
+                consumer.stop()
+            assert logs.commits == []
+            consumer.start()
+            rest = [consumer.consume() for _ in range(49 * (ending != "stop") + 200)]
+            assert values(rest)[-200:] == [b"new"] * 200  # type: ignore[arg-type]
+            consumer.commit_offsets()
+            assert logs.committed == {0: 200}
+
+
+def test_how_far_a_paused_partition_was_is_not_committed_once_the_topic_is_another_one() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        logs.logs[0] += [b"old"] * 3
+        logs.committed = {0: 0}
+        with reading(broker, "g", consumer_timeout_ms=5000) as (client, consumer):
+            assert consumer.consume() is not None
+            consumer.pause(consumer.partitions.values())
+            logs.create(1, b"new")
+            client.update_cluster()
+            consumer.commit_offsets()
+            assert logs.commits == []
+            consumer.resume(consumer.partitions.values())
+            got = [consumer.consume() for _ in range(3)]
+            assert values(got) == [b"old", b"old", b"new"]  # type: ignore[arg-type]
+
+
+def test_a_consumer_without_a_group_that_was_stopped_reads_a_topic_made_anew_from_its_beginning() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        logs.logs[0] += [b"old"] * 3
+        with reading(broker, auto_offset_reset=OffsetType.EARLIEST, consumer_timeout_ms=5000) as (client, consumer):
+            assert len(consumer.consume_batch(2)) == 2
+            consumer.stop()
+            consumer.start()
+            assert consumer.held_offsets == {0: 1}
+            assert values([consumer.consume()]) == [b"old"]  # type: ignore[list-item]
+            consumer.stop()
+            logs.create(1, b"0", b"1", b"2", b"3", b"4")
+            consumer.start()
+            got = [consumer.consume() for _ in range(5)]
+            assert values(got) == [b"0", b"1", b"2", b"3", b"4"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fetch_version", [17, 12])
+def test_one_answer_of_a_broker_that_is_behind_takes_no_consumer_back(fetch_version: int) -> None:
+    with fake_broker(caps={"Fetch": fetch_version}) as broker:
+        logs = Logs(broker)
+        logs.logs[0] += [b"%d" % number for number in range(20)]
+        with reading(broker, "g", consumer_timeout_ms=5000) as (client, consumer):
+            assert len(consumer.consume_batch(20)) == 20
+            consumer.commit_offsets()
+            logs.behind = [NEW]
+            client.update_cluster()
+            until(lambda: client.cluster.engine.topic_id("t") == OLD, what="the next answer")
+            logs.logs[0].append(b"20")
+            assert values([consumer.consume()]) == [b"20"]  # type: ignore[list-item]
+            consumer.commit_offsets()
+            assert logs.commits == [(0, 0), (0, 20), (0, 21)]
+
+
+@pytest.mark.parametrize("fetch_version", [17, 12])
+def test_nobody_goes_back_to_a_topic_that_was_left(fetch_version: int) -> None:
+    with fake_broker(caps={"Fetch": fetch_version}) as broker:
+        logs = Logs(broker)
+        logs.logs[0] += [b"old"] * 3
+        with reading(broker, "g", consumer_timeout_ms=5000) as (client, consumer):
+            assert len(consumer.consume_batch(3)) == 3
+            logs.create(1, b"0", b"1", b"2", b"3")
+            client.update_cluster()
+            client.update_cluster()
+            got = [consumer.consume() for _ in range(4)]
+            assert values(got) == [b"0", b"1", b"2", b"3"]  # type: ignore[arg-type]
+            for _ in range(3):
+                logs.behind = [OLD]
+                client.update_cluster()
+            until(lambda: client.cluster.engine.topic_id("t") == NEW, what="the true answer")
+            logs.logs[0].append(b"4")
+            assert values([consumer.consume()]) == [b"4"]  # type: ignore[list-item]
+            consumer.commit_offsets()
+            assert logs.committed == {0: 5}

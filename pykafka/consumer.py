@@ -77,17 +77,22 @@ class Consumer(Reader):
             self._auto_commits = None
             self._commits.commit_moved(self._to_commit, self._committer)
 
-    def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> None:
-        """Commit on the offsets worker; what cannot be put right by another try is raised by the next consume()."""
+    def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> bool:
+        """Commit on the offsets worker, and return whether that was done.
+
+        What cannot be put right by another try is raised by the next consume().
+        """
         if not self._running:
-            return  # stop() has committed, or its user did not want that
+            return False  # stop() has committed, or its user did not want that
         try:
             commit(*args, self._committer)
+            return True
         except Exception as error:
             if getattr(error, "retriable", False):
                 log.warning("%r: offsets were not committed, tried again later: %s", self, error)
             else:
                 self._fail(error)
+        return False
 
     # -- moving -------------------------------------------------------------------------------------------------------
 

@@ -531,11 +531,12 @@ class GroupConsumer(Consumer):
         told.broker, told.api, told.topic, told.partition = error.broker, error.api, error.topic, error.partition
         return told
 
-    def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> None:
+    def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> bool:
         if not self._running:
-            return
+            return False
         try:
             commit(*args, self._committer)
+            return True
         except MOVED_ON as error:
             log.info("%r: offsets were not committed, the group moves on: %s", self, error)
         except Exception as error:
@@ -543,6 +544,7 @@ class GroupConsumer(Consumer):
                 log.warning("%r: offsets were not committed, tried again later: %s", self, error)
             elif not isinstance(error, FencedInstanceId):  # which the session ends with, too
                 self._fail(error)
+        return False
 
     def reset_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
         """Move partitions, and commit that; everything to ``auto_offset_reset`` without arguments.

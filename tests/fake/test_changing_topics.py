@@ -12,6 +12,7 @@ import pytest
 
 from pykafka import KafkaClient
 from pykafka.common import OffsetType, TopicPartition
+from pykafka.exceptions import TopicAuthorizationFailed
 from pykafka.protocol.api import response_of
 from pykafka.protocol.messages import FetchResponse, ListOffsetsResponse, OffsetCommitResponse, OffsetFetchResponse
 from pykafka.simpleconsumer import SimpleConsumer
@@ -21,7 +22,7 @@ from .broker import FakeBroker, fake_broker
 from .test_produce_and_fetch import stored
 
 OLD, NEW, NO_ID = b"T" * 16, b"U" * 16, bytes(16)
-UNKNOWN_TOPIC_ID, NOT_LEADER = 100, 6
+UNKNOWN_TOPIC_ID, NOT_LEADER, TOPIC_AUTHORIZATION, COORDINATOR_LOADING = 100, 6, 29, 14
 
 
 class Logs:
@@ -31,6 +32,8 @@ class Logs:
         self.id = OLD
         self.logs: list[list[bytes]] = [[] for _ in range(partitions)]
         self.committed: dict[int, int] = {}
+        #: errors that commits of partition 1 meet first
+        self.commit_errors: list[int] = []
         #: every offset committed: (partition, offset)
         self.commits: list[tuple[int, int]] = []
         #: ids that Metadata says before the true one: answers of brokers that are behind
@@ -101,9 +104,11 @@ class Logs:
         cls: Any = response_of(type(request))
         rows = []
         for part in request.topics[0].partitions:
-            self.committed[part.partition_index] = part.committed_offset
-            self.commits.append((part.partition_index, part.committed_offset))
-            rows.append(cls.OffsetCommitResponsePartition(partition_index=part.partition_index))
+            error = self.commit_errors.pop(0) if self.commit_errors and part.partition_index == 1 else 0
+            rows.append(cls.OffsetCommitResponsePartition(partition_index=part.partition_index, error_code=error))
+            if not error:
+                self.committed[part.partition_index] = part.committed_offset
+                self.commits.append((part.partition_index, part.committed_offset))
         assert cls is OffsetCommitResponse
         return cls(topics=[cls.OffsetCommitResponseTopic(name="t", partitions=rows)])
 
@@ -378,3 +383,37 @@ def test_nobody_goes_back_to_a_topic_that_was_left(fetch_version: int) -> None:
             assert values([consumer.consume()]) == [b"4"]  # type: ignore[list-item]
             consumer.commit_offsets()
             assert logs.committed == {0: 5}
+
+
+def test_where_a_new_partition_begins_is_committed_before_anything_of_it_can_be() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        commit = broker.scripts["OffsetCommit"]
+
+        def slow_commit(request: Any, version: int) -> Any:
+            time.sleep(0.1)
+            return commit(request, version)
+
+        broker.scripts["OffsetCommit"] = slow_commit
+        with reading(broker, "g", consumer_timeout_ms=5000) as (client, consumer):
+            logs.grow(b"0", b"1")
+            client.update_cluster()
+            for _ in range(2):
+                assert consumer.consume() is not None
+                consumer.commit_offsets()
+            assert [offset for partition, offset in logs.commits if partition == 1] == [0, 1, 2]
+
+
+def test_a_new_partition_waits_until_its_beginning_can_be_committed() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        logs.commit_errors = [TOPIC_AUTHORIZATION, COORDINATOR_LOADING]
+        options = {"consumer_timeout_ms": 5000, "fetch_error_backoff_ms": 20, "offsets_commit_max_retries": 0}
+        with reading(broker, "g", **options) as (client, consumer):
+            logs.grow(b"new")
+            client.update_cluster()
+            with pytest.raises(TopicAuthorizationFailed):
+                consumer.consume()
+            assert list(consumer.partitions) == [0]
+            assert values([consumer.consume()]) == [b"new"]  # type: ignore[list-item]
+            assert logs.commits == [(0, 0), (1, 0)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._engine.fetching import FetchCore
@@ -35,6 +36,19 @@ class Consumer(Reader):
         self._offsets = OffsetManager(cluster, settings)
         self._commits = Commits(self._offsets, settings, cluster.engine.loop.now)
         self._auto_commits: Optional[Ticker] = None
+        self._is_starting = self._is_stop_wanted = False
+
+    @contextmanager
+    def _starting(self) -> Iterator[None]:
+        """Have a stop() that a signal handler calls meanwhile wait: what is half started cannot be stopped.
+
+        Who starts looks at ``_is_stop_wanted`` after that.
+        """
+        self._is_starting, self._is_stop_wanted = True, False
+        try:
+            yield
+        finally:
+            self._is_starting = False
 
     def _committer(self) -> Committer:
         """Return who commits."""

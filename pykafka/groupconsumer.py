@@ -122,33 +122,42 @@ class GroupConsumer(Consumer):
         :raises KafkaException: when it could not be joined: nothing was started then
         """
         with self._lifecycle:
-            if self._running:
+            if self._running or self._is_starting:
                 return
-            self._fatal, self._first, self._decided_on, self._stopped_by_callback = None, Result(), None, False
-            self._owned, self._fenced, self._parked, self._held_before = {}, {}, {}, {}
-            self._resets_on_start = self._options["reset_offset_on_start"]
-            self._member = self._make_member()  # what can go wrong so far starts nothing
-            self._worker = Worker(f"pykafka-group-{self._group_name}")
-            core = self._make_core()
-            core.start([])
-            self._begin(core, {})
-            hooks = (self._fence, self._on_event, self._is_active)
-            fence, event, active = (weakly(weakref.WeakMethod(hook)) for hook in hooks)
-            session = self._session = GroupSession(self._cluster.engine, self._member, fence, event, active)
-            self._topics.begin()
-            session.watch(weakly(weakref.WeakMethod(self._on_view)))
-            session.start()
-            self._start_auto_commits()
-            if self._topics.pattern is not None:
-                self._topic_looks = Ticker(self._cluster.engine.loop, self._worker, PATTERN_LOOK_S, self._look_for_topics)
-                self._topic_looks.start()
+            with self._starting():
+                self._start()
+            if self._is_stop_wanted:
+                self.stop()
         self._cluster.track(self)
         self._wait_for_the_first_share()
+
+    def _start(self) -> None:
+        self._fatal, self._first, self._decided_on, self._stopped_by_callback = None, Result(), None, False
+        self._owned, self._fenced, self._parked, self._held_before = {}, {}, {}, {}
+        self._resets_on_start = self._options["reset_offset_on_start"]
+        self._topics.refresh()  # what came before our start is what the brokers know now, not what we knew last
+        self._member = self._make_member()  # what can go wrong so far starts nothing
+        self._worker = Worker(f"pykafka-group-{self._group_name}")
+        core = self._make_core()
+        core.start([])
+        self._begin(core, {})
+        hooks = (self._fence, self._on_event, self._is_active)
+        fence, event, active = (weakly(weakref.WeakMethod(hook)) for hook in hooks)
+        session = self._session = GroupSession(self._cluster.engine, self._member, fence, event, active)
+        self._topics.begin()
+        session.watch(weakly(weakref.WeakMethod(self._on_view)))
+        session.start()
+        self._start_auto_commits()
+        if self._topics.pattern is not None:
+            self._topic_looks = Ticker(self._cluster.engine.loop, self._worker, PATTERN_LOOK_S, self._look_for_topics)
+            self._topic_looks.start()
 
     def _wait_for_the_first_share(self) -> None:
         try:
             patience_s = self._member_settings().rebalance_timeout_s + SPARE_S
             self._first.wait(Deadline(patience_s), f"joining group {self._group_name}")
+        except ConsumerStoppedException:
+            return  # by another thread, or a signal handler
         except BaseException:  # Ctrl-C, too: whoever has no consumer cannot stop it
             try:
                 self.stop()
@@ -162,7 +171,8 @@ class GroupConsumer(Consumer):
         :raises KafkaException: when the last commit failed
         """
         with self._lifecycle:
-            if not self._running:
+            self._is_stop_wanted = self._is_starting
+            if self._is_starting or not self._running:
                 return
             session, worker = self._session, self._worker
             assert session is not None and worker is not None
@@ -171,6 +181,7 @@ class GroupConsumer(Consumer):
                 self._auto_commits = None
             self._running = False
             self._wake()
+            worker.submit(self._first.fail, ConsumerStoppedException(f"{self!r} was stopped"))
             session.leave("the consumer was stopped")
             if worker.in_worker():
                 self._stopped_by_callback = True

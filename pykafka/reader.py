@@ -6,7 +6,7 @@ import logging
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -113,6 +113,7 @@ class Reader:
             self._running = False
             self._put_back_turn()
             self._parked, self._parked_ids = self._positions(), self._log_ids()
+            self._forget_error(self._owned)
             core, self._core = self._core, None
             self._buffers, self._order = {}, []
         if core is not None:
@@ -212,20 +213,30 @@ class Reader:
             self._raise_worker_exceptions()
             while True:
                 self._put_back_turn()
+                core = self._core
                 ready = self._refill()
                 self._turn = deal(ready)
                 self._ready = self._turn.ready
+                if self._core is not core:  # a signal handler has stopped the consumer: what was dealt will come again
+                    self._turn = Turn([])
+                    self._ready = self._turn.ready
+                    self._check_running()
+                    continue
                 # who fences sets _fenced and then interrupts _turn: one of the two looks saw the other
                 if not any(buffer.tp in self._fenced for buffer in ready):
                     return next(self._ready, None)
 
     def _put_back_turn(self) -> None:
         """End the turn; what was not delivered comes first in the next one."""
-        for tp, messages in self._turn.end().items():
-            if messages:
-                self._buffers[tp].put_back(messages)
+        turn, buffers = self._turn, self._buffers
+        left = turn.end()
+        if self._turn is not turn:
+            return  # a signal handler has done it meanwhile
         self._turn = Turn([])
         self._ready = self._turn.ready
+        for tp, messages in left.items():
+            if messages:
+                buffers[tp].put_back(messages)
 
     def _refill(self) -> list[PartitionBuffer]:
         """Decode what was fetched; return the partitions with messages, the one that came first last time now last."""
@@ -245,6 +256,8 @@ class Reader:
                 ready.append(buffer)
             elif buffer.error is not None:
                 failed = failed or buffer
+        if self._core is not core:
+            return []  # stopped meanwhile, and perhaps started again: these buffers count no more
         if failed is not None and (not ready or self._turns_since_error >= 1):
             self._turns_since_error = 0
             self._order = [buffer for buffer in self._order if buffer is not failed] + [failed]
@@ -355,7 +368,14 @@ class Reader:
         """Go on at ``offset``, the next one to deliver; what was fetched for another position is dropped."""
         position = checked_offset(offset)
         self._check_running()
-        self._seek({owned_tp(partition, self._owned): position})
+        tp = owned_tp(partition, self._owned)
+        self._seek({tp: position})
+        self._forget_error([tp])
+
+    def _forget_error(self, partitions: Container[TopicPartition]) -> None:
+        """Raise nothing any more about a message that the user has moved away from."""
+        if self._deserializing is not None:
+            self._deserializing.forget_error(partitions)
 
     def _seek(self, positions: Mapping[TopicPartition, int]) -> None:
         with self._lock:
@@ -376,6 +396,7 @@ class Reader:
             else:
                 self._parked.update(positions)
                 self._parked_ids.update(dict.fromkeys(positions, ZERO_UUID))
+        self._forget_error(positions)
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Deliver and fetch nothing of these partitions until :meth:`resume`."""

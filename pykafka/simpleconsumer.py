@@ -100,21 +100,27 @@ class SimpleConsumer(Consumer):
         :raises KafkaException: when the offsets could not be had: nothing was started then
         """
         with self._lifecycle:
-            if self._running:
+            if self._running or self._is_starting:
                 return
-            name = self._topic.name.decode()
-            self._offsets.refresh([name])
-            if self._follows and self._topic.partitions:
-                self._owned = {partition.tp: partition for partition in self._topic.partitions.values()}
-            start = self._offsets.start(self._owned, kept=self._kept())
-            self._commits.note(start.positions)
-            if start.commit:
-                self._commits.commit(lambda: start.commit, self._committer)
-            core = self._make_core()
-            core.start(self._owned, [name] if self._follows else [])
-            self._begin(core, start.positions)
-            self._start_auto_commits()
+            with self._starting():
+                self._start()
+            if self._is_stop_wanted:
+                self.stop()
         self._cluster.track(self)
+
+    def _start(self) -> None:
+        name = self._topic.name.decode()
+        self._offsets.refresh([name])
+        if self._follows and self._topic.partitions:
+            self._owned = {partition.tp: partition for partition in self._topic.partitions.values()}
+        start = self._offsets.start(self._owned, kept=self._kept())
+        self._commits.note(start.positions)
+        if start.commit:
+            self._commits.commit(lambda: start.commit, self._committer)
+        core = self._make_core()
+        core.start(self._owned, [name] if self._follows else [])
+        self._begin(core, start.positions)
+        self._start_auto_commits()
 
     def _kept(self) -> dict[TopicPartition, int]:
         """Return where a consumer without a group goes on: where it was, or at the beginning of a topic made anew since."""
@@ -133,7 +139,8 @@ class SimpleConsumer(Consumer):
         :raises KafkaException: when the last commit failed
         """
         with self._lifecycle:
-            if not self._running:
+            self._is_stop_wanted = self._is_starting
+            if self._is_starting or not self._running:
                 return
             core = self._end()
             if core is None:

@@ -235,12 +235,12 @@ class Turn:
     def end(self) -> dict[TopicPartition, list[Message]]:
         """Take back what was not delivered, write the positions reached into the buffers, return the rest by partition.
 
-        Emptying the iterator is one step to other threads: each message is either theirs or in what is returned.
+        Emptying the iterator is one step to other threads: each message is either theirs or in what is returned. That is the
+        same the second time: a signal handler may stop the consumer that has just ended its turn.
         """
-        # the list is looked into after the iterator was emptied, whichever of the two interrupt() emptied it into
-        rest = self._rest + list(self.ready)
+        self.interrupt()
         left: dict[TopicPartition, list[Message]] = {}
-        for part, count in zip(self._parts, self._delivered(self._total - len(rest))):
+        for part, count in zip(self._parts, self._delivered(self._total - len(self._rest))):
             if count:
                 part.buffer.position = part.position_after(count)
             left[part.buffer.tp] = part.messages[count:]

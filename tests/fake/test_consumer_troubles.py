@@ -6,13 +6,16 @@ import gc
 import os
 import threading
 import weakref
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Callable, Optional
 
 import mock
 import pytest
 
-from pykafka import KafkaClient, SimpleConsumer
+from pykafka import KafkaClient, SimpleConsumer, reader
+from pykafka._machines import turns
+from pykafka.common import TopicPartition
 from pykafka.exceptions import (
     ClusterAuthorizationFailed,
     ConsumerStoppedException,
@@ -497,3 +500,100 @@ def test_in_a_forked_child_a_consumer_raises_and_gives_none_of_the_parents_messa
                     os._exit(status)
             assert os.waitpid(child, 0)[1] == 0
             assert [consumer.consume().offset for _ in range(3)] == [1, 2, 3]  # type: ignore[union-attr]
+
+
+# -- signal handlers --------------------------------------------------------------------------------------------------
+
+
+def interrupting(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, handler: Callable[[], Any]) -> None:
+    """Have ``handler`` run once, in the same thread, when ``place.name()`` has done its work: as for a signal."""
+    real, waiting = getattr(place, name), [handler]
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        result = real(*args, **kwargs)
+        if waiting:
+            waiting.pop()()
+        return result
+
+    monkeypatch.setattr(place, name, interrupted)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("where", ["refill", "deal", "end"])
+def test_a_stop_in_the_middle_of_consume_delivers_nothing_more_and_loses_nothing(
+    where: str, restarts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake_broker() as broker:
+        script(broker, {0: numbers(0, 20), 3: numbers(3, 17)})
+        with KafkaClient(broker.hosts) as client:
+            consumer = client.topics["t"].get_simple_consumer(consumer_timeout_ms=500)
+
+            def handle() -> None:
+                consumer.stop()
+                if restarts:
+                    consumer.start()
+
+            if where == "end":  # what seek() and pause() do first, and consume() at the end of a turn
+                got = [consumer.consume() for _ in range(3)]
+                interrupting(monkeypatch, turns.Turn, "end", handle)
+                with suppress(ConsumerStoppedException):
+                    consumer.pause([])
+            else:
+                place = turns.PartitionBuffer if where == "refill" else reader
+                got = []
+                until(lambda: consumer._core.parcels[TopicPartition("t", 0)], what="messages")  # type: ignore[union-attr]
+                interrupting(monkeypatch, place, where, handle)
+                if not restarts:
+                    with pytest.raises(ConsumerStoppedException):
+                        consumer.consume()
+            consumer.start()
+            got += list(consumer)
+            assert [message.offset for message in got if message] == list(range(20))
+            consumer.stop()
+
+
+def test_a_stop_in_the_middle_of_start_is_done_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_broker() as broker:
+        script(broker, {})
+        with KafkaClient(broker.hosts) as client:
+            options = {"auto_start": False, "auto_commit_enable": True}
+            consumer = client.topics["t"].get_simple_consumer("g", **options)
+            for place, name in [(consumer._offsets, "start"), (consumer, "_begin"), (consumer, "_start_auto_commits")]:
+                with monkeypatch.context() as patch:
+                    interrupting(patch, place, name, consumer.stop)
+                    consumer.start()
+                with pytest.raises(ConsumerStoppedException):
+                    consumer.consume()
+                assert consumer._auto_commits is None
+            consumer.start()
+            assert consumer.consume(block=False) is None
+            consumer.stop()
+
+
+@pytest.mark.parametrize("how", ["seek", "reset_offsets", "stop", "seek elsewhere"])
+def test_a_deserializers_error_is_forgotten_with_the_position_it_is_about(how: str) -> None:
+    def picky(value: Any, key: Any) -> Any:
+        return int(value), key
+
+    with fake_broker(partitions=2) as broker:
+        script(broker, {0: stored(0, [b"0", b"?"]), 7: numbers(7, 1)})
+        options: dict[str, Any] = {"consumer_timeout_ms": 5000, "deserializer": picky}
+        with KafkaClient(broker.hosts) as client:
+            topic = client.topics["t"]
+            with topic.get_simple_consumer(**options) as consumer:
+                assert [message.value for message in consumer.consume_batch()] == [0]
+                if how == "seek":
+                    consumer.seek(topic.partitions[0], 7)
+                elif how == "reset_offsets":
+                    consumer.reset_offsets([(topic.partitions[0], 6)])
+                elif how == "stop":
+                    consumer.stop()
+                    consumer._parked[TopicPartition("t", 0)] = 7
+                    consumer.start()
+                else:
+                    consumer.seek(topic.partitions[1], 7)
+                    with pytest.raises(ValueError, match=r"\?"):
+                        consumer.consume()
+                    return
+                message = consumer.consume()
+                assert message is not None and message.value == 7

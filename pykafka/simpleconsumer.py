@@ -198,18 +198,19 @@ class SimpleConsumer(Consumer):
     def _place(self, core: FetchCore, generations: dict[TopicPartition, int]) -> None:
         """Begin with partitions that appeared, and with all those of a topic that was made anew."""
         places = look_for_places(self._offsets, core, generations, self._owned)
-        if places is None or core.stopped:
+        if places is None:
             return
-        for tp, position in places.made_anew.items():
-            core.jump(tp, position, generations[tp])
-        start, known = places.appeared, self._topic.partitions
+        begins, commit, known = *places.appeared, self._topic.partitions
         # before anything is delivered, whose commit would else be undone by this one
-        if start.commit and not self._commit_quietly(self._commits.commit, lambda: start.commit):
-            core.place_failed(start.positions)
-            return
+        is_committed = not commit or self._commit_quietly(self._commits.commit, lambda: commit)
         with self._lock:
-            if self._core is not core or core.stopped:
+            if self._core is not core:
                 return
-            for tp in start.positions:
+            for tp, position in places.made_anew.items():
+                core.jump(tp, position, generations[tp])
+            if not is_committed:
+                core.place_failed(begins)
+                return
+            for tp in begins:
                 self._adopt(core, known.get(tp.partition) or Partition(self._topic, tp.partition, None, [], []))
-            self._seek(start.positions)
+            self._seek(begins)

@@ -265,7 +265,6 @@ class FetchCore:
             log.info("topic %s was deleted and created again: it is read from its beginning", info.name)
             for fetch in others:
                 fetch.displace()
-                self._unplaced.discard(fetch.tp)
 
     def _jump(self, tp: TopicPartition, position: int, generation: int) -> None:
         self._unplaced.discard(tp)

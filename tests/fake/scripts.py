@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any, Callable
 
+import pytest
+
 from pykafka import KafkaClient
 from pykafka.protocol.messages import ProduceResponse
 from pykafka.records.batch import split_batches
@@ -112,3 +114,16 @@ def hesitant_versions(broker: FakeBroker) -> threading.Event:
 
     broker.scripts["ApiVersions"] = answer
     return gate
+
+
+def interrupting(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, handler: Callable[[], Any]) -> None:
+    """Have ``handler`` run once, in the same thread, when ``place.name()`` has done its work: as for a signal."""
+    real, waiting = getattr(place, name), [handler]
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        result = real(*args, **kwargs)
+        if waiting:
+            waiting.pop()()
+        return result
+
+    monkeypatch.setattr(place, name, interrupted)

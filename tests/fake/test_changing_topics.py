@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 import pytest
 
-from pykafka import KafkaClient
+from pykafka import KafkaClient, simpleconsumer
 from pykafka.common import OffsetType, TopicPartition
 from pykafka.exceptions import TopicAuthorizationFailed
 from pykafka.protocol.api import response_of
@@ -19,6 +19,7 @@ from pykafka.simpleconsumer import SimpleConsumer
 
 from ..support import until, values
 from .broker import FakeBroker, fake_broker
+from .scripts import interrupting
 from .test_produce_and_fetch import stored
 
 OLD, NEW, NO_ID = b"T" * 16, b"U" * 16, bytes(16)
@@ -38,8 +39,9 @@ class Logs:
         self.commits: list[tuple[int, int]] = []
         #: ids that Metadata says before the true one: answers of brokers that are behind
         self.behind: list[bytes] = []
-        #: answers to ListOffsets that come before the true ones
+        #: answers to ListOffsets that come before the true ones, and when there were any
         self.list_errors: list[int] = []
+        self.listed_at: list[float] = []
         self._full_metadata = broker.scripts["Metadata"]
         self._broker = broker
         broker.partitions = partitions
@@ -80,6 +82,7 @@ class Logs:
     def list_offsets(self, request: Any, version: int) -> Any:
         cls: Any = ListOffsetsResponse
         error = self.list_errors.pop(0) if self.list_errors else 0
+        self.listed_at.append(time.monotonic())
         rows = [
             cls.ListOffsetsPartitionResponse(
                 partition_index=part.partition_index,
@@ -179,6 +182,22 @@ def test_a_new_partition_without_a_leader_yet_is_read_once_it_has_one() -> None:
                 client.update_cluster()
                 assert values([consumer.consume()]) == [b"late"]  # type: ignore[list-item]
                 assert logs.list_errors == []
+
+
+def test_a_place_that_cannot_be_found_is_not_looked_for_all_the_time() -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        with KafkaClient(broker.hosts) as client:
+            options = {"offsets_commit_max_retries": 0, "fetch_error_backoff_ms": 150, "consumer_timeout_ms": 5000}
+            with client.topics["t"].get_simple_consumer(**options) as consumer:
+                logs.listed_at.clear()
+                logs.list_errors = [NOT_LEADER, NOT_LEADER]
+                logs.grow(b"late")
+                client.update_cluster()
+                assert values([consumer.consume()]) == [b"late"]  # type: ignore[list-item]
+                first, second, third = logs.listed_at
+                assert second - first > 0.1
+                assert third - second > 0.1
 
 
 def test_a_stopped_consumer_starts_with_the_partitions_that_came_meanwhile() -> None:
@@ -370,19 +389,19 @@ def test_nobody_goes_back_to_a_topic_that_was_left(fetch_version: int) -> None:
         logs.logs[0] += [b"old"] * 3
         with reading(broker, "g", consumer_timeout_ms=5000) as (client, consumer):
             assert len(consumer.consume_batch(3)) == 3
-            logs.create(1, b"0", b"1", b"2", b"3")
+            logs.create(1, b"0", b"1", b"2")
             client.update_cluster()
             client.update_cluster()
-            got = [consumer.consume() for _ in range(4)]
-            assert values(got) == [b"0", b"1", b"2", b"3"]  # type: ignore[arg-type]
+            got = [consumer.consume() for _ in range(3)]
+            assert values(got) == [b"0", b"1", b"2"]  # type: ignore[arg-type]
             for _ in range(3):
                 logs.behind = [OLD]
                 client.update_cluster()
             until(lambda: client.cluster.engine.topic_id("t") == NEW, what="the true answer")
-            logs.logs[0].append(b"4")
-            assert values([consumer.consume()]) == [b"4"]  # type: ignore[list-item]
+            logs.logs[0].append(b"3")
+            assert values([consumer.consume()]) == [b"3"]  # type: ignore[list-item]
             consumer.commit_offsets()
-            assert logs.committed == {0: 5}
+            assert logs.committed == {0: 4}
 
 
 def test_where_a_new_partition_begins_is_committed_before_anything_of_it_can_be() -> None:
@@ -419,3 +438,44 @@ def test_a_new_partition_waits_until_its_beginning_can_be_committed() -> None:
             assert list(consumer.partitions) == [0]
             assert values([consumer.consume()]) == [b"new"]  # type: ignore[list-item]
             assert logs.commits == [(0, 0), (1, 0)]
+
+
+def test_a_place_found_for_a_consumer_that_was_restarted_meanwhile_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker)
+        with reading(broker, consumer_timeout_ms=5000) as (client, consumer):
+
+            worker, placed = client.cluster.engine.offsets_worker, threading.Event()
+
+            def restart() -> None:
+                consumer.stop()
+                consumer.start()
+                until(lambda: consumer._core.parcels[TopicPartition("t", 1)], what="the message")  # type: ignore[union-attr]
+                worker.submit(placed.set)
+
+            interrupting(monkeypatch, simpleconsumer, "look_for_places", restart)
+            logs.grow(b"new")
+            client.update_cluster()
+            assert placed.wait(20)
+            assert values([consumer.consume()]) == [b"new"]  # type: ignore[list-item]
+            assert consumer.consume_batch(timeout_ms=100) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fetch_version"),
+    [(NO_ID, OLD, 17), (NO_ID, OLD, 12), (OLD, NO_ID, 12)],
+    ids=["upgrade", "half an upgrade", "downgrade"],
+)
+def test_ids_that_brokers_begin_or_cease_to_give_make_no_other_topic(before: bytes, after: bytes, fetch_version: int) -> None:
+    with fake_broker(caps={"Fetch": fetch_version}) as broker:
+        logs = Logs(broker)
+        logs.logs[0] += [b"0", b"1"]
+        logs.id = before
+        with reading(broker, consumer_timeout_ms=5000) as (client, consumer):
+            assert len(consumer.consume_batch(2)) == 2
+            logs.id = after
+            for _ in range(3):
+                client.update_cluster()
+            logs.logs[0].append(b"2")
+            assert values([consumer.consume()]) == [b"2"]  # type: ignore[list-item]
+            assert consumer.held_offsets == {0: 2}

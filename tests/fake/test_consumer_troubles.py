@@ -29,6 +29,7 @@ from pykafka.protocol.messages import FetchResponse, ListOffsetsResponse
 
 from ..support import until
 from .broker import FakeBroker, fake_broker
+from .scripts import interrupting
 from .test_offsets import committed
 from .test_offsets import fetched as found_committed
 from .test_produce_and_fetch import fetched, stored
@@ -503,19 +504,6 @@ def test_in_a_forked_child_a_consumer_raises_and_gives_none_of_the_parents_messa
 
 
 # -- signal handlers --------------------------------------------------------------------------------------------------
-
-
-def interrupting(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, handler: Callable[[], Any]) -> None:
-    """Have ``handler`` run once, in the same thread, when ``place.name()`` has done its work: as for a signal."""
-    real, waiting = getattr(place, name), [handler]
-
-    def interrupted(*args: Any, **kwargs: Any) -> Any:
-        result = real(*args, **kwargs)
-        if waiting:
-            waiting.pop()()
-        return result
-
-    monkeypatch.setattr(place, name, interrupted)
 
 
 @pytest.mark.parametrize("restarts", [False, True])

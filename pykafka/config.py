@@ -399,6 +399,7 @@ CONSUMER = _table(
     ("fetch_max_bytes", 52428800, _integer(1, unit="bytes"), "The largest answer to one fetch."),
     ("queued_max_bytes", 67108864, _integer(1, unit="bytes"), "How much fetched data may wait, all partitions together."),
     ("max_decompressed_bytes", 134217728, _integer(1024, unit="bytes"), "What a batch may inflate to (128 a message at least)."),
+    ("client_rack", "", _text(), "Where this consumer is: brokers may have it read from a copy nearby (KIP-392)."),
 )
 
 #: What PyKafka's balanced consumers did not have.
@@ -412,7 +413,6 @@ _GROUP = _table(
         _one_of("auto", "classic", "consumer"),
         "Kafka's group protocol; auto: the newer one (KIP-848) where brokers and the group's members have it.",
     ),
-    ("client_rack", "", _text(), "Where this member is: brokers may have it read from a copy nearby (KIP-392)."),
     ("on_assign", None, _callable(), "f(consumer, partitions), when there are partitions to begin with."),
     ("on_revoke", None, _callable(), "f(consumer, partitions), when they are given up; offsets are committed before."),
     ("on_lost", None, _callable(), "f(consumer, partitions), when they are somebody else's already."),

@@ -40,13 +40,10 @@ from .consumer import STOP_TIMEOUT_S, Consumer
 from .exceptions import (
     ConsumerStoppedException,
     FencedInstanceId,
-    IllegalGeneration,
     KafkaConfigError,
     KafkaException,
-    RebalanceInProgress,
-    StaleMemberEpoch,
-    UnknownMemberId,
 )
+from .group_commits import MOVED_ON, explained
 from .group_protocols import AUTO, CONSUMER, choose_protocol
 from .group_sharing import Sharing
 from .group_topics import GroupTopics, numbers_of
@@ -61,8 +58,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Errors of a commit that say that the group has moved on.
-MOVED_ON = (IllegalGeneration, UnknownMemberId, RebalanceInProgress, StaleMemberEpoch)
 #: How long it takes at most until a partition that could not be begun with is tried again (seconds).
 BEGIN_AGAIN_S = 1.0
 #: A rebalance that waits for others is given this much more than they have (seconds).
@@ -517,7 +512,7 @@ class GroupConsumer(Consumer):
             except MOVED_ON as error:
                 # what this member still reads is committed as soon as the rebalance is over
                 if partition_offsets is not None or not self._waits_for_another(generation, deadline):
-                    raise self._explained(error, generation) from None
+                    raise explained(error, generation, self.group_status()) from None
 
     def _waits_for_another(self, generation: int, deadline: Deadline) -> bool:
         """Return whether there is another generation before ``deadline``, and something to commit in it."""
@@ -528,19 +523,6 @@ class GroupConsumer(Consumer):
                 return True
             self._cluster.engine.pause(0.05)
         return False
-
-    def _explained(self, error: KafkaException, generation: int) -> KafkaException:
-        """Return the error of a commit with what the group has done since."""
-        status = self.group_status()
-        last = status.last_rebalance
-        why = f"; it was rebalanced because {last.cause}" if last is not None else ""
-        told = type(error)(
-            f"{error} This was generation {generation}; the group is at {status.generation}{why}. What was delivered may be"
-            " delivered again, by whoever reads the partitions now: have it do no harm, or commit more often"
-        )
-        told.__dict__.update({key: value for key, value in error.__dict__.items() if key not in told.__dict__})
-        told.broker, told.api, told.topic, told.partition = error.broker, error.api, error.topic, error.partition
-        return told
 
     def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> bool:
         if not self._running:

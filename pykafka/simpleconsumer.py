@@ -67,6 +67,7 @@ class SimpleConsumer(Consumer):
         fetch_max_bytes: int = 52428800,
         queued_max_bytes: int = 67108864,
         max_decompressed_bytes: int = 134217728,
+        client_rack: str = "",
         **unknown: Any,
     ) -> None:
         given = {name: value for name, value in dict(locals()).items() if name in CONSUMER}

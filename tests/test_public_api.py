@@ -46,9 +46,12 @@ OF_ALL_CONSUMERS = (
     " offsets_channel_backoff_ms=1000, offsets_commit_max_retries=5, auto_offset_reset=-2, consumer_timeout_ms=-1,"
 )
 OF_BALANCED = f"topic, cluster, consumer_group, {OF_ALL_CONSUMERS} rebalance_max_retries=5, rebalance_backoff_ms=2000,"
-OURS = "isolation_level='read_committed', fetch_max_bytes=52428800, queued_max_bytes=67108864, max_decompressed_bytes=134217728"
+OURS = (
+    "isolation_level='read_committed', fetch_max_bytes=52428800, queued_max_bytes=67108864, max_decompressed_bytes=134217728,"
+    " client_rack=''"
+)
 OF_GROUPS = (
-    "session_timeout_ms=30000, max_poll_interval_ms=300000, group_instance_id=None, group_protocol='auto', client_rack='',"
+    "session_timeout_ms=30000, max_poll_interval_ms=300000, group_instance_id=None, group_protocol='auto',"
     " on_assign=None, on_revoke=None, on_lost=None"
 )
 AT_THE_END = f"membership_protocol={RangeProtocol!r}, deserializer=None, reset_offset_on_fetch=True, *, {OURS}"

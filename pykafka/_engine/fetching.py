@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from .._machines.fetch_plan import PartitionFetch, plan_fetches
 from .._machines.fetch_requests import Asked, FetchSettings, fetch_request
+from .._machines.fetch_sessions import FetchSession
 from .._machines.fetched import read_records
 from .._machines.metadata import ZERO_UUID, TopicInfo
 from .._machines.topic_ids import TopicIds, Verdict
@@ -36,6 +37,10 @@ CORRUPT_MESSAGE = 2
 #: Said of a topic that is not the one asked for: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, INCONSISTENT_TOPIC_ID.
 OTHER_TOPIC = (3, 100, 103)
 UNKNOWN_SERVER_ERROR = -1
+#: With fewer partitions a session (KIP-227) saves nothing, and takes the place of another's at the broker.
+LEAST_FOR_A_SESSION = 10
+#: Seconds that a copy nearby is fetched from before the leader is asked again which one that is.
+REPLICA_S = 300.0
 #: The first pause after a failed fetch (seconds); it doubles up to fetch_error_backoff_ms.
 FIRST_PAUSE_S = 0.05
 _numbers = itertools.count(1)
@@ -89,6 +94,8 @@ class FetchCore:
         self._order: list[PartitionFetch] = []
         self._lane_prefix = f"fetch-{next(_numbers)}"
         self._busy: dict[int, set[int]] = {}
+        #: (broker id, number of the connection) -> what the broker knows of the fetches there
+        self._sessions: dict[tuple[int, int], FetchSession] = {}
         self._timer: Optional[Timer] = None
         self._stopped = False
 
@@ -305,6 +312,10 @@ class FetchCore:
 
     def _source(self, fetch: PartitionFetch) -> Optional[int]:
         """Return the broker to fetch a partition from."""
+        if fetch.replica is not None:
+            if fetch.replica in self.engine.view.brokers and self.engine.loop.now() < fetch.replica_until:
+                return fetch.replica
+            fetch.replica = None
         leader = self.engine.view.leader(*fetch.tp)
         return None if leader is None else leader.id
 
@@ -343,6 +354,7 @@ class FetchCore:
         broker = self.engine.view.brokers[broker_id]
         lane = self.engine.lane(broker.host, broker.port, f"{self._lane_prefix}.{number}")
         asked = Asked.of(fetches)
+        session = self._sessions.setdefault((broker_id, number), FetchSession())
         for fetch in fetches:
             fetch.in_flight = True
         # whoever was first in line goes to the end, so that a large answer to one starves no other
@@ -350,10 +362,16 @@ class FetchCore:
 
         def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
             request, cap, asked.names = fetch_request(fetches, self.engine.view, self._topic_ids.current, self.settings)
+            if session.id or len(fetches) >= LEAST_FOR_A_SESSION:
+                session.apply(request, cap)
             return request, cap
 
         def on_done(reply: Any, error: Optional[Exception], call: Call) -> None:
             busy.discard(number)
+            if error is not None or reply.error_code:
+                session.on_failure()
+            else:
+                session.on_reply(reply.session_id)
             for fetch, _position in asked.current():
                 fetch.in_flight = False
             self._on_done(asked, reply, error, lane.peer)
@@ -380,6 +398,7 @@ class FetchCore:
         if passes:
             self.engine.refresh_soon()
         for fetch, _position in asked.current():
+            fetch.replica = None
             if passes:
                 self._pause_after(fetch, failure)
             else:
@@ -408,6 +427,11 @@ class FetchCore:
                     continue
                 fetch.failures = 0
                 self._note_log(fetch)
+                self._note_replica(fetch, part.preferred_read_replica)
+                if 0 <= part.diverging_epoch.end_offset < position:
+                    self._on_cut_log(fetch, position, part.diverging_epoch)
+                    arrived = True
+                    continue
                 if part.records:
                     arrived |= self._on_records(fetch, position, part)
         if arrived:
@@ -419,13 +443,35 @@ class FetchCore:
         if self.engine.topic_id(fetch.tp.topic) not in (fetch.topic_id, ZERO_UUID):
             self.engine.refresh_soon()  # one of the two is behind; as long as that is so, nothing is committed
 
+    def _note_replica(self, fetch: PartitionFetch, replica: int) -> None:
+        """Fetch from a copy that the leader says is nearer, for a while."""
+        if replica >= 0 and replica != fetch.replica:
+            log.debug("%s is fetched from broker %d, which is nearer than the leader", fetch.tp, replica)
+            fetch.replica = replica
+            fetch.replica_until = self.engine.loop.now() + REPLICA_S
+
+    def _on_cut_log(self, fetch: PartitionFetch, position: int, agreed: Any) -> None:
+        """Go on where our idea of the log and the leader's part ways: what we have read behind it is there no more."""
+        log.warning(
+            "%s was cut: what was read from offset %d to %d is not in the log any more (a leader without it was elected);"
+            " going on at %d",
+            fetch.tp,
+            agreed.end_offset,
+            position - 1,
+            agreed.end_offset,
+        )
+        incarnation = fetch.incarnation
+        fetch.jump(agreed.end_offset)
+        self._deliver(fetch, Parcel(fetch.generation, [], agreed.end_offset, 0, 0, is_jump=True, incarnation=incarnation))
+
     def _on_records(self, fetch: PartitionFetch, position: int, part: Any) -> bool:
         aborted = None
         if self.settings.read_committed:
             aborted = [(row.producer_id, row.first_offset) for row in part.aborted_transactions or ()]
-        visible, next_position, corrupt, came = read_records(fetch.tp, position, part.records, aborted)
+        visible, next_position, corrupt, came, epoch = read_records(fetch.tp, position, part.records, aborted)
         if next_position > position:
             self._hand_over(fetch, visible, next_position)
+            fetch.last_epoch = epoch
         if corrupt is not None:
             self._fail(fetch, corrupt)
         elif next_position == position:
@@ -447,6 +493,9 @@ class FetchCore:
         topic = fetch.tp.topic
         if code in OTHER_TOPIC or (code == OFFSET_OUT_OF_RANGE and self._topic_ids.is_named(topic)):
             self._topic_ids.doubt(topic, self.engine.view.topics.get(topic))
+        replica, fetch.replica = fetch.replica, None
+        if isinstance(error, OffsetOutOfRangeError) and replica is not None:
+            return False  # a copy may be behind: the leader is to say so
         if isinstance(error, OffsetOutOfRangeError):
             fetch.position = None
             self._on_out_of_range(self, fetch.tp, position, fetch.generation)

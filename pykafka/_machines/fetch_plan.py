@@ -29,6 +29,7 @@ class PartitionFetch:
         "failures",
         "generation",
         "in_flight",
+        "last_epoch",
         "incarnation",
         "not_before",
         "paused",
@@ -36,6 +37,8 @@ class PartitionFetch:
         "question",
         "received",
         "received_bytes",
+        "replica",
+        "replica_until",
         "taken",
         "taken_bytes",
         "topic_id",
@@ -55,6 +58,12 @@ class PartitionFetch:
         self.incarnation = 0
         #: the id of the topic that ``position`` is about, since something was fetched there under it; until then 16 zero bytes
         self.topic_id = ZERO_UUID
+        #: the leader epoch of the last batch before ``position``, -1 when it is not known: with it a broker notices that the log
+        #: was cut and has other records there now (KIP-320)
+        self.last_epoch = -1
+        #: the broker to fetch from in the leader's place, and until when: it has a copy, and is nearer (KIP-392)
+        self.replica: Optional[int] = None
+        self.replica_until = 0.0
         self.in_flight = False
         self.paused = False
         self.failed = False
@@ -99,6 +108,8 @@ class PartitionFetch:
 
     def _ask_anew(self, position: Optional[int]) -> None:
         self.position = position
+        self.last_epoch = -1
+        self.replica = None
         self.question += 1
         self.in_flight = False  # what is under way answers the old question and is dropped when it comes
         self.failed = False

@@ -25,6 +25,7 @@ class FetchSettings(NamedTuple):
     read_committed: bool
     error_backoff_s: float
     limits: FetchLimits
+    rack: str = ""
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> FetchSettings:
@@ -37,6 +38,7 @@ class FetchSettings(NamedTuple):
             read_committed=options["isolation_level"] == "read_committed",
             error_backoff_s=options["fetch_error_backoff_ms"] / 1000.0,
             limits=FetchLimits(options["queued_max_messages"], options["queued_max_bytes"]),
+            rack=options["client_rack"],
         )
 
 
@@ -93,6 +95,7 @@ def fetch_request(
             partition=number,
             current_leader_epoch=known.leader_epoch if known is not None else -1,
             fetch_offset=fetch.position or 0,
+            last_fetched_epoch=fetch.last_epoch,
             partition_max_bytes=settings.partition_max_bytes,
         )
         topics[name].partitions.append(row)
@@ -104,6 +107,7 @@ def fetch_request(
         session_id=0,
         session_epoch=-1,
         topics=list(topics.values()),
+        rack_id=settings.rack,
     )
     has_ids = all(topic.topic_id != ZERO_UUID for topic in topics.values())
     names = {topic.topic_id: topic.topic for topic in topics.values()}

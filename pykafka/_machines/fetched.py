@@ -14,13 +14,15 @@ from ..records.batch import RawBatch, split_batches
 class Fetched(NamedTuple):
     """The batches with messages to deliver, the next offset to fetch, and what is wrong there, if anything is.
 
-    ``came`` says whether there was anything at all at or behind the offset asked for.
+    ``came`` says whether there was anything at all at or behind the offset asked for; ``epoch`` is the leader epoch of the last
+    of it.
     """
 
     visible: list[RawBatch]
     next_position: int
     corrupt: Optional[CorruptBatchError]
     came: bool
+    epoch: int = -1
 
 
 def read_records(tp: TopicPartition, position: int, records: Any, aborted: Optional[Iterable[tuple[int, int]]]) -> Fetched:
@@ -42,7 +44,7 @@ def read_records(tp: TopicPartition, position: int, records: Any, aborted: Optio
     except CorruptBatchError as error:
         # a marker; it comes before whatever else is wrong
         next_position, corrupt = error.offset or 0, error
-    return Fetched(visible, next_position, corrupt, bool(batches))
+    return Fetched(visible, next_position, corrupt, bool(batches), batches[-1].leader_epoch if batches else -1)
 
 
 def _visible(batches: list[RawBatch], aborted: Optional[Iterable[tuple[int, int]]]) -> Iterator[RawBatch]:

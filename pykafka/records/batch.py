@@ -55,6 +55,11 @@ class RawBatch(NamedTuple):
         return self.base_offset + self.last_offset_delta + 1
 
     @property
+    def leader_epoch(self) -> int:
+        """Return the epoch of the leader that took it, -1 when that was before there were epochs."""
+        return int(_LENGTH.unpack_from(self.data, LENGTH_END)[0])
+
+    @property
     def codec(self) -> int:
         """Return the CompressionType."""
         return self.attributes & CODEC_MASK

@@ -13,6 +13,8 @@ Settings = dict[str, Union[str, int]]
 FIRST_KRAFT = (3, 3)
 #: The first version with share groups.
 FIRST_SHARE_GROUPS = (4, 0)
+#: The first version in which consumers may read from copies nearby.
+FIRST_REPLICA_SELECTOR = (2, 4)
 #: A broker that is not heard of for this long is taken for dead.
 SESSION_TIMEOUT_MS = 3000
 
@@ -56,6 +58,8 @@ def broker_settings(node: Node, version: str, nodes: list[Node], zookeeper_port:
         "replica.lag.time.max.ms": 3000,
         "replica.fetch.backoff.ms": 50,
     }
+    if many and version_tuple(version) >= FIRST_REPLICA_SELECTOR:
+        settings["replica.selector.class"] = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
     if version_tuple(version) >= FIRST_SHARE_GROUPS:
         # how often members of groups of the newer protocol are heard of, and hear of anything
         settings["group.consumer.min.heartbeat.interval.ms"] = 100

@@ -13,7 +13,7 @@ from pykafka._machines.assignors import ASSIGNORS, Assignor
 from pykafka._machines.classic_member import AWAY, ENDED
 from pykafka.protocol.consumer_group import MemberAssignment
 
-from .simulated_group import REBALANCE_S, SESSION_S, Member, World
+from .simulated_group import REBALANCE_S, SESSION_S, Classic, Member, World
 
 TOPICS = {"a": 7, "b": 5}
 STORIES = 40
@@ -56,7 +56,7 @@ def settle(world: World) -> list[Member]:
 @pytest.mark.parametrize("name", ASSIGNORS)
 def test_whatever_happens_every_partition_has_one_reader_and_everybody_a_fair_share(name: str) -> None:
     for seed in range(STORIES):
-        world = World(seed, ASSIGNORS[name], TOPICS)
+        world = World(seed, Classic(ASSIGNORS[name]), TOPICS)
         world.add()
         happen(world, steps=12)
         members = settle(world)
@@ -81,7 +81,7 @@ def assert_one_owner_in_every_generation(world: World) -> None:
 
 @pytest.mark.parametrize("name", ASSIGNORS)
 def test_stopping_members_leave_one_after_the_other_and_the_last_one_has_everything(name: str) -> None:
-    world = World(1, ASSIGNORS[name], TOPICS, lossy=False)
+    world = World(1, Classic(ASSIGNORS[name]), TOPICS, lossy=False)
     members = [world.add() for _ in range(4)]
     world.run(20)
     for member in members[:-1]:
@@ -93,7 +93,7 @@ def test_stopping_members_leave_one_after_the_other_and_the_last_one_has_everyth
 
 def kept_through(assignor: Assignor) -> int:
     """Return how many partitions stay with their member, uninterrupted, while another one joins."""
-    world = World(2, assignor, TOPICS, lossy=False)
+    world = World(2, Classic(assignor), TOPICS, lossy=False)
     first = world.add()
     world.run(20)
     assert first.delivering == world.partitions
@@ -111,7 +111,7 @@ def test_a_cooperative_group_interrupts_only_what_moves() -> None:
 
 
 def test_a_member_whose_user_is_busy_for_too_long_leaves_and_comes_back_when_the_user_does() -> None:
-    world = World(3, ASSIGNORS["cooperative-sticky"], TOPICS, lossy=False)
+    world = World(3, Classic(ASSIGNORS["cooperative-sticky"]), TOPICS, lossy=False)
     busy, other = world.add(max_poll_interval_s=5.0), world.add()
     world.run(20)
     assert len(busy.delivering) == len(other.delivering) == 6
@@ -126,7 +126,7 @@ def test_a_member_whose_user_is_busy_for_too_long_leaves_and_comes_back_when_the
 
 
 def test_static_members_come_back_to_what_they_had_without_a_rebalance() -> None:
-    world = World(4, ASSIGNORS["range"], TOPICS, lossy=False)
+    world = World(4, Classic(ASSIGNORS["range"]), TOPICS, lossy=False)
     first, second = world.add(instance_id="i-1"), world.add(instance_id="i-2")
     world.run(20)
     had, generation = set(first.delivering), world.coordinator.generation
@@ -140,7 +140,7 @@ def test_static_members_come_back_to_what_they_had_without_a_rebalance() -> None
 
 
 def test_of_two_with_the_same_instance_id_the_older_ends_with_an_error_that_says_so() -> None:
-    world = World(5, ASSIGNORS["range"], TOPICS, lossy=False)
+    world = World(5, Classic(ASSIGNORS["range"]), TOPICS, lossy=False)
     older = world.add(instance_id="i-1")
     world.run(10)
     newer = world.add(instance_id="i-1")
@@ -151,7 +151,7 @@ def test_of_two_with_the_same_instance_id_the_older_ends_with_an_error_that_says
 
 
 def test_other_topics_are_read_after_everybody_was_told() -> None:
-    world = World(6, ASSIGNORS["cooperative-sticky"], TOPICS, lossy=False)
+    world = World(6, Classic(ASSIGNORS["cooperative-sticky"]), TOPICS, lossy=False)
     first, second = world.add(topics=["a"]), world.add()
     world.run(20)
     assert {tp.topic for tp in first.delivering} == {"a"}

@@ -312,6 +312,10 @@ class ClassicMember(Member):
             self.state = JOINING
             self._main = None
 
+    def _give_up(self, partitions: Owned, cause: str) -> None:
+        self._main = None  # what a JoinGroup or SyncGroup would have given us, we do not want any more
+        super()._give_up(partitions, cause)
+
     def _after_giving_up(self, now: float) -> None:
         self._begin_to_join()
 

@@ -16,9 +16,11 @@ from ..protocol.messages import ConsumerGroupHeartbeatRequest
 from .member import (
     AWAY,
     ENDED,
+    GIVING_UP,
     JOINING,
     LEAVING,
     NEVER,
+    NOTHING,
     STABLE,
     Ask,
     Assign,
@@ -72,8 +74,10 @@ class ConsumerMember(Member):
         #: whether the next heartbeat has to say everything: the first, and after one whose answer was lost
         self._say_all = True
         self._topics_changed = False
-        #: what the coordinator was told that is read
-        self._told: Owned = frozenset()
+        #: what the coordinator was told that is read; None when it waits to hear it, changed or not
+        self._told: Optional[Owned] = NOTHING
+        #: until when it has to have heard that partitions are given up: it has others read all that we have after that
+        self._free_by = NEVER
         #: topic id -> name, and the other way round
         self._names: dict[bytes, str] = {}
         self._ids: dict[str, bytes] = {}
@@ -115,8 +119,9 @@ class ConsumerMember(Member):
 
     def _times(self) -> list[float]:
         if self._main is not None:
-            return [NEVER]
-        return [self._not_before if self.state in (JOINING, LEAVING) else max(self._not_before, self._beat_at)]
+            return [self._free_by]
+        beat_at = self._not_before if self.state in (JOINING, LEAVING) else max(self._not_before, self._beat_at)
+        return [beat_at, self._free_by]
 
     def _heartbeat(self) -> ConsumerGroupHeartbeatRequest:
         settings, instance_id = self.settings, self.settings.instance_id
@@ -152,11 +157,15 @@ class ConsumerMember(Member):
         if reply.heartbeat_interval_ms > 0:
             self._interval_s = reply.heartbeat_interval_ms / 1000.0
         self._beat_at = now + self._interval_s
+        if self.state != GIVING_UP and self._told == self.owned:
+            self._free_by = NEVER
         if self.state == JOINING:
             self.state = STABLE
         self._looked_up = frozenset()  # once for each heartbeat
         if reply.assignment is not None:
             self._target = {row.topic_id: list(row.partitions) for row in reply.assignment.topic_partitions}
+            # also of partitions that we never knew the names of, and that others are to have now
+            self._told = None
         if self.state == STABLE:
             self._work_off(now)
 
@@ -203,6 +212,7 @@ class ConsumerMember(Member):
             self._note_cause(now, "the coordinator has shared out anew", self.owned)
         gone = self.owned - target
         if gone:
+            self._free_by = min(self._free_by, self._sent_at + self.settings.rebalance_timeout_s)
             self._give_up(gone, "they are not ours to read any more")
             return
         if not unknown:
@@ -228,8 +238,14 @@ class ConsumerMember(Member):
     def _reset(self) -> None:
         super()._reset()
         self._say_all = True
-        self._told = frozenset()
+        self._told = NOTHING
         self._target = None
+        self._free_by = NEVER
+
+    def _look_at_clock(self, now: float) -> None:
+        if now >= self._free_by:
+            self._lose(f"partitions were not given up within {self.settings.rebalance_timeout_s:g} s", now)
+        super()._look_at_clock(now)
 
     @property
     def _is_unheard(self) -> bool:

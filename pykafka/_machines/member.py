@@ -358,7 +358,6 @@ class Member:
 
     def _give_up(self, partitions: Owned, cause: str) -> None:
         self.state = GIVING_UP
-        self._main = None
         self._given_up = partitions
         self._revoking = self._next_number()
         self._events.append(Revoke(self._revoking, partitions, self.generation, cause))

@@ -88,7 +88,8 @@ class ConsumerCoordinator:
             return self._find_static(request, joins)
         if seat is None:
             return (0, self._sit_down(request)) if joins else (UNKNOWN_MEMBER_ID, None)
-        if request.member_epoch == seat.epoch:
+        # who joins anew is given what it had, whatever it knows of it
+        if joins or request.member_epoch == seat.epoch:
             return 0, seat
         # the answer that told it of a newer epoch may have been lost
         owned = self._owned(request)
@@ -157,12 +158,11 @@ class ConsumerCoordinator:
             return
         target = self.target.get(seat.member_id, set())
         kept, gone = seat.assigned & target, seat.assigned - target
-        if gone and seat.epoch != 0:
+        if gone and (owned is None or owned & gone):
             seat.state, seat.assigned, seat.revoking = UNREVOKED, kept, gone
             seat.previous_epoch = seat.epoch
             seat.revoked_by = now + seat.rebalance_s
             return
-        # a member that joins has nothing that it could give up
         taken = {tp for other in self.seats.values() if other is not seat for tp in other.assigned | other.revoking}
         seat.assigned = kept | (target - taken)
         seat.state = STABLE if seat.assigned == target else UNRELEASED

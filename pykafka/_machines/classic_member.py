@@ -253,7 +253,7 @@ class ClassicMember(Member):
         elif error.retriable:
             self._wait(reply, str(error), now)
         else:
-            self._end(error, seated=False)
+            self._end(error)
 
     def _wait(self, _reply: Any, _error: str, now: float) -> None:
         self._pause(now)
@@ -262,10 +262,14 @@ class ClassicMember(Member):
     def _find_anew(self, _reply: Any, _error: str, now: float) -> None:
         self._look_for_coordinator(now)
 
-    def _join_with_id(self, reply: Any, _error: str, _now: float) -> None:
+    def _join_with_id(self, reply: Any, _error: str, now: float) -> None:
+        if self.member_id:
+            self._pause(now)  # it was given one, and is asked for one again
         self.member_id = reply.member_id
 
     def _join_as_new(self, _reply: Any, error: str, now: float) -> None:
+        if self.state == JOINING:
+            self._pause(now)  # a coordinator that forgets whom it has just met is not asked without end
         self.member_id = ""
         self._lose(error, now)
 

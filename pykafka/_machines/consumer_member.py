@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Optional
 
 from ..common import TopicPartition
-from ..exceptions import KafkaException
+from ..exceptions import FencedInstanceId, KafkaException
 from ..protocol.messages import ConsumerGroupHeartbeatRequest
 from .member import (
     AWAY,
@@ -156,7 +156,9 @@ class ConsumerMember(Member):
         self.generation = reply.member_epoch
         if reply.heartbeat_interval_ms > 0:
             self._interval_s = reply.heartbeat_interval_ms / 1000.0
-        self._beat_at = now + self._interval_s
+        up_to_date = self._told == self.owned and not self._topics_changed
+        # what has changed while this was being answered is waited for
+        self._beat_at = now + (self._interval_s if up_to_date or self.state == GIVING_UP else 0.0)
         if self.state != GIVING_UP and self._told == self.owned:
             self._free_by = NEVER
         if self.state == JOINING:
@@ -182,10 +184,13 @@ class ConsumerMember(Member):
         self._look_for_coordinator(now)
 
     def _lose_seat(self, error: KafkaException, now: float) -> None:
+        if self.state == JOINING:
+            self._pause(now)  # it has no seat that it could lose: joining at once would have the same answer
         self._lose(str(error), now)
 
     def _end_with(self, error: KafkaException, now: float) -> None:
-        self._end(error, seated=False)
+        # the seat of one that is fenced is another process's
+        self._end(error, seated=not isinstance(error, FencedInstanceId))
 
     def _look_for_coordinator(self, now: float) -> None:
         self._say_all = True
@@ -229,7 +234,8 @@ class ConsumerMember(Member):
         if new or self.owned != self._told:
             self._beat_at = now  # the coordinator waits for this
         gained, lost = self.owned - self._before, self._before - self.owned
-        if gained or lost or self._cause == "started":
+        # who has lost everything, and is given just that again, has to begin with it all the same
+        if new or gained or lost or self._cause == "started":
             rebalanced = Rebalanced(self._cause, self.generation, now - self._began_at, gained, lost)
             self.last_rebalance = rebalanced
             self._events += [Assign(new, self.owned, self.generation), rebalanced]

@@ -5,13 +5,26 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Any, Callable, Optional, Union
 
 from pykafka._machines.assignors import ASSIGNORS, Assignor
 from pykafka._machines.classic_member import ClassicMember
 from pykafka._machines.consumer_member import ConsumerMember
-from pykafka._machines.member import ENDED, Ask, Assign, Decide, Ended, LookUp, Lost, MemberSettings, Rebalanced, Revoke
+from pykafka._machines.member import (
+    ENDED,
+    STABLE,
+    Ask,
+    Assign,
+    Decide,
+    Ended,
+    LookUp,
+    Lost,
+    MemberSettings,
+    Rebalanced,
+    Revoke,
+)
 from pykafka._machines.sharing import decide, protocol_of, readable, wanted_topics
 from pykafka.common import TopicPartition
 from pykafka.exceptions import KafkaException, SocketDisconnectedError
@@ -185,6 +198,11 @@ class World:
         self.history.append(f"{self.now:9.3f} {text}")
 
     @property
+    def by_topic(self) -> bool:
+        """Return whether some way of sharing in use is fair for each topic by itself only."""
+        return "range" in (self.kind.assignor if isinstance(self.kind, Newer) else getattr(self.coordinator, "protocol", ""))
+
+    @property
     def partitions(self) -> set[TopicPartition]:
         """Return every partition there is."""
         return {TopicPartition(topic, number) for topic, count in self.topics.items() for number in range(count)}
@@ -224,6 +242,7 @@ class Member:
         self.frozen = False
         self._waiting: list[Callable[[], None]] = []
         self._commit_arrives_at = 0.0
+        self._reads = 0
         self.alive = True
         self.delivering: set[TopicPartition] = set()
         self.positions: dict[TopicPartition, int] = {}
@@ -266,7 +285,8 @@ class Member:
         if not self.alive or self.frozen:
             return
         for ask in self.machine.poll(self.clock()):
-            self.world.note(f"{self} asks {ask.api} ({self.machine.state}, generation {self.machine.generation})")
+            if self.machine.state != STABLE:
+                self.world.note(f"{self} asks {ask.api} ({self.machine.state}, generation {self.machine.generation})")
             self.world.send(self, ask)
         assert self.machine.wake_at() > self.clock(), f"{self} wakes up for nothing, {self.machine.state}\n{self.world}"
         for event in self.machine.take_events():
@@ -324,11 +344,29 @@ class Member:
         for tp in event.partitions:
             self.positions.pop(tp, None)
 
+    def jump(self, seconds: float) -> None:
+        """Have its clock run ahead, as that of a machine that was put to sleep."""
+        self.ahead_s += seconds
+        self.world.note(f"{self}: its clock jumps by {seconds} s")
+        self.drive()
+
+    def subscribe(self, topics: list[str]) -> None:
+        self.machine.subscribe(topics, self.clock())
+        self.drive()
+
+    def take_messages(self, reading: bool) -> None:
+        """Have its user take messages, or none."""
+        begins, self.reading = reading and not self.reading, reading
+        if begins:
+            self.read()
+            self.drive()
+
     def read(self) -> None:
         """Take some messages every now and then, for as long as the member lives."""
         if not self.alive or not self.reading or self.machine.state == ENDED:
             return
-        self.world.at(0.5, self.read)
+        self._reads += 1
+        self.world.at(0.5, partial(self._read_again, self._reads))
         if self.frozen:
             return
         self.machine.active(self.clock())
@@ -336,6 +374,10 @@ class Member:
             self.positions[tp] += self.world.random.randrange(3)
         if self.world.random.random() < 0.3:
             self._commit(set(self.delivering), self.machine.generation)
+
+    def _read_again(self, number: int) -> None:
+        if number == self._reads:
+            self.read()
 
     def _commit(self, partitions: set[TopicPartition], generation: int) -> None:
         """Send a commit that takes its time, and may be too late."""

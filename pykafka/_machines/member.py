@@ -272,6 +272,7 @@ class Member:
 
     def on_reply(self, ask: Ask, reply: Any, now: float) -> None:
         """Act on an answer, unless the member has moved on since it asked."""
+        self._look_at_clock(now)  # a process that stood still may have answers before it has seen how late it is
         if not self._is_awaited(ask):
             return
         if ask.api == FIND_COORDINATOR:

@@ -419,9 +419,11 @@ class Member:
     def _thaw(self) -> None:
         self.frozen = False
         self.world.note(f"{self} goes on")
-        self.drive()  # an I/O thread looks at its clock before anything that has arrived
         waiting, self._waiting = self._waiting, []
+        if self.alive and not waiting:
+            self.drive()
         for step in waiting:
+            # what has arrived comes before anything that is due
             self.when_awake(step)
 
 

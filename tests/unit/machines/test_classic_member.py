@@ -380,6 +380,30 @@ def test_a_session_that_is_over_on_our_side_is_lost_before_others_read() -> None
     assert member.waiting() == ["JoinGroup"]
 
 
+@pytest.mark.parametrize("api", ["JoinGroup", "SyncGroup"])
+def test_a_process_that_stood_still_longer_than_a_session_trusts_no_answer_from_before(api: str) -> None:
+    member = asking(api)  # it reads on while it waits
+    waiting = member.take(api)
+    for _ in range(3):
+        member.step(HEARTBEAT_S)  # awake, and it may take longer than a session
+    member.now += SESSION_S
+    answer = joined(generation=4) if api == "JoinGroup" else synced("a0 a1")
+    member.machine.on_reply(waiting, answer, member.now)
+    member.step()
+    lost = member.one(Lost)
+    assert lost.partitions == tps("a0 a1") and "stood still for 10.0 s" in lost.cause
+    assert member.waiting() == ["JoinGroup"]
+
+
+def test_a_join_that_takes_longer_than_a_session_costs_a_member_that_is_awake_nothing() -> None:
+    member = asking("JoinGroup")
+    for _ in range(10):
+        member.step(HEARTBEAT_S)
+    member.answer("JoinGroup", joined(generation=4))
+    member.answer("SyncGroup", synced("a0 a1"))
+    assert not member.told(Lost) and not member.told(Revoke) and member.reading == tps("a0 a1")
+
+
 def test_a_lost_connection_keeps_the_seat_and_the_partitions() -> None:
     member = classic().get_ready("a0 a1")
     member.step(HEARTBEAT_S)

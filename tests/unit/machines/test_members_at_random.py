@@ -21,7 +21,7 @@ from pykafka.protocol.messages import FindCoordinatorResponse, LeaveGroupRespons
 
 from .driven import IDS, Driven, beat, calm, classic, join_error, joined, newer, synced
 
-CODES = (0, 0, 0, 0, 7, 14, 15, 16, 22, 25, 27, 79, 110, 82, 30, 42, -1, 9999)
+PASSING, FINAL = (7, 14, 15, 16, 22, 25, 27, 79, 110), (30, 42, 82, -1, 9999)
 SHARES = ("", "a0", "a0 a1", "a1 b0", "b0 b1", "c0", "a0 a1 a2 b0 b1")
 KINDS: dict[str, Callable[[], Driven]] = {
     "eager": lambda: classic("range", max_poll_interval_s=30.0),
@@ -35,9 +35,10 @@ KINDS: dict[str, Callable[[], Driven]] = {
 
 def answer_for(member: Driven, api: str, chance: Random) -> Any:
     """Return some answer to a request of that name: often a good one, never one that cannot be on the wire."""
-    code, share, generation = chance.choice(CODES), chance.choice(SHARES), chance.randrange(1, 50)
+    luck, share, generation = chance.random(), chance.choice(SHARES), chance.randrange(1, 50)
+    code = 0 if luck < 0.8 else chance.choice(PASSING) if luck < 0.99 else chance.choice(FINAL)
     if api == FIND_COORDINATOR:
-        return FindCoordinatorResponse(error_code=chance.choice((0, 0, 0, 15, 30)), node_id=1, host="h", port=1)
+        return FindCoordinatorResponse(error_code=15 if code else 0, node_id=1, host="h", port=1)
     if api == "ConsumerGroupHeartbeat":
         unknown = (b"nowhere".ljust(16),) if chance.random() < 0.2 else ()
         return beat(share if chance.random() < 0.5 else None, epoch=generation, code=code, unknown=unknown)
@@ -46,20 +47,22 @@ def answer_for(member: Driven, api: str, chance: Random) -> Any:
             return join_error(code, chance.choice(("", "m1", "m2")))
         offered = [one.name for one in member.machine._protocols]
         leader = chance.choice(("m1", "another"))
-        return joined("m1", leader, generation, chance.choice([*offered, *offered, "unheard of"]))
+        return joined("m1", leader, generation, chance.choice(offered) if luck < 0.78 else "unheard of")
     if api == "SyncGroup":
-        return synced(share, code) if chance.random() < 0.95 else SyncGroupResponse(assignment=b"\x00\x00\x7f\xff\xff\xff")
+        return synced(share, code) if not 0.78 < luck < 0.8 else SyncGroupResponse(assignment=b"\x00\x00\x7f\xff\xff\xff")
     return calm(code) if api == "Heartbeat" else LeaveGroupResponse(error_code=code)
 
 
 def act(member: Driven, chance: Random) -> None:
     """Do one thing that may happen to a member, at whatever time."""
     machine, what = member.machine, chance.random()
-    if what < 0.45 and member.asks:
+    if machine.state in (AWAY, ENDED) and what < 0.5:
+        machine.join(member.now)
+    elif what < 0.45 and member.asks:
         ask = chance.choice(member.asks)
         member.asks.remove(ask)
         if chance.random() < 0.1:
-            error = chance.choice([SocketDisconnectedError("gone"), SocketDisconnectedError("gone"), OSError("odd")])
+            error = OSError("odd") if chance.random() < 0.05 else SocketDisconnectedError("gone")
             machine.on_failure(ask, error, member.now)
         else:
             machine.on_reply(ask, answer_for(member, ask.api, chance), member.now)
@@ -78,16 +81,16 @@ def act(member: Driven, chance: Random) -> None:
         machine.active(member.now)
     elif what < 0.75:
         machine.subscribe(chance.choice([["a"], ["a", "b"], ["b", "c"]]), member.now)
-    elif what < 0.77:
+    elif what < 0.755:
         machine.leave(member.now, "stopped")
-    elif what < 0.83:
+    elif what < 0.76:
         machine.join(member.now)
-    elif what < 0.85 and isinstance(machine, ClassicMember):
+    elif what < 0.78 and isinstance(machine, ClassicMember):
         machine.rebalance(member.now, "topics have other partitions now")
-    elif what < 0.95:
+    elif what < 0.98:
         member.now = max(member.now, min(machine.wake_at(), member.now + 50.0))
     else:
-        member.now += chance.choice([0.001, 1.0, 11.0, 60.0])
+        member.now += chance.choice([0.001, 1.0, 1.0, 11.0, 60.0])
     member.step()
 
 

@@ -93,6 +93,8 @@ class ClassicMember(Member):
         self._beat: Optional[int] = None
         self._beat_sent_at = 0.0
         self._beat_at = NEVER
+        #: when it was awake last: an answer that is there now, and was not then, is not older than that
+        self._polled_at = 0.0
         #: when the group was known not to be rebalancing, and until when we have to have joined since it is
         self._calm_at = 0.0
         self._join_by = NEVER
@@ -135,6 +137,12 @@ class ClassicMember(Member):
 
     # -- what goes out ------------------------------------------------------------------------------------------------
 
+    def poll(self, now: float) -> list[Ask]:
+        """Return what is to be sent now, after a look at the clock."""
+        asks = super().poll(now)
+        self._polled_at = now
+        return asks
+
     def _poll(self, now: float) -> list[Ask]:
         asks: list[Ask] = []
         if self.state in SEATED and self._beat is None and now >= self._beat_at:
@@ -154,7 +162,14 @@ class ClassicMember(Member):
             times.append(self._not_before)
         if self.state in SEATED and self._beat is None:
             times.append(self._beat_at)
+        if self._is_held_back:
+            times.append(self._polled_at + self.settings.heartbeat_interval_s)
         return times
+
+    @property
+    def _is_held_back(self) -> bool:
+        """Return whether partitions are read while the coordinator takes its time over a JoinGroup or SyncGroup."""
+        return bool(self.owned) and self._main is not None and self.state in (JOINING, SYNCING)
 
     def _join_group(self) -> JoinGroupRequest:
         settings = self.settings
@@ -212,7 +227,7 @@ class ClassicMember(Member):
 
     def _on_success(self, ask: Ask, reply: Any, now: float) -> None:
         # the coordinator's clock starts when it has our heartbeat, but when it answers a JoinGroup or SyncGroup
-        self._heard_at = self._calm_at = self._beat_sent_at if ask.api == "Heartbeat" else now
+        self._heard_at = self._calm_at = self._beat_sent_at if ask.api == "Heartbeat" else self._polled_at
         _ON_SUCCESS[ask.api](self, reply, now)
 
     def _on_joined(self, reply: Any, now: float) -> None:
@@ -253,7 +268,7 @@ class ClassicMember(Member):
         elif error.retriable:
             self._wait(reply, str(error), now)
         else:
-            self._end(error, seated=False)
+            self._end(error)
 
     def _wait(self, _reply: Any, _error: str, now: float) -> None:
         self._pause(now)
@@ -262,10 +277,14 @@ class ClassicMember(Member):
     def _find_anew(self, _reply: Any, _error: str, now: float) -> None:
         self._look_for_coordinator(now)
 
-    def _join_with_id(self, reply: Any, _error: str, _now: float) -> None:
+    def _join_with_id(self, reply: Any, _error: str, now: float) -> None:
+        if self.member_id:
+            self._pause(now)  # it was given one, and is asked for one again
         self.member_id = reply.member_id
 
     def _join_as_new(self, _reply: Any, error: str, now: float) -> None:
+        if self.state == JOINING:
+            self._pause(now)  # a coordinator that forgets whom it has just met is not asked without end
         self.member_id = ""
         self._lose(error, now)
 
@@ -312,6 +331,10 @@ class ClassicMember(Member):
             self.state = JOINING
             self._main = None
 
+    def _give_up(self, partitions: Owned, cause: str) -> None:
+        self._main = None  # what a JoinGroup or SyncGroup would have given us, we do not want any more
+        super()._give_up(partitions, cause)
+
     def _after_giving_up(self, now: float) -> None:
         self._begin_to_join()
 
@@ -330,6 +353,9 @@ class ClassicMember(Member):
     def _look_at_clock(self, now: float) -> None:
         if self.owned and now >= self._join_by:
             self._lose(f"partitions were not given up within {self.settings.rebalance_timeout_s:g} s", now)
+        if self._is_held_back and now >= self._polled_at + self.settings.session_timeout_s:
+            # the answer may have come long ago, and the session that began with it may be over
+            self._lose(f"this process stood still for {now - self._polled_at:.1f} s, longer than a session", now)
         super()._look_at_clock(now)
 
     def _look_for_coordinator(self, now: float) -> None:

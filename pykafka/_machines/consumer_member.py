@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Optional
 
 from ..common import TopicPartition, by_topic
-from ..exceptions import KafkaException
+from ..exceptions import FencedInstanceId, KafkaException
 from ..protocol.messages import ConsumerGroupHeartbeatRequest
 from .member import (
     AWAY,
     ENDED,
+    GIVING_UP,
     JOINING,
     LEAVING,
     NEVER,
+    NOTHING,
     STABLE,
     Ask,
     Assign,
@@ -72,8 +74,10 @@ class ConsumerMember(Member):
         #: whether the next heartbeat has to say everything: the first, and after one whose answer was lost
         self._say_all = True
         self._topics_changed = False
-        #: what the coordinator was told that is read
-        self._told: Owned = frozenset()
+        #: what the coordinator was told that is read; None when it waits to hear it, changed or not
+        self._told: Optional[Owned] = NOTHING
+        #: until when it has to have heard that partitions are given up: it has others read all that we have after that
+        self._free_by = NEVER
         #: topic id -> name, and the other way round
         self._names: dict[bytes, str] = {}
         self._ids: dict[str, bytes] = {}
@@ -115,8 +119,9 @@ class ConsumerMember(Member):
 
     def _times(self) -> list[float]:
         if self._main is not None:
-            return [NEVER]
-        return [self._not_before if self.state in (JOINING, LEAVING) else max(self._not_before, self._beat_at)]
+            return [self._free_by]
+        beat_at = self._not_before if self.state in (JOINING, LEAVING) else max(self._not_before, self._beat_at)
+        return [beat_at, self._free_by]
 
     def _heartbeat(self) -> ConsumerGroupHeartbeatRequest:
         settings, instance_id = self.settings, self.settings.instance_id
@@ -151,12 +156,18 @@ class ConsumerMember(Member):
         self.generation = reply.member_epoch
         if reply.heartbeat_interval_ms > 0:
             self._interval_s = reply.heartbeat_interval_ms / 1000.0
-        self._beat_at = now + self._interval_s
+        up_to_date = self._told == self.owned and not self._topics_changed
+        # what has changed while this was being answered is waited for
+        self._beat_at = now + (self._interval_s if up_to_date or self.state == GIVING_UP else 0.0)
+        if self.state != GIVING_UP and self._told == self.owned:
+            self._free_by = NEVER
         if self.state == JOINING:
             self.state = STABLE
         self._looked_up = frozenset()  # once for each heartbeat
         if reply.assignment is not None:
             self._target = {row.topic_id: list(row.partitions) for row in reply.assignment.topic_partitions}
+            # also of partitions that we never knew the names of, and that others are to have now
+            self._told = None
         if self.state == STABLE:
             self._work_off(now)
 
@@ -173,10 +184,13 @@ class ConsumerMember(Member):
         self._look_for_coordinator(now)
 
     def _lose_seat(self, error: KafkaException, now: float) -> None:
+        if self.state == JOINING:
+            self._pause(now)  # it has no seat that it could lose: joining at once would have the same answer
         self._lose(str(error), now)
 
     def _end_with(self, error: KafkaException, now: float) -> None:
-        self._end(error, seated=False)
+        # the seat of one that is fenced is another process's
+        self._end(error, seated=not isinstance(error, FencedInstanceId))
 
     def _look_for_coordinator(self, now: float) -> None:
         self._say_all = True
@@ -203,6 +217,7 @@ class ConsumerMember(Member):
             self._note_cause(now, "the coordinator has shared out anew", self.owned)
         gone = self.owned - target
         if gone:
+            self._free_by = min(self._free_by, self._sent_at + self.settings.rebalance_timeout_s)
             self._give_up(gone, "they are not ours to read any more")
             return
         if not unknown:
@@ -219,7 +234,8 @@ class ConsumerMember(Member):
         if new or self.owned != self._told:
             self._beat_at = now  # the coordinator waits for this
         gained, lost = self.owned - self._before, self._before - self.owned
-        if gained or lost or self._cause == "started":
+        # who has lost everything, and is given just that again, has to begin with it all the same
+        if new or gained or lost or self._cause == "started":
             rebalanced = Rebalanced(self._cause, self.generation, now - self._began_at, gained, lost)
             self.last_rebalance = rebalanced
             self._events += [Assign(new, self.owned, self.generation), rebalanced]
@@ -228,8 +244,14 @@ class ConsumerMember(Member):
     def _reset(self) -> None:
         super()._reset()
         self._say_all = True
-        self._told = frozenset()
+        self._told = NOTHING
         self._target = None
+        self._free_by = NEVER
+
+    def _look_at_clock(self, now: float) -> None:
+        if now >= self._free_by:
+            self._lose(f"partitions were not given up within {self.settings.rebalance_timeout_s:g} s", now)
+        super()._look_at_clock(now)
 
     @property
     def _is_unheard(self) -> bool:

@@ -200,10 +200,8 @@ class Member:
             self._events.append(Ended(None))
         elif self._leaving is None:
             self._leaving = reason
-            if self.owned:
-                self._give_up(self.owned, reason)
-            else:
-                self._vacate()
+            if self._revoking is None:  # else the rest follows when that is given up
+                self._give_up_and_vacate()
 
     def active(self, now: float) -> None:
         """Note that the user takes messages, or waits for some: a member whose user does not is none for long."""
@@ -216,7 +214,7 @@ class Member:
         self._revoking = None
         self.owned -= self._given_up
         if self._leaving is not None:
-            self._vacate()
+            self._give_up_and_vacate()
         else:
             self._after_giving_up(now)
 
@@ -274,6 +272,7 @@ class Member:
 
     def on_reply(self, ask: Ask, reply: Any, now: float) -> None:
         """Act on an answer, unless the member has moved on since it asked."""
+        self._look_at_clock(now)  # a process that stood still may have answers before it has seen how late it is
         if not self._is_awaited(ask):
             return
         if ask.api == FIND_COORDINATOR:
@@ -358,10 +357,15 @@ class Member:
 
     def _give_up(self, partitions: Owned, cause: str) -> None:
         self.state = GIVING_UP
-        self._main = None
         self._given_up = partitions
         self._revoking = self._next_number()
         self._events.append(Revoke(self._revoking, partitions, self.generation, cause))
+
+    def _give_up_and_vacate(self) -> None:
+        if self.owned:
+            self._give_up(self.owned, self._leaving or "")
+        else:
+            self._vacate()
 
     def _let_all_go(self, cause: str) -> None:
         """Everything is somebody else's already, or is to be at once."""

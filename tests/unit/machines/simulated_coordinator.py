@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Callable, Optional
 
 from pykafka.protocol.messages import (
@@ -12,6 +13,7 @@ from pykafka.protocol.messages import (
 )
 
 EMPTY, PREPARING, COMPLETING, STABLE = "Empty", "PreparingRebalance", "CompletingRebalance", "Stable"
+INCONSISTENT_GROUP_PROTOCOL = 23
 ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, MEMBER_ID_REQUIRED, FENCED = 22, 25, 27, 79, 82
 
 Answer = Callable[[Any], None]
@@ -85,6 +87,10 @@ class Coordinator:
         elif seat is None and member_id not in self.pending:
             answer(JoinGroupResponse(error_code=UNKNOWN_MEMBER_ID, member_id=member_id, protocol_name="", leader=""))
             return
+        others = [set(one.protocols) for one in self.seats.values() if one is not seat]
+        if not set.intersection({row.name for row in request.protocols}, *others):
+            answer(JoinGroupResponse(error_code=INCONSISTENT_GROUP_PROTOCOL, member_id=member_id, protocol_name="", leader=""))
+            return
         self.pending.discard(member_id)
         if seat is None:
             seat = self.seats[member_id] = Seat(member_id, instance_id)
@@ -140,7 +146,8 @@ class Coordinator:
         if self.leader not in self.seats or self.seats[self.leader or ""].waiting_join is None:
             self.leader = joined[0].member_id
         common = set.intersection(*(set(seat.protocols) for seat in self.seats.values()))
-        self.protocol = next(name for name in joined[0].protocols if name in common)
+        votes = Counter(next(name for name in seat.protocols if name in common) for seat in self.seats.values())
+        self.protocol = votes.most_common(1)[0][0]
         self.state = COMPLETING
         rows = [
             JoinGroupResponse.JoinGroupResponseMember(

@@ -4,32 +4,84 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Sequence
+from functools import partial
 from random import Random
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
-from pykafka._machines.assignors import Assignor
-from pykafka._machines.classic_member import ENDED, ClassicMember
-from pykafka._machines.member import Ask, Assign, Decide, Ended, Lost, MemberSettings, Rebalanced, Revoke
+from pykafka._machines.assignors import ASSIGNORS, Assignor
+from pykafka._machines.classic_member import ClassicMember
+from pykafka._machines.consumer_member import ConsumerMember
+from pykafka._machines.member import (
+    ENDED,
+    STABLE,
+    Ask,
+    Assign,
+    Decide,
+    Ended,
+    LookUp,
+    Lost,
+    MemberSettings,
+    Rebalanced,
+    Revoke,
+)
 from pykafka._machines.sharing import decide, protocol_of, readable, wanted_topics
 from pykafka.common import TopicPartition
 from pykafka.exceptions import KafkaException, SocketDisconnectedError
-from pykafka.protocol.messages import FindCoordinatorResponse, HeartbeatResponse, JoinGroupResponse, SyncGroupResponse
+from pykafka.protocol.messages import (
+    ConsumerGroupHeartbeatResponse,
+    FindCoordinatorResponse,
+    HeartbeatResponse,
+    JoinGroupResponse,
+    SyncGroupResponse,
+)
 
+from .simulated_consumer_coordinator import ConsumerCoordinator
 from .simulated_coordinator import Coordinator
 
 NOT_COORDINATOR = 16
 SESSION_S, REBALANCE_S, HEARTBEAT_S, LATENCY_S = 10.0, 20.0, 2.0, 0.05
 
 
+class Classic:
+    """Groups of the classic protocol, whose members offer these ways of sharing unless they say otherwise."""
+
+    def __init__(self, *assignors: Assignor) -> None:
+        self.assignors = assignors
+
+    def coordinator(self, _topics: dict[str, int]) -> Any:
+        return Coordinator()
+
+    def machine(self, world: World, name: str, settings: MemberSettings, topics: list[str], offers: Sequence[str]) -> Any:
+        assignors = [ASSIGNORS[offer] for offer in offers] or self.assignors
+        return ClassicMember(settings, [protocol_of(one) for one in assignors], topics, world.random.random)
+
+
+class Newer:
+    """Groups of the newer protocol (KIP-848), whose coordinator shares out by ``assignor``."""
+
+    def __init__(self, assignor: str) -> None:
+        self.assignor = assignor
+
+    def coordinator(self, topics: dict[str, int]) -> Any:
+        return ConsumerCoordinator(topics, self.assignor, SESSION_S, HEARTBEAT_S)
+
+    def machine(self, world: World, name: str, settings: MemberSettings, topics: list[str], offers: Sequence[str]) -> Any:
+        return ConsumerMember(settings, topics, world.random.random, f"id-{name}", assignor=self.assignor)
+
+
+Kind = Union[Classic, Newer]
+
+
 class World:
     """The clock, what happens next on it, the coordinator, and everybody who was ever a member."""
 
-    def __init__(self, seed: int, assignor: Assignor, topics: dict[str, int], *, lossy: bool = True) -> None:
+    def __init__(self, seed: int, kind: Kind, topics: dict[str, int], *, lossy: bool = True) -> None:
         self.random = Random(seed)
         self.now = 100.0
-        self.assignor = assignor
+        self.kind = kind
         self.topics = topics
-        self.coordinator = Coordinator()
+        self.coordinator = kind.coordinator(topics)
         self.coordinator_broker = 1
         self.down_until = 0.0
         self.lossy = lossy
@@ -58,7 +110,7 @@ class World:
         while True:
             self._tick()
             # members look at their own clocks as well; a hundredth of a second is as exact as anything here
-            due = min([self._queue[0][0] if self._queue else end, *(one.machine.wake_at() for one in self.members if one.alive)])
+            due = min([self._queue[0][0] if self._queue else end, *(one.wake_at() for one in self.members)])
             if due >= end:
                 self.now = end
                 return
@@ -121,15 +173,15 @@ class World:
         """Look whether any partition is delivered by two members that the coordinator both counts on."""
         readers: dict[TopicPartition, Member] = {}
         for member in self.members:
-            for tp in member.delivering:
+            for tp in () if member.frozen else member.delivering:
                 if not self.counts_on(member):
                     # who is displaced by another process of the same instance id hears of it with the next heartbeat
                     grace = 2 * LATENCY_S + 0.01 + (HEARTBEAT_S if member.machine.settings.instance_id else 0.0)
                     assert self.now - member.counted_on_at <= grace or member.machine._main is not None, (
-                        f"{member} delivers {tp} although its seat was lost {self.now - member.counted_on_at:.3f} s ago"
+                        f"{member} delivers {tp} although its seat was lost {self.now - member.counted_on_at:.3f} s ago\n{self}"
                     )
                     continue
-                assert tp not in readers, f"{tp} is delivered by {member} and {readers[tp]}\n" + "\n".join(self.history[-30:])
+                assert tp not in readers, f"{tp} is delivered by {member} and {readers[tp]}\n{self}"
                 readers[tp] = member
 
     def counts_on(self, member: Member) -> bool:
@@ -139,8 +191,16 @@ class World:
             return True
         return False
 
+    def __str__(self) -> str:
+        return "\n".join(self.history[-40:])
+
     def note(self, text: str) -> None:
         self.history.append(f"{self.now:9.3f} {text}")
+
+    @property
+    def by_topic(self) -> bool:
+        """Return whether some way of sharing in use is fair for each topic by itself only."""
+        return "range" in (self.kind.assignor if isinstance(self.kind, Newer) else getattr(self.coordinator, "protocol", ""))
 
     @property
     def partitions(self) -> set[TopicPartition]:
@@ -153,6 +213,7 @@ _REFUSED: dict[str, Callable[[], Any]] = {
     "SyncGroup": lambda: SyncGroupResponse(error_code=NOT_COORDINATOR),
     "Heartbeat": lambda: HeartbeatResponse(error_code=NOT_COORDINATOR),
     "LeaveGroup": lambda: HeartbeatResponse(error_code=NOT_COORDINATOR),
+    "ConsumerGroupHeartbeat": lambda: ConsumerGroupHeartbeatResponse(error_code=NOT_COORDINATOR),
 }
 
 
@@ -160,18 +221,28 @@ class Member:
     """A member with a consumer that takes its time over events, reads, and commits now and then."""
 
     def __init__(
-        self, world: World, name: str, *, topics: Optional[list[str]] = None, slow_s: float = 0.2, **settings: Any
+        self,
+        world: World,
+        name: str,
+        *,
+        topics: Optional[list[str]] = None,
+        offers: Sequence[str] = (),
+        slow_s: float = 0.2,
+        **settings: Any,
     ) -> None:
         self.world = world
         self.name = name
         self.slow_s = slow_s
         options = {"session_timeout_s": SESSION_S, "rebalance_timeout_s": REBALANCE_S, "heartbeat_interval_s": HEARTBEAT_S}
-        self.machine = ClassicMember(
-            MemberSettings("g", **{**options, **settings}),
-            [protocol_of(world.assignor)],
-            topics or sorted(world.topics),
-            world.random.random,
-        )
+        wanted = topics or sorted(world.topics)
+        self.machine = world.kind.machine(world, name, MemberSettings("g", **{**options, **settings}), wanted, offers)
+        #: what its clock is ahead of the world's
+        self.ahead_s = 0.0
+        #: a process that is stopped, as by Ctrl-Z: what arrives meanwhile waits
+        self.frozen = False
+        self._waiting: list[Callable[[], None]] = []
+        self._commit_arrives_at = 0.0
+        self._reads = 0
         self.alive = True
         self.delivering: set[TopicPartition] = set()
         self.positions: dict[TopicPartition, int] = {}
@@ -187,7 +258,7 @@ class Member:
         return f"{self.name}/{self.machine.member_id}"
 
     def start(self) -> None:
-        self.machine.join(self.world.now)
+        self.machine.join(self.clock())
         self.read()
         self.drive()
 
@@ -198,16 +269,26 @@ class Member:
         self.world.note(f"{self} crashes")
 
     def stop(self) -> None:
-        self.machine.leave(self.world.now, "stopped")
+        self.machine.leave(self.clock(), "stopped")
         self.drive()
+
+    def clock(self) -> float:
+        """Return what the member takes for the time."""
+        return self.world.now + self.ahead_s
+
+    def wake_at(self) -> float:
+        """Return when it does something by itself, as the world counts."""
+        return self.machine.wake_at() - self.ahead_s if self.alive and not self.frozen else float("inf")
 
     def drive(self) -> None:
         """Have the machine send what it has to send, and its events acted on."""
-        if not self.alive:
+        if not self.alive or self.frozen:
             return
-        for ask in self.machine.poll(self.world.now):
-            self.world.note(f"{self} asks {ask.api} ({self.machine.state}, generation {self.machine.generation})")
+        for ask in self.machine.poll(self.clock()):
+            if self.machine.state != STABLE:
+                self.world.note(f"{self} asks {ask.api} ({self.machine.state}, generation {self.machine.generation})")
             self.world.send(self, ask)
+        assert self.machine.wake_at() > self.clock(), f"{self} wakes up for nothing, {self.machine.state}\n{self.world}"
         for event in self.machine.take_events():
             self.world.note(f"{self}: {event}")
             if isinstance(event, (Revoke, Lost)):
@@ -218,6 +299,9 @@ class Member:
             self.world.at(self.world.random.uniform(0.0, self.slow_s), self._work)
 
     def _work(self) -> None:
+        if self.frozen:
+            self._waiting.append(self._work)
+            return
         self.busy = False
         if self.alive and self.events:
             event = self.events.pop(0)
@@ -226,9 +310,7 @@ class Member:
 
     def _revoke(self, event: Revoke) -> None:
         def answered() -> None:
-            if self.alive:
-                self.machine.gave_up(event.number, self.world.now)
-                self.drive()
+            self.when_awake(lambda: self.machine.gave_up(event.number, self.clock()))
 
         self._commit(set(event.partitions), event.generation)
         self._lost(event)
@@ -246,7 +328,14 @@ class Member:
         members, bad = readable(event.members)
         assert not bad
         counts = {topic: range(self.world.topics[topic]) for topic in wanted_topics(members) if topic in self.world.topics}
-        self.machine.decided(event.number, decide(self.world.assignor, members, counts))
+        self.machine.decided(event.number, decide(ASSIGNORS[event.protocol], members, counts))
+
+    def _look_up(self, event: LookUp) -> None:
+        # metadata may be older than the assignment: one of them is not found this time
+        names = {topic_id: self.world.coordinator.names[topic_id] for topic_id in sorted(event.topic_ids)}
+        if self.world.random.random() < 0.2:
+            names.popitem()
+        self.machine.learn(names, self.clock())
 
     def _nothing(self, event: Any) -> None:
         (self.ended if isinstance(event, Ended) else self.rebalances).append(event)
@@ -255,16 +344,40 @@ class Member:
         for tp in event.partitions:
             self.positions.pop(tp, None)
 
+    def jump(self, seconds: float) -> None:
+        """Have its clock run ahead, as that of a machine that was put to sleep."""
+        self.ahead_s += seconds
+        self.world.note(f"{self}: its clock jumps by {seconds} s")
+        self.drive()
+
+    def subscribe(self, topics: list[str]) -> None:
+        self.machine.subscribe(topics, self.clock())
+        self.drive()
+
+    def take_messages(self, reading: bool) -> None:
+        """Have its user take messages, or none."""
+        begins, self.reading = reading and not self.reading, reading
+        if begins:
+            self.read()
+            self.drive()
+
     def read(self) -> None:
         """Take some messages every now and then, for as long as the member lives."""
         if not self.alive or not self.reading or self.machine.state == ENDED:
             return
-        self.machine.active(self.world.now)
+        self._reads += 1
+        self.world.at(0.5, partial(self._read_again, self._reads))
+        if self.frozen:
+            return
+        self.machine.active(self.clock())
         for tp in self.delivering:
             self.positions[tp] += self.world.random.randrange(3)
         if self.world.random.random() < 0.3:
             self._commit(set(self.delivering), self.machine.generation)
-        self.world.at(0.5, self.read)
+
+    def _read_again(self, number: int) -> None:
+        if number == self._reads:
+            self.read()
 
     def _commit(self, partitions: set[TopicPartition], generation: int) -> None:
         """Send a commit that takes its time, and may be too late."""
@@ -279,17 +392,39 @@ class Member:
                 assert not back, f"{self} took the commit of {back} back"
 
         if offsets:
-            self.world.at(self.world.latency(), arrive)
+            # on one connection, nothing overtakes
+            self._commit_arrives_at = max(self._commit_arrives_at, self.world.now + self.world.latency())
+            self.world.at(self._commit_arrives_at - self.world.now, arrive)
 
     def on_reply(self, ask: Ask, reply: Any) -> None:
-        if self.alive:
-            self.machine.on_reply(ask, reply, self.world.now)
-            self.drive()
+        self.when_awake(lambda: self.machine.on_reply(ask, reply, self.clock()))
 
     def on_failure(self, ask: Ask, error: KafkaException) -> None:
-        if self.alive:
-            self.machine.on_failure(ask, error, self.world.now)
+        self.when_awake(lambda: self.machine.on_failure(ask, error, self.clock()))
+
+    def when_awake(self, step: Callable[[], None]) -> None:
+        """Take a step, now or as soon as the process goes on, and what follows from it."""
+        if self.frozen:
+            self._waiting.append(step)
+        elif self.alive:
+            step()
             self.drive()
+
+    def freeze(self, seconds: float) -> None:
+        """Have the process stand still for so long, while all others go on."""
+        self.frozen = True
+        self.world.note(f"{self} stands still")
+        self.world.at(seconds, self._thaw)
+
+    def _thaw(self) -> None:
+        self.frozen = False
+        self.world.note(f"{self} goes on")
+        waiting, self._waiting = self._waiting, []
+        if self.alive and not waiting:
+            self.drive()
+        for step in waiting:
+            # what has arrived comes before anything that is due
+            self.when_awake(step)
 
 
 _WORK: dict[type, Callable[[Member, Any], None]] = {
@@ -297,6 +432,7 @@ _WORK: dict[type, Callable[[Member, Any], None]] = {
     Assign: Member._assign,
     Lost: Member._lost,
     Decide: Member._decide,
+    LookUp: Member._look_up,
     Ended: Member._nothing,
     Rebalanced: Member._nothing,
 }

@@ -164,8 +164,7 @@ class OffsetManager:
         self, group: str, request: Any, tps: list[TopicPartition], deadline: Deadline
     ) -> dict[TopicPartition, OffsetFetchPartitionResponse]:
         reply = self._ask_coordinator(group, request, deadline)
-        # v8 answers about several groups; before, the answer is about the one that was asked for
-        answer = reply.groups[0] if reply.groups else reply
+        answer = _about(group, reply)
         if answer.error_code == GROUP_ID_NOT_FOUND:
             return {tp: OffsetFetchPartitionResponse(-1, b"", 0) for tp in tps}
         self._raise_for(answer.error_code, "OffsetFetch")
@@ -442,12 +441,26 @@ def committed_by_group(cluster: Cluster, group: str) -> dict[str, dict[int, Offs
     while True:
         try:
             reply = engine.call(engine.coordinator(group, deadline), request, deadline, lane="group", cap=LAST_NAMED_VERSION)
-            return _everything_in(reply.groups[0] if reply.groups else reply, group)
+            return _everything_in(_about(group, reply), group)
         except KafkaException as error:
             if not error.retriable or deadline.left() <= FIRST_PAUSE_S:
                 raise
             engine.forget_coordinator(group)
         engine.pause(FIRST_PAUSE_S)
+
+
+def _about(group: str, reply: Any) -> Any:
+    """Return what an answer to OffsetFetch says about ``group``: v8 answers about several, before it is about the one asked for.
+
+    :raises OffsetRequestFailedError: when it is about others; theirs must never be taken for ours
+    """
+    if not reply.groups:
+        return reply
+    for answer in reply.groups:
+        if answer.group_id == group:
+            return answer
+    others = ", ".join(answer.group_id for answer in reply.groups)
+    raise OffsetRequestFailedError(f"the coordinator of group {group} answered about {others}")
 
 
 def _everything_in(answer: Any, group: str) -> dict[str, dict[int, OffsetFetchPartitionResponse]]:

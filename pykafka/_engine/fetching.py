@@ -276,11 +276,10 @@ class FetchCore:
     def _jump(self, tp: TopicPartition, position: int, generation: int) -> None:
         self._unplaced.discard(tp)
         fetch = self._fetches.get(tp)
-        if fetch is None or fetch.generation != generation:
-            return  # a seek came in between: the user knows better
-        fetch.jump(position)
-        self._deliver(fetch, Parcel(generation, [], position, 0, 0, is_jump=True, incarnation=fetch.incarnation))
-        self._notify()
+        if fetch is not None and fetch.generation == generation:  # else a seek came in between: the user knows better
+            fetch.jump(position)
+            self._deliver(fetch, Parcel(generation, [], position, 0, 0, is_jump=True, incarnation=fetch.incarnation))
+            self._notify()
         self._plan()
 
     def _reset_failed(self, tp: TopicPartition, position: int, generation: int, error: KafkaException) -> None:

@@ -444,7 +444,6 @@ def test_a_place_found_for_a_consumer_that_was_restarted_meanwhile_is_not_used(m
     with fake_broker() as broker:
         logs = Logs(broker)
         with reading(broker, consumer_timeout_ms=5000) as (client, consumer):
-
             worker, placed = client.cluster.engine.offsets_worker, threading.Event()
 
             def restart() -> None:
@@ -459,6 +458,7 @@ def test_a_place_found_for_a_consumer_that_was_restarted_meanwhile_is_not_used(m
             assert placed.wait(20)
             assert values([consumer.consume()]) == [b"new"]  # type: ignore[list-item]
             assert consumer.consume_batch(timeout_ms=100) == []
+            assert consumer.held_offsets == {0: -2, 1: 0}
 
 
 @pytest.mark.parametrize(

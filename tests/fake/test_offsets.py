@@ -19,9 +19,10 @@ from pykafka.exceptions import (
     UnknownTopicOrPartition,
 )
 from pykafka.offsets import committed_by_group
+from pykafka.protocol import PartitionOffsetFetchRequest
 from pykafka.protocol.messages import OffsetCommitResponse, OffsetFetchResponse
 
-from .broker import DROP, FakeBroker, fake_broker
+from .broker import DROP, NODE, FakeBroker, fake_broker
 from .scripts import with_metadata
 
 OFFSETS = {"offsets_channel_backoff_ms": 1, "offsets_commit_max_retries": 2}
@@ -228,3 +229,19 @@ def test_a_partition_names_the_brokers_of_its_copies_also_those_that_are_down() 
             partition = client.topics["t"].partitions[0]
             assert (partition.replica_ids, partition.isr_ids) == ([2, 1], [1])
             assert [one.id for one in partition.replicas] == [1]
+
+
+def test_what_another_group_has_committed_is_never_taken_for_ours() -> None:
+    with fake_broker() as broker:
+        broker.scripts["OffsetFetch"] = lambda request, version: fetched(5)
+        broker.scripts["OffsetCommit"] = lambda request, version: committed()
+        with KafkaClient(broker.hosts) as client:
+            topic = client.topics["t"]
+            with pytest.raises(OffsetRequestFailedError, match="group other answered about g"):
+                topic.get_simple_consumer("other", **OFFSETS)
+            with pytest.raises(OffsetRequestFailedError, match="group other answered about g"):
+                committed_by_group(client.cluster, "other")
+            wanted = [PartitionOffsetFetchRequest(b"t", 0)]
+            answer = client.brokers[NODE].fetch_consumer_group_offsets(b"other", wanted)
+            assert answer.topics[b"t"][0].err == -1
+        assert broker.seen("OffsetCommit") == []

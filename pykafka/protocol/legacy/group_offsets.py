@@ -167,6 +167,7 @@ class OffsetFetchResponse(Response):
 
     def _fill(self, reply: Any) -> None:
         # v8 answers about several groups; before, the answer is about the one that was asked for
+        self._group = reply.groups[0].group_id if reply.groups else None
         answer = reply.groups[0] if reply.groups else reply
         self._new = answer.error_code == GROUP_ID_NOT_FOUND
         self.err = 0 if self._new else answer.error_code
@@ -181,5 +182,8 @@ class OffsetFetchResponse(Response):
         }
 
     def _complete(self, request: OffsetFetchRequest) -> None:
+        if self._group not in (None, request.consumer_group.decode()):
+            # what another group has committed must not be taken for this one's
+            self.topics, self.err, self._new = {}, UNKNOWN_SERVER_ERROR, False
         code = 0 if self._new else self.err or UNKNOWN_SERVER_ERROR
         fill_gaps(self.topics, request.places, OffsetFetchPartitionResponse(-1, b"", code))

@@ -247,7 +247,7 @@ class Broker(GroupRequests):
         deadline = Deadline((self._cluster.socket_timeout_s if timeout_s is None else timeout_s) + held_s)
         return self._cluster.engine.begin(self._info, request, deadline, lane=lane, cap=cap, held_s=held_s, check=check)
 
-    def _begin(self, request: Request, **how: Any) -> Callable[[], Any]:
+    def _begin(self, request: Any, **how: Any) -> Callable[[], Any]:
         """Put one of PyKafka's requests, in a version that names topics; return what waits for the answer."""
         return self._send(request.declared(), cap=request.NEWEST_VERSION, **how)
 

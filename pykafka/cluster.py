@@ -197,7 +197,7 @@ class Cluster:
 
         What consumers want and have is ``members[id].member_metadata.topic_names`` and
         ``members[id].member_assignment.partition_assignment``; what members of other kinds say (Connect's, say) is kept as
-        bytes. A group of a newer protocol than the classic one has its state and no members. Each has an ``error_code``.
+        bytes. Groups of share consumers and streams have their state and no members. Each has an ``error_code``.
 
         :raises KafkaException: what one of the brokers answered or did not answer, naming it
         """

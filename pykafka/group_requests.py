@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from .broker_home import BrokerHome, NamePool
-from .exceptions import KafkaException, error_for
+from .exceptions import KafkaException, UnsupportedVersion, error_for
 
 if TYPE_CHECKING:
     from .membershipprotocol import GroupMembershipProtocol
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MEMBER_ID_REQUIRED = 79
 #: Types of groups that DescribeGroups knows; brokers before Kafka 3.8 have no others and do not say so.
 DESCRIBABLE = (b"", b"classic")
+#: The type of groups of the newer protocol, and what DescribeGroups says of every group that it does not know.
+CONSUMER, DEAD = b"consumer", b"Dead"
 
 
 class GroupRequests:
@@ -45,7 +47,7 @@ class GroupRequests:
     def _who(self) -> str:
         raise NotImplementedError
 
-    def _begin(self, request: Request, *, lane: str = "control", held_s: float = 0.0) -> Callable[[], Any]:
+    def _begin(self, request: Any, *, lane: str = "control", held_s: float = 0.0) -> Callable[[], Any]:
         raise NotImplementedError
 
     def _ask_as_member(self, request: Request, held_s: float = 0.0) -> Any:
@@ -136,7 +138,7 @@ class GroupRequests:
     def describe_groups(self, group_ids: Iterable[Name]) -> DescribeGroupsResponse:
         """Return groups that this broker coordinates with their members, by name in ``groups``.
 
-        One that does not exist, or is none of the classic protocol, is ``b"Dead"``.
+        One that does not exist, or is neither of the classic protocol nor of the newer one (KIP-848), is ``b"Dead"``.
 
         :raises TypeError: and UnicodeException, naming what is not right
         """
@@ -144,7 +146,19 @@ class GroupRequests:
 
         request = DescribeGroupsRequest(group_ids)
         described: DescribeGroupsResponse = DescribeGroupsResponse.of(self._begin(request)(), request)
+        unknown = [name for name, group in described.groups.items() if group.state == DEAD]
+        if unknown:
+            described.groups.update(self._newer_groups(unknown))
         return described
+
+    def _newer_groups(self, names: Iterable[bytes]) -> dict[bytes, DescribeGroupResponse]:
+        """Return those of some groups that are of the newer protocol; none where the broker has no such groups."""
+        from .protocol.legacy.groups import NewerGroupsRequest
+
+        try:
+            return NewerGroupsRequest.read(self._begin(NewerGroupsRequest(names))())
+        except UnsupportedVersion:
+            return {}
 
 
 def describe_all_groups(brokers: Iterable[GroupRequests]) -> dict[bytes, DescribeGroupResponse]:
@@ -153,24 +167,31 @@ def describe_all_groups(brokers: Iterable[GroupRequests]) -> dict[bytes, Describ
     :raises KafkaException: what one of the brokers answered or did not answer, naming it
     """
     from .protocol.legacy import DescribeGroupsRequest, DescribeGroupsResponse, ListGroupsRequest, ListGroupsResponse
+    from .protocol.legacy.groups import NewerGroupsRequest
 
     listings = _ask_all({broker: ListGroupsRequest() for broker in brokers})
     described: dict[bytes, DescribeGroupResponse] = {}
-    wanted: dict[GroupRequests, Request] = {}
+    wanted: dict[GroupRequests, Any] = {}
+    newer: dict[GroupRequests, Any] = {}
     for broker, reply in listings.items():
         listing: ListGroupsResponse = ListGroupsResponse.of(reply)
         if listing.error_code:
             raise error_for(listing.error_code, broker=broker._who, api="ListGroups")
+        consumers = [name for name in listing.groups if listing.types.get(name, b"").lower() == CONSUMER]
+        if consumers:
+            newer[broker] = NewerGroupsRequest(consumers)
         names = [name for name in listing.groups if listing.types.get(name, b"") in DESCRIBABLE]
         if names:
             wanted[broker] = DescribeGroupsRequest(names)
         _add(described, [_only_listed(listing, name) for name in listing.groups if name not in names])
     for broker, reply in _ask_all(wanted).items():
         _add(described, DescribeGroupsResponse.of(reply, wanted[broker]).groups.values())
+    for reply in _ask_all(newer).values():
+        described.update(NewerGroupsRequest.read(reply))
     return described
 
 
-def _ask_all(requests: dict[GroupRequests, Request]) -> dict[GroupRequests, Any]:
+def _ask_all(requests: dict[GroupRequests, Any]) -> dict[GroupRequests, Any]:
     """Return every broker's reply; all of them have their request before the first answer is waited for."""
     begun = {broker: _naming(broker, partial(broker._begin, request)) for broker, request in requests.items()}
     return {broker: _naming(broker, wait) for broker, wait in begun.items()}

@@ -315,6 +315,16 @@ def test_what_is_wrong_with_one_broker_is_raised_and_names_it(name: str) -> None
         assert caught.value.broker == f"2 (127.0.0.1:{fakes[1].port})"
 
 
+def newer(*names: str) -> messages.ConsumerGroupDescribeResponse:
+    """Return what a broker says of groups of the newer protocol."""
+    reads = messages.ConsumerGroupDescribeResponse.TopicPartitions(topic_name="t", partitions=[1])
+    share = messages.ConsumerGroupDescribeResponse.Assignment(topic_partitions=[reads])
+    member = messages.ConsumerGroupDescribeResponse.Member(member_id="m-2", subscribed_topic_names=["t"], assignment=share)
+    row = messages.ConsumerGroupDescribeResponse.DescribedGroup
+    groups = [row(group_id=name, group_state="Stable", assignor_name="uniform", members=[member]) for name in names]
+    return messages.ConsumerGroupDescribeResponse(groups=groups)
+
+
 def test_groups_of_other_kinds_are_there_too_and_none_of_them_spoils_the_rest() -> None:
     garbage = bytes.fromhex("0000 7fffffff")
     with fake_broker() as fake, KafkaClient(fake.hosts) as client:
@@ -327,6 +337,7 @@ def test_groups_of_other_kinds_are_there_too_and_none_of_them_spoils_the_rest() 
                 described("offsets", kind="", state="Empty"), described("old broker", error=30, kind=""),
             ],
         )  # fmt: skip
+        fake.scripts["ConsumerGroupDescribe"] = lambda request, version: newer(*request.group_ids)
         found = client.cluster.get_managed_group_descriptions()
         assert found[b"fine"].members[b"m-1"].member_metadata.topic_names == [b"t"]
         for name in (b"broken", b"connect"):
@@ -334,8 +345,9 @@ def test_groups_of_other_kinds_are_there_too_and_none_of_them_spoils_the_rest() 
             assert kept == garbage and isinstance(kept, Undecoded) and kept.topic_names == []
         assert found[b"connect"].members[b"m-1"].member_assignment == ASSIGNMENT
         assert found[b"offsets"].state == b"Empty" and found[b"old broker"].error_code == 30
-        # DescribeGroups knows nothing of these: they have what the listing says
-        assert found[b"new"] == (0, b"new", b"Stable", b"consumer", b"", {})
+        assert found[b"new"][2:5] == (b"Stable", b"consumer", b"uniform")
+        assert found[b"new"].members[b"m-2"].member_assignment.partition_assignment == [(b"t", [1])]
+        # nobody knows more of these than what the listing says
         assert found[b"sharing"] == (0, b"sharing", b"Stable", b"share", b"", {})
         assert fake.seen("DescribeGroups")[0].groups == ["fine", "broken", "connect", "offsets", "old broker"]
 

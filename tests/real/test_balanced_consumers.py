@@ -419,3 +419,22 @@ def test_topics_that_do_not_exist_are_named(client: KafkaClient, topic_name: str
         client.get_balanced_consumer(topic_name)
     with pytest.raises(ValueError, match="is no regular expression"):
         client.get_balanced_consumer(topic_name, pattern="(")
+
+
+@pytest.mark.parametrize("way", ["range", "KIP-848"])
+def test_groups_of_both_protocols_can_be_looked_at(way: str, client: KafkaClient, make_topic: MakeTopic) -> None:
+    topic = make_topic(2)
+    with member(topic, **WAYS[way]) as first, member(topic, **WAYS[way]) as second:
+        settled(topic, first, second)
+
+        def described(group: Any) -> bool:
+            shares = [one.member_assignment.partition_assignment for one in group.members.values()]
+            wanted = [one.member_metadata.topic_names for one in group.members.values()]
+            return sorted(shares) == [[(topic.name, [0])], [(topic.name, [1])]] and wanted == [[topic.name]] * 2
+
+        coordinator = client.cluster.get_group_coordinator(topic.name)
+        until(lambda: described(coordinator.describe_groups([topic.name]).groups[topic.name]), what="both members")
+        until(lambda: described(client.cluster.get_managed_group_descriptions()[topic.name]), what="both members")
+        group = coordinator.describe_groups([topic.name]).groups[topic.name]
+        assert (group.state, group.protocol_type) == (b"Stable", b"consumer")
+        assert set(group.members) == {one.group_status().member_id.encode() for one in (first, second)}

@@ -204,7 +204,7 @@ def test_groups_of_every_kind_are_listed_and_described(
     assert coordinator.leave_group("c", workers, worker.member_id).error_code == 0
 
 
-def test_a_group_of_the_newer_protocol_is_listed_and_described_without_members(
+def test_a_group_of_the_newer_protocol_is_listed_and_described_with_its_members(
     client: KafkaClient, kafka: KafkaCluster, coordinator: Broker, make_topic: MakeTopic, topic_name: str
 ) -> None:
     if client.cluster.fetch_api_versions()[15].max < 6:
@@ -215,9 +215,13 @@ def test_a_group_of_the_newer_protocol_is_listed_and_described_without_members(
     try:
         newer.subscribe([topic_name])
         until(lambda: newer.poll(0.1) is None and newer.assignment(), what="an assignment by the newer protocol")
-        assert describe(client, topic_name) == (0, topic.name, b"Stable", b"consumer", b"", {})
+        found = describe(client, topic_name)
+        assert found[:5] == (0, topic.name, b"Stable", b"consumer", b"uniform")
+        (member,) = found.members.values()
+        assert (member.client_id, member.member_metadata.topic_names) == (b"rdkafka", [topic.name])
+        assert member.member_assignment.partition_assignment == [(topic.name, [0])]
         assert coordinator.list_groups().types[topic.name] == b"consumer"
-        assert coordinator.describe_groups([topic_name]).groups[topic.name].state == b"Dead"
+        assert coordinator.describe_groups([topic_name]).groups[topic.name][:5] == found[:5]
     finally:
         newer.close()
 

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
@@ -71,7 +72,7 @@ class Node:
         many = len(nodes) > 1
         factor, least = (len(nodes), len(nodes) - 1) if many else (1, 1)
         voters = ",".join(f"{node.id}@127.0.0.1:{node.controller_port}" for node in nodes)
-        settings = {
+        settings: dict[str, object] = {
             "process.roles": "broker,controller",
             "node.id": self.id,
             "broker.rack": f"r{self.id}",
@@ -111,6 +112,7 @@ class Node:
         if not many:
             for name in ("broker.session.timeout.ms", "broker.heartbeat.interval.ms"):
                 del settings[name]
+        settings.update(self._cluster.settings)
         self.folder.mkdir(parents=True, exist_ok=True)
         text = "".join(f"{name}={value}\n" for name, value in settings.items())
         (self.folder / "node.properties").write_text(text)
@@ -174,10 +176,20 @@ class Node:
 
 
 class KafkaCluster:
-    """A context manager that starts ``count`` nodes and stops and removes them in the end; the first one at ``port``."""
+    """A context manager that starts ``count`` nodes and stops and removes them in the end; the first one at ``port``.
 
-    def __init__(self, count: int = 1, version: str = DEFAULT_VERSION, port: Optional[int] = None) -> None:
+    :param settings: lines of node.properties, in addition to ours or in their place
+    """
+
+    def __init__(
+        self,
+        count: int = 1,
+        version: str = DEFAULT_VERSION,
+        port: Optional[int] = None,
+        settings: Optional[Mapping[str, object]] = None,
+    ) -> None:
         self.version = version
+        self.settings = dict(settings or {})
         self.jars = broker_jars(version)
         self.folder = Path(tempfile.mkdtemp(prefix="pykafka-brokers-"))
         taken: set[int] = set()

@@ -87,7 +87,6 @@ class MemberProcess:
 
     def __init__(self, name: str, folder: Path, hosts: str, group: str, topic: str, ways: dict[str, Any]) -> None:
         self.name = name
-        self.began_at = time.monotonic()
         self._path = folder / f"{name}.notes"
         command = [sys.executable, "-m", "benchmarks.group_member", hosts, group, topic, json.dumps(ways)]
         # appended to: its threads write at the same time
@@ -332,7 +331,9 @@ def join(bench: Bench, kind: str) -> list[Figure]:
         calm_at = time.monotonic()
         time.sleep(bench.scale.watch_s)
         before = figures.owners(group.notes(), group.alive)
-        began = group.add().began_at
+        joins = group.add()
+        # from when it knocks: starting a process takes the processors from everybody
+        began = until(lambda: next((event["at"] for event in joins.events()), None), what="the new member's start")
         settled_at = group.settle()
         time.sleep(1)
         ended = time.monotonic()
@@ -345,7 +346,7 @@ def join(bench: Bench, kind: str) -> list[Figure]:
     times = figures.read_times(notes)
     gap = max((figures.longest_gap(times[number], began, ended) for number in stay), default=figures.NEVER)
     calm = max((figures.longest_gap(times[number], calm_at, began) for number in stay), default=figures.NEVER)
-    about = f"{len(stay)} of 12 stay, settled {settled_at - began:.1f} s after it was started; before it {calm * 1000:.0f} ms"
+    about = f"{len(stay)} of 12 stay, settled after {settled_at - began:.1f} s; before it {calm * 1000:.0f} ms"
     return [Figure(f"a member joins, {kind}: longest gap of what stays", gap * 1000, 500, "ms", about)]
 
 

@@ -3,6 +3,7 @@
 #   make demo    starts a real broker and runs the usage guide against it
 #   make broker  starts a real broker at 127.0.0.1:9092 to play with, until Ctrl-C
 #   make test    the whole test suite, with real brokers     (make test ARGS="tests/unit -k crc32c")
+#   make test-matrix   the core of it against every version of Kafka that docs/compatibility.rst lists
 #   make lint    ruff and mypy --strict
 #   make bench   compares with kafka-python, aiokafka and confluent-kafka   (make bench ARGS=--quick)
 #   make docs    the pages in docs/ as HTML, in build/docs
@@ -13,7 +14,7 @@ VENVS ?= .venv
 ARGS ?=
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo broker test lint bench docs clean
+.PHONY: demo broker test test-matrix lint bench docs clean
 
 demo: $(VENVS)/demo/.ready
 	$(VENVS)/demo/bin/python examples/usage_guide.py $(ARGS)
@@ -23,6 +24,10 @@ broker: $(VENVS)/demo/.ready
 
 test: $(VENVS)/test/.ready
 	$(VENVS)/test/bin/python -m pytest $(ARGS)
+
+# one version after the other; the version is in the name of each test, and so of each failure
+test-matrix: $(VENVS)/test/.ready
+	$(VENVS)/test/bin/python -m pytest tests/real -m core --brokers all $(ARGS)
 
 lint: $(VENVS)/lint/.ready
 	$(VENVS)/lint/bin/ruff check

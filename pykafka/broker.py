@@ -6,11 +6,12 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from ._engine.sender import require_zstd
 from ._engine.waiting import Deadline
 from ._machines.metadata import BrokerInfo
 from ._version import __version__
 from .broker_home import BrokerHome, HandmadeHome, NamePool, RequestHandlers
-from .common import brief
+from .common import CompressionType, brief
 from .config import BROKER, check_options, require_names
 from .exceptions import KafkaException, OperationTimedOut, SocketDisconnectedError, error_for
 from .group_requests import GroupRequests
@@ -20,6 +21,7 @@ from .topic_arguments import broker_timeout_ms, creatable_topics
 from .utils.arguments import whole_number
 
 if TYPE_CHECKING:
+    from ._engine.engine import Check
     from .cluster import Cluster
     from .handlers import RequestHandler
     from .protocol import (
@@ -238,11 +240,12 @@ class Broker(GroupRequests):
         cap: Optional[int] = None,
         timeout_s: Optional[float] = None,
         held_s: float = 0.0,
+        check: Optional[Check] = None,
     ) -> Callable[[], Any]:
         """Return what waits for the answer; see ``Engine.begin``. ``timeout_s`` is socket_timeout_ms unless given."""
         self._cluster.require_open()
         deadline = Deadline((self._cluster.socket_timeout_s if timeout_s is None else timeout_s) + held_s)
-        return self._cluster.engine.begin(self._info, request, deadline, lane=lane, cap=cap, held_s=held_s)
+        return self._cluster.engine.begin(self._info, request, deadline, lane=lane, cap=cap, held_s=held_s, check=check)
 
     def _begin(self, request: Request, **how: Any) -> Callable[[], Any]:
         """Put one of PyKafka's requests, in a version that names topics; return what waits for the answer."""
@@ -334,13 +337,15 @@ class Broker(GroupRequests):
         """Write messages to partitions that this broker leads; return where they are, None with ``required_acks=0``.
 
         :raises OperationTimedOut: or SocketDisconnectedError, when there was no answer: they may have been written
+        :raises UnsupportedVersion: for zstd, when the broker is older than Kafka 2.1
         :raises TypeError: when it is no ProduceRequest
         """
         from .protocol.legacy import ProduceRequest, ProduceResponse
 
         if not isinstance(produce_request, ProduceRequest):
             raise TypeError(f"produce_request must be a pykafka.protocol.ProduceRequest, not {brief(produce_request)}")
-        reply = self._ask(produce_request, lane=PRODUCE_LANE, held_s=produce_request.timeout / 1000.0)
+        check = require_zstd if produce_request.compression_type == CompressionType.ZSTD else None
+        reply = self._ask(produce_request, lane=PRODUCE_LANE, held_s=produce_request.timeout / 1000.0, check=check)
         return None if reply is None else ProduceResponse.of(reply, produce_request)
 
     def request_offset_limits(self, partition_requests: Iterable[PartitionOffsetRequest]) -> ListOffsetResponse:

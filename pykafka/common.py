@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from reprlib import Repr
 from typing import Any, NamedTuple, Optional
 
@@ -19,6 +20,21 @@ class TopicPartition(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}"
+
+
+def by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:
+    """Return topic -> partition numbers, both ascending."""
+    topics: dict[str, list[int]] = {}
+    for topic, number in sorted(partitions):
+        topics.setdefault(topic, []).append(number)
+    return topics
+
+
+def spelled(partitions: Iterable[TopicPartition]) -> str:
+    """Return partitions for people: "clicks/0, 1 and orders/7"; the first few of very many."""
+    topics = by_topic(partitions)
+    texts = [f"{topic}/{', '.join(map(str, numbers[:20]))}" for topic, numbers in list(topics.items())[:20]]
+    return " and ".join(texts) or "nothing"
 
 
 class Message:

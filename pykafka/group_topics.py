@@ -29,6 +29,7 @@ class GroupTopics:
         #: the partitions that there were when reading began
         self._there_at_start: dict[str, set[int]] = {}
         self._in_use: list[str] = []
+        self._reading = False
 
     @property
     def pattern(self) -> Optional[str]:
@@ -45,15 +46,16 @@ class GroupTopics:
         return self._pattern is not None and not name.startswith("__") and self._pattern.fullmatch(name) is not None
 
     def begin(self) -> None:
-        """Find the topics to begin with, and have their metadata kept fresh until :meth:`end`."""
-        self.find()
+        """Begin to read: what comes from now on is new. Metadata is kept fresh until :meth:`end`."""
         view = self._cluster.engine.view
         self._there_at_start = {name: set(numbers_of(view, name)) for name in self.by_name}
+        self._reading = True
         for name in self.by_name:
             self._use(name)
 
     def end(self) -> None:
         """Undo :meth:`begin`."""
+        self._reading = False
         used, self._in_use = self._in_use, []
         for name in used:
             self._cluster.engine.release_topic(name)
@@ -79,7 +81,8 @@ class GroupTopics:
 
     def _take_up(self, name: str) -> None:
         self.by_name = {**self.by_name, name: self._cluster.topics[name]}
-        self._use(name)
+        if self._reading:
+            self._use(name)
 
     def refresh(self) -> None:
         """Ask for the present state of the topics, and of all where a pattern has to be matched.

@@ -35,7 +35,7 @@ from ._machines.member import (
     Revoke,
 )
 from ._machines.positions import held_offset
-from .common import OffsetType, TopicPartition
+from .common import OffsetType, TopicPartition, spelled
 from .consumer import STOP_TIMEOUT_S, Consumer
 from .exceptions import (
     ConsumerStoppedException,
@@ -127,15 +127,15 @@ class GroupConsumer(Consumer):
             self._fatal, self._first, self._decided_on, self._stopped_by_callback = None, Result(), None, False
             self._owned, self._fenced, self._parked, self._held_before = {}, {}, {}, {}
             self._resets_on_start = self._options["reset_offset_on_start"]
+            self._member = self._make_member()  # what can go wrong so far starts nothing
             self._worker = Worker(f"pykafka-group-{self._group_name}")
             core = self._make_core()
             core.start([])
             self._begin(core, {})
-            self._topics.begin()
-            self._member = self._make_member()
             hooks = (self._fence, self._on_event, self._is_active)
             fence, event, active = (weakly(weakref.WeakMethod(hook)) for hook in hooks)
             session = self._session = GroupSession(self._cluster.engine, self._member, fence, event, active)
+            self._topics.begin()
             session.watch(weakly(weakref.WeakMethod(self._on_view)))
             session.start()
             self._start_auto_commits()
@@ -149,8 +149,11 @@ class GroupConsumer(Consumer):
         try:
             patience_s = self._member_settings().rebalance_timeout_s + SPARE_S
             self._first.wait(Deadline(patience_s), f"joining group {self._group_name}")
-        except KafkaException:
-            self.stop()
+        except BaseException:  # Ctrl-C, too: whoever has no consumer cannot stop it
+            try:
+                self.stop()
+            except KafkaException as error:
+                log.info("%r: stopping what could not be started: %s", self, error)
             raise
 
     def stop(self) -> None:
@@ -224,6 +227,7 @@ class GroupConsumer(Consumer):
         )
 
     def _make_member(self) -> Member:
+        self._topics.find()
         settings, topics = self._member_settings(), sorted(self._topics.by_name)
         kind = self._options["group_protocol"]
         assignor = self._sharing.server_assignor
@@ -270,9 +274,17 @@ class GroupConsumer(Consumer):
 
     def _is_active(self) -> bool:
         """Return whether somebody takes messages, or waits for some; called on the I/O thread."""
-        seen = (self._looks, id(self._turn), length_hint(self._ready))
-        before, self._seen = self._seen, seen
-        return seen != before or self._waiting > 0
+        before, self._seen = self._seen, self._look_at_user()
+        looks, turn, left = self._seen
+        # a turn that was replaced shows nothing: rebalances do that, too
+        return looks != before[0] or (turn == before[1] and left < before[2]) or self._waiting > 0
+
+    def _look_at_user(self) -> tuple[int, int, int]:
+        return self._looks, id(self._turn), length_hint(self._ready)
+
+    def _fence(self, partitions: Iterable[TopicPartition], why: object) -> None:
+        super()._fence(partitions, why)
+        self._seen = self._look_at_user()  # what is left of the turn was not taken by the user
 
     # -- what the group asks for: on the I/O thread -------------------------------------------------------------------
 
@@ -336,17 +348,19 @@ class GroupConsumer(Consumer):
         self._held_before = self._held()
         self._give_up(event.partitions, event)
         self._commits.forget(event.partitions)
-        log.warning("%r: %s lost: %s", self, _spelled(event.partitions), event.cause)
+        log.warning("%r: %s lost: %s", self, spelled(event.partitions), event.cause)
         self._call_back("on_lost", event.partitions)
 
     def _assign(self, event: Assign) -> None:
         before = self._held_before
         self._begin_with(event.partitions)
         self._held_before = self._held()
-        self._first.succeed(None)
-        if event.partitions:
-            self._call_back("on_assign", event.partitions)
-        self._call_after_rebalance(before)
+        try:
+            if event.partitions:
+                self._call_back("on_assign", event.partitions)
+            self._call_after_rebalance(before)
+        finally:
+            self._first.succeed(None)
 
     def _begin_with(self, partitions: Owned) -> None:
         """Read partitions that the group has given us, from where the offset rules say."""
@@ -361,10 +375,10 @@ class GroupConsumer(Consumer):
             if start.commit:
                 self._commits.commit(lambda: start.commit, self._committer)
         except MOVED_ON as error:
-            log.info("%r: the group has moved on before %s were begun with: %s", self, _spelled(known), error)
+            log.info("%r: the group has moved on before %s were begun with: %s", self, spelled(known), error)
             return
         except Exception as error:
-            log.warning("%r: %s cannot be begun with yet, tried again: %s", self, _spelled(known), error)
+            log.warning("%r: %s cannot be begun with yet, tried again: %s", self, spelled(known), error)
             if not getattr(error, "retriable", False):
                 self._fail(error)
             self._begin_again(frozenset(known))
@@ -427,8 +441,8 @@ class GroupConsumer(Consumer):
             event.cause,
             event.generation,
             event.duration_s,
-            _spelled(event.gained),
-            _spelled(event.lost),
+            spelled(event.gained),
+            spelled(event.lost),
         )
 
     def _note_end(self, event: Ended) -> None:
@@ -569,14 +583,6 @@ class GroupConsumer(Consumer):
 
 def _text_of(name: Optional[bytes]) -> Optional[str]:
     return None if name is None else name.decode()
-
-
-def _spelled(partitions: Iterable[TopicPartition]) -> str:
-    """Return partitions for people: "clicks/0, 1 and orders/7"."""
-    topics: dict[str, list[int]] = {}
-    for tp in sorted(partitions):
-        topics.setdefault(tp.topic, []).append(tp.partition)
-    return " and ".join(f"{topic}/{', '.join(map(str, numbers))}" for topic, numbers in topics.items()) or "nothing"
 
 
 _ACTIONS: dict[type, Callable[[GroupConsumer, Any], None]] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
 from ._engine.waiting import Deadline
 from ._machines.positions import COMMITTED, start_rule
-from .common import TopicPartition
+from .common import TopicPartition, by_topic, spelled
 from .exceptions import KafkaException, LeaderNotFoundError, OffsetRequestFailedError, OperationTimedOut, error_for
 from .protocol.messages import ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest
 from .protocol.requests import OffsetFetchPartitionResponse
@@ -140,7 +140,7 @@ class OffsetManager:
         """
         tps = list(partitions)
         group = self._require_group()
-        topics = _by_topic(tps)
+        topics = by_topic(tps)
         single = [OffsetFetchRequest.OffsetFetchRequestTopic(name=name, partition_indexes=ids) for name, ids in topics.items()]
         several = [OffsetFetchRequest.OffsetFetchRequestTopics(name=name, partition_indexes=ids) for name, ids in topics.items()]
         request = OffsetFetchRequest(
@@ -151,7 +151,7 @@ class OffsetManager:
         )
         deadline = self._settings.patience()
         ask = lambda: self._fetch_once(group, request, tps, deadline)  # noqa: E731  # called again and again
-        return self._patiently(f"fetching committed offsets of {_names(tps)}", deadline, ask, topics)
+        return self._patiently(f"fetching committed offsets of {spelled(tps)}", deadline, ask, topics)
 
     def _fetch_once(
         self, group: str, request: Any, tps: list[TopicPartition], deadline: Deadline
@@ -173,7 +173,7 @@ class OffsetManager:
         if missing:
             # an answer that leaves a partition out says nothing about it; starting over would lose or repeat messages
             raise OffsetRequestFailedError(
-                f"the coordinator of group {group} said nothing about {_names(missing)}", topic=missing[0].topic
+                f"the coordinator of group {group} said nothing about {spelled(missing)}", topic=missing[0].topic
             )
         return {tp: found[tp] for tp in tps}
 
@@ -204,9 +204,9 @@ class OffsetManager:
             if first is not None:
                 raise first
             if remaining:
-                raise OffsetRequestFailedError(f"the coordinator of group {group} did not confirm {_names(remaining)}")
+                raise OffsetRequestFailedError(f"the coordinator of group {group} did not confirm {spelled(remaining)}")
 
-        self._patiently(f"committing offsets of {_names(offsets)}", deadline, attempt, _by_topic(offsets))
+        self._patiently(f"committing offsets of {spelled(offsets)}", deadline, attempt, by_topic(offsets))
 
     def _commit_request(self, group: str, offsets: Mapping[TopicPartition, int], by: Committer) -> OffsetCommitRequest:
         metadata = _commit_metadata(by.consumer_id)
@@ -250,7 +250,7 @@ class OffsetManager:
         nowhere = sorted(tp for tp, offset in found.items() if offset < 0)
         if nowhere:
             raise OffsetRequestFailedError(
-                f"the leaders gave no offset for {_names(nowhere)}", api="ListOffsets", topic=nowhere[0].topic
+                f"the leaders gave no offset for {spelled(nowhere)}", api="ListOffsets", topic=nowhere[0].topic
             )
         return found
 
@@ -274,9 +274,9 @@ class OffsetManager:
                         found[tp] = part.offset
                         remaining.pop(tp, None)
             if remaining:
-                raise OffsetRequestFailedError(f"no answer about {_names(remaining)}", topic=next(iter(remaining)).topic)
+                raise OffsetRequestFailedError(f"no answer about {spelled(remaining)}", topic=next(iter(remaining)).topic)
 
-        self._patiently(f"looking up offsets of {_names(times)}", deadline, attempt, _by_topic(times))
+        self._patiently(f"looking up offsets of {spelled(times)}", deadline, attempt, by_topic(times))
         return found
 
     def _by_leader(self, times: Mapping[TopicPartition, int]) -> dict[Any, dict[TopicPartition, int]]:
@@ -420,20 +420,6 @@ class Commits:
             yield
         finally:
             self._lock.release()
-
-
-def _by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:
-    """Return topic -> partition numbers."""
-    topics: dict[str, list[int]] = {}
-    for tp in partitions:
-        topics.setdefault(tp.topic, []).append(tp.partition)
-    return topics
-
-
-def _names(partitions: Iterable[TopicPartition]) -> str:
-    """Return the partitions for people, as in "clicks/0, 1, 2"; the first few of very many."""
-    texts = [f"{topic}/{', '.join(map(str, sorted(ids)[:20]))}" for topic, ids in sorted(_by_topic(partitions).items())[:20]]
-    return " and ".join(texts)
 
 
 def committed_by_group(cluster: Cluster, group: str) -> dict[str, dict[int, OffsetFetchPartitionResponse]]:

@@ -96,7 +96,7 @@ class Topic:
 
         :param managed: True for a :class:`~pykafka.managedbalancedconsumer.ManagedBalancedConsumer`; with False, which was
             PyKafka's way of asking for ZooKeeper, it does the same, after a DeprecationWarning
-        :raises NotImplementedError: unless ``auto_start=False``: groups cannot be joined in this version yet
+        :raises KafkaException: when the group cannot be joined
         """
         if managed not in (True, False):
             raise TypeError(f"managed must be True or False, not {brief(managed)}")

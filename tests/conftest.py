@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Callable
 
 import pytest
 
 from pykafka import KafkaClient, Topic
 
-from .brokers import KafkaCluster, what_is_missing
+from .brokers import DEFAULT_VERSION, VERSIONS, KafkaCluster, version_tuple, what_is_missing
 from .needs import missing
 from .support import create_topic
 
@@ -23,19 +24,69 @@ def _need_java() -> None:
         missing(f"real brokers need {' and '.join(lacking)}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--brokers``."""
+    said = f"Kafka versions to test against, one after the other ({DEFAULT_VERSION}); all: {', '.join(VERSIONS)}"
+    parser.addoption("--brokers", metavar="V,V,...", help=said)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat what needs a broker for each version of ``--brokers``, which is then part of the test's id."""
+    chosen = metafunc.config.getoption("--brokers")
+    if chosen and "broker_version" in metafunc.fixturenames:
+        metafunc.parametrize("broker_version", _versions(chosen), indirect=True, scope="session")
+
+
+def _versions(chosen: str) -> Sequence[str]:
+    versions = VERSIONS if chosen == "all" else chosen.split(",")
+    for version in versions:
+        if not re.fullmatch(r"\d+(\.\d+)+", version):
+            raise pytest.UsageError(f"--brokers takes versions of Kafka like {DEFAULT_VERSION}, or all; not {version!r}")
+    return versions
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a version cannot do: ``@pytest.mark.kafka(since=..., before=...)``."""
+    left_out = [item for item in items if not _suits(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _suits(item: pytest.Item) -> bool:
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    version = version_tuple(params.get("broker_version", DEFAULT_VERSION))
+    limits = [mark.kwargs for mark in item.iter_markers("kafka")]
+    return all(version_tuple(limit.get("since", "0")) <= version < version_tuple(limit.get("before", "99")) for limit in limits)
+
+
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[KafkaCluster]:
+def broker_version(request: pytest.FixtureRequest) -> str:
+    """The version of Kafka that the test runs against."""
+    return getattr(request, "param", DEFAULT_VERSION)
+
+
+@pytest.fixture(scope="session")
+def kafka(broker_version: str) -> Iterator[KafkaCluster]:
     """One real broker, shared by all tests: each uses topics and groups of its own."""
     _need_java()
-    with KafkaCluster() as cluster:
+    with KafkaCluster(version=broker_version) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="module")
-def kafka3() -> Iterator[KafkaCluster]:
+def kafka3(broker_version: str) -> Iterator[KafkaCluster]:
     """Three real brokers, which tests may kill and restart: they leave all of them running."""
     _need_java()
-    with KafkaCluster(3) as cluster:
+    with KafkaCluster(3, broker_version) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def alone(broker_version: str) -> Iterator[KafkaCluster]:
+    """One real broker for this test alone, which may do to it what it likes."""
+    _need_java()
+    with KafkaCluster(version=broker_version) as cluster:
         yield cluster
 
 

@@ -17,8 +17,9 @@ import pytest
 
 from pykafka import KafkaClient, Topic
 
-from .brokers import KafkaCluster
+from .brokers import DEFAULT_VERSION, VERSIONS, KafkaCluster
 from .brokers.cluster import free_port
+from .brokers.settings import needs_zookeeper
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.rst", *(ROOT / "docs").rglob("*.rst"), *(ROOT / "docs").rglob("*.md")])
@@ -27,6 +28,7 @@ COMMANDS = {
     "make broker": "tests/test_docs.py::test_a_broker_to_play_with_leaves_nothing_behind_when_it_is_ended",
     "make demo": "tests/test_docs.py::test_the_demo_checks_itself",
     "make test": "this run",
+    "make test-matrix": "a run of itself, before a release: it takes minutes",
     "pip install .": "tests/test_packaging.py::test_pip_install_from_a_clean_checkout_works_and_brings_exactly_six_and_tabulate",
     "pip install '.[all]'": "the virtual environment that make test makes",
 }
@@ -135,7 +137,7 @@ def test_a_broker_to_play_with_leaves_nothing_behind_when_it_is_ended(kafka: Kaf
 def test_the_options_in_the_documentation_exist() -> None:
     from pykafka import config
 
-    known = {*config.CLIENT, *config.PRODUCER, *config.CONSUMER}
+    known = {*config.CLIENT, *config.PRODUCER, *config.CONSUMER, *config.MANAGED}
     text = (ROOT / "docs" / "usage.rst").read_text() + (ROOT / "README.rst").read_text()
     for name in re.findall(r"``(\w+_(?:ms|bytes|messages|acks|reset|start|full))\b", text):
         assert name in known, name
@@ -146,6 +148,13 @@ def test_the_page_of_options_is_what_the_tables_say() -> None:
 
     page = runpy.run_path(str(ROOT / "docs" / "conf.py"))["options_page"]()
     assert (ROOT / "docs" / "options.rst").read_text(encoding="utf-8") == page, "python docs/conf.py > docs/options.rst"
+
+
+def test_the_versions_in_the_documentation_are_those_that_are_run() -> None:
+    page = (ROOT / "docs" / "compatibility.rst").read_text(encoding="utf-8")
+    rows = re.findall(r"^([\d.]+) +(KRaft|ZooKeeper) ", page, re.MULTILINE)
+    assert rows == [(version, "ZooKeeper" if needs_zookeeper(version) else "KRaft") for version in VERSIONS]
+    assert "about six minutes" in page and f"0.11 to {'.'.join(DEFAULT_VERSION.split('.')[:2])}" in page
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -47,7 +47,11 @@ OF_ALL_CONSUMERS = (
 )
 OF_BALANCED = f"topic, cluster, consumer_group, {OF_ALL_CONSUMERS} rebalance_max_retries=5, rebalance_backoff_ms=2000,"
 OURS = "isolation_level='read_committed', fetch_max_bytes=52428800, queued_max_bytes=67108864, max_decompressed_bytes=134217728"
-AT_THE_END = f"membership_protocol={RangeProtocol!r}, deserializer=None, reset_offset_on_fetch=True, *, {OURS}, **unknown"
+OF_GROUPS = (
+    "session_timeout_ms=30000, max_poll_interval_ms=300000, group_instance_id=None, group_protocol='auto', client_rack='',"
+    " on_assign=None, on_revoke=None, on_lost=None"
+)
+AT_THE_END = f"membership_protocol={RangeProtocol!r}, deserializer=None, reset_offset_on_fetch=True, *, {OURS}"
 
 #: Class or function -> its parameters. What is behind a lone * is ours; before it, PyKafka's own order and defaults.
 SIGNATURES: dict[Callable[..., Any], str] = {
@@ -85,11 +89,11 @@ SIGNATURES: dict[Callable[..., Any], str] = {
     balancedconsumer.BalancedConsumer: (
         f"{OF_BALANCED} zookeeper_connection_timeout_ms=6000, zookeeper_connect=None, zookeeper_hosts='127.0.0.1:2181',"
         " zookeeper=None, auto_start=True, reset_offset_on_start=False, post_rebalance_callback=None, use_rdkafka=False,"
-        f" compacted_topic=False, {AT_THE_END}"
+        f" compacted_topic=False, {AT_THE_END}, heartbeat_interval_ms=3000, {OF_GROUPS}, **unknown"
     ),
     managedbalancedconsumer.ManagedBalancedConsumer: (
         f"{OF_BALANCED} heartbeat_interval_ms=3000, auto_start=True, reset_offset_on_start=False, post_rebalance_callback=None,"
-        f" use_rdkafka=False, compacted_topic=True, {AT_THE_END}"
+        f" use_rdkafka=False, compacted_topic=True, {AT_THE_END}, {OF_GROUPS}, **unknown"
     ),
     Message: (
         "value, partition_key=None, compression_type=0, offset=-1, partition_id=-1, produce_attempt=0, protocol_version=0,"
@@ -168,7 +172,7 @@ BALANCED_MEMBERS: dict[str, Any] = {
     "_partitions": None,
     "start": "",
     "stop": "",
-    "consume": "block=True",
+    "consume": "block=True, unblock_event=None",
     "commit_offsets": "partition_offsets=None",
     "reset_offsets": "partition_offsets=None",
     "__iter__": "",
@@ -438,18 +442,6 @@ def client() -> Iterator[KafkaClient]:
     """A client of a scripted broker."""
     with fake_broker() as broker, KafkaClient(broker.hosts) as client:
         yield client
-
-
-NOT_YET: dict[str, Callable[[KafkaClient], Any]] = {
-    "Topic.get_balanced_consumer": lambda client: client.topics["t"].get_balanced_consumer("g", managed=True),
-    "ManagedBalancedConsumer()": lambda client: pykafka.ManagedBalancedConsumer(client.topics["t"], client.cluster, "g"),
-}
-
-
-@pytest.mark.parametrize("name", NOT_YET)
-def test_what_a_later_version_completes_says_so(name: str, client: KafkaClient) -> None:
-    with pytest.raises(NotImplementedError, match="in this version"):
-        NOT_YET[name](client)
 
 
 def test_a_broker_is_connected_to_when_asked(client: KafkaClient) -> None:

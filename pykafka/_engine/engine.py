@@ -20,6 +20,7 @@ from .waiting import Deadline, Result, refuse_on_io_thread
 from .worker import Worker
 
 if TYPE_CHECKING:
+    from .._machines.handshake import BrokerAbilities
     from .frames import Closeable
     from .producing import ProducerCore
 
@@ -36,6 +37,8 @@ DROPPED_CHECK_S = 0.5
 GROUP = 0  # FindCoordinator's key type
 
 OnReply = Callable[[Any, Optional[Exception]], None]
+#: Raises when a broker cannot do what a request asks for.
+Check = Callable[["BrokerAbilities"], None]
 
 
 class Engine:
@@ -118,12 +121,14 @@ class Engine:
         lane: str = "control",
         cap: Optional[int] = None,
         held_s: float = 0.0,
+        check: Optional[Check] = None,
     ) -> Callable[[], Any]:
         """Put ``request`` to ``broker``; return what waits for the answer and returns it, or raises what went wrong.
 
         That takes at most socket_timeout_ms, or until ``deadline``. The answer to a request that gets none (Produce with
         acks=0) is None, once it is written.
 
+        :param check: raises when this broker cannot do what is asked, before anything is sent
         :param held_s: how long the request itself allows the broker to hold its answer back; that comes on top
         """
         refuse_on_io_thread(type(request).NAME)
@@ -131,7 +136,7 @@ class Engine:
         until = deadline.within(self.request_timeout_s + held_s)
 
         def ask() -> None:
-            self._ask(self.lane(broker.host, broker.port, lane), request, until.at, _into(result), cap)
+            self._ask(self.lane(broker.host, broker.port, lane), request, until.at, _into(result), cap, check)
 
         self._post(result, ask)
         what = f"{type(request).NAME} to broker {broker.id} ({broker.host}:{broker.port})"
@@ -243,12 +248,22 @@ class Engine:
             self._lanes.pop(key).close()
 
     @staticmethod
-    def _ask(lane: Lane, request: Request, deadline: float, on_reply: OnReply, cap: Optional[int] = None) -> None:
+    def _ask(
+        lane: Lane,
+        request: Request,
+        deadline: float,
+        on_reply: OnReply,
+        cap: Optional[int] = None,
+        check: Optional[Check] = None,
+    ) -> None:
+        def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
+            if check is not None:
+                check(abilities)
+            return request, cap
+
         # with acks=0 a broker sends no reply to Produce, not even an error
         replies = getattr(request, "acks", None) != 0
-        lane.request(
-            Call(lambda _abilities: (request, cap), lambda reply, error, _call: on_reply(reply, error), deadline, replies)
-        )
+        lane.request(Call(build, lambda reply, error, _call: on_reply(reply, error), deadline, replies))
 
     def ask_any(self, request: Request, on_reply: OnReply, deadline: Optional[float] = None) -> None:
         """Send ``request`` to the broker most likely to answer; one attempt."""

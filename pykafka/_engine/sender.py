@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 ZSTD_VERSION = 7
 LAST_NAMED_VERSION = 12
 ZSTD = 4
+#: The first Produce version of brokers that remember MAX_IN_FLIGHT batches of a producer: Kafka 1.0 (KAFKA-5494).
+MEMORY_VERSION = 5
 
 Item = tuple["ProducerCore", Batch]
 #: What a request asks for besides its batches: (acks, ack timeout, is a broker needed that knows zstd).
@@ -33,6 +35,20 @@ Terms = tuple[int, int, bool]
 
 def _terms(core: ProducerCore) -> Terms:
     return core.settings.acks, core.ack_timeout_ms, core.settings.codec == ZSTD
+
+
+def newest_produce(abilities: BrokerAbilities) -> int:
+    """Return the newest version of Produce that a broker takes."""
+    return abilities.versions.get(ProduceRequest.KEY, (0, 0))[1]
+
+
+def require_zstd(abilities: BrokerAbilities) -> None:
+    """Raise UnsupportedVersion for a broker that is too old for zstd: it would answer that it failed, without a reason."""
+    newest = newest_produce(abilities)
+    if newest < ZSTD_VERSION:
+        raise UnsupportedVersion(
+            f"zstd needs Produce v{ZSTD_VERSION} (Kafka 2.1), and this broker has v{newest}: use another codec", api="Produce"
+        )
 
 
 class Sender:
@@ -178,14 +194,16 @@ class Sender:
     @staticmethod
     def _request(abilities: BrokerAbilities, items: list[Item], topic_ids: dict[str, bytes]) -> tuple[Request, Optional[int]]:
         core = items[0][0]
-        newest = abilities.versions.get(ProduceRequest.KEY, (0, 0))[1]
-        if newest < ZSTD_VERSION and core.settings.codec == ZSTD:
-            raise UnsupportedVersion(f"zstd needs Produce v{ZSTD_VERSION}, and this broker has v{newest}: use another codec")
+        if core.settings.codec == ZSTD:
+            require_zstd(abilities)
+        remembered = MAX_IN_FLIGHT if newest_produce(abilities) >= MEMORY_VERSION else 1
         topics = {
             name: ProduceRequest.TopicProduceData(name=name, topic_id=topic_id, partition_data=[])
             for name, topic_id in topic_ids.items()
         }
         for one, batch in items:
+            # the first batch goes alone, and more than one under way is only allowed after its answer: this is in time
+            one.accumulator.meet_broker(remembered)
             part = ProduceRequest.PartitionProduceData(index=batch.partition_id, records=batch.data)
             topics[one.settings.topic].partition_data.append(part)
         request = ProduceRequest(

@@ -138,7 +138,7 @@ class InvalidRequest(ProtocolClientError, code=42):
     """The request is malformed or asks for the impossible."""
 
 class UnsupportedForMessageFormat(ProtocolClientError, code=43):
-    """The topic's message format is too old for that."""
+    """The topic keeps messages in a format before Kafka 0.11's: raise message.format.version, or give required_acks=1."""
 
 class PolicyViolation(ProtocolClientError, code=44):
     """A policy of the cluster forbids it."""

@@ -20,6 +20,7 @@ from .batches import BATCH_OVERHEAD, Batch, Chunk, Columns, columns_of, take_row
 from .idempotence import NEW_NUMBERS, OUT_OF_ORDER_SEQUENCE_NUMBER, PartitionSequence, Verdict, judge
 
 #: A broker remembers this many batches per producer and partition; with more in flight it could not tell a duplicate.
+#: Before Kafka 1.0 it is only the last one: see :meth:`Accumulator.meet_broker`.
 MAX_IN_FLIGHT = 5
 
 #: Errors after which the batch may be in the log: REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND.
@@ -115,9 +116,9 @@ class PartitionQueue:
         """Return whether nothing of this partition is without an outcome."""
         return not (self.chunks or self.in_flight or self.resend)
 
-    def wants_to_send(self, now: float, settings: SendSettings) -> bool:
-        """Return whether a batch may leave now."""
-        if now < self.not_before or len(self.in_flight) >= self._most_in_flight(now, settings):
+    def wants_to_send(self, now: float, idempotent: bool, most_in_flight: int) -> bool:
+        """Return whether a batch may leave now, when at most so many of the partition may be under way."""
+        if now < self.not_before or len(self.in_flight) >= self._most_in_flight(now, idempotent, most_in_flight):
             return False
         if self.resend:
             first = self.next_resend()
@@ -125,11 +126,11 @@ class PartitionQueue:
             return first is not None and (not self.in_flight or self.in_flight[-1].order < first.order)
         return bool(self.chunks) and not self.must_renumber
 
-    def _most_in_flight(self, now: float, settings: SendSettings) -> int:
+    def _most_in_flight(self, now: float, idempotent: bool, most: int) -> int:
         # a broker that knows nothing of a producer takes any sequence as its first: of two batches under way it could
         # refuse the first (not the leader yet) and write the second
         proven = self.sequence is not None and now - self.sequence.acked_at < PROOF_LASTS_S
-        return settings.max_in_flight if proven or not settings.idempotent else 1
+        return most if proven or not idempotent else 1
 
     def next_resend(self) -> Optional[Batch]:
         """Return the batch to send again first, None when all have to wait for new numbers.
@@ -146,9 +147,12 @@ class PartitionQueue:
         return not self.in_flight and not any(batch.maybe_written for batch in self.resend)
 
     def is_oldest(self, batch: Batch) -> bool:
-        """Return whether no batch before ``batch`` is still without an outcome."""
-        others = [*self.in_flight, *self.resend]
-        return all(other is batch or batch.order < other.order for other in others)
+        """Return whether no batch before ``batch`` may still be written under the numbers that it has.
+
+        What waits for new numbers may not: it is certain that it is not in the log, and it is not sent again as it is.
+        """
+        waiting = [other for other in self.resend if other.maybe_written or not self.must_renumber]
+        return all(other is batch or batch.order < other.order for other in (*self.in_flight, *waiting))
 
     def put_back(self, batches: Iterable[Batch]) -> None:
         """Have ``batches`` sent again, each in its place: answers may come in any order."""
@@ -168,6 +172,8 @@ class Accumulator:
         #: why no producer id is to be had, as far as the engine knows
         self.obstacle: Optional[Exception] = None
         self._first_epoch = -1
+        #: how many batches of a partition may be under way
+        self._most_in_flight = settings.max_in_flight
         #: outcomes of rows that could not be encoded, until :meth:`take_unencodable`
         self._unencodable: list[Outcome] = []
         self._queues: dict[int, PartitionQueue] = {}
@@ -201,6 +207,14 @@ class Accumulator:
         queue.chunks.clear()
         return chunks
 
+    def meet_broker(self, remembered: int) -> None:
+        """Have no more batches of a partition under way than this broker remembers: of others it knows no duplicate.
+
+        That holds from now on, whichever broker comes next: those of one cluster are upgraded one after the other.
+        """
+        if self.settings.idempotent:
+            self._most_in_flight = min(self._most_in_flight, remembered)
+
     def set_producer_id(self, producer_id: int, epoch: int) -> None:
         """Number batches under a new producer id from now on, in each partition as soon as that is safe."""
         self.producer_id = producer_id
@@ -226,13 +240,15 @@ class Accumulator:
         """Return the partitions that have a batch to send now."""
         if self.needs_producer_id:
             return []
-        settings = self.settings
-        return [pid for pid, queue in self._active.items() if pid != NO_PARTITION and queue.wants_to_send(now, settings)]
+        return [pid for pid, queue in self._active.items() if pid != NO_PARTITION and self._may_leave(queue, now)]
 
     def has_more(self, partition_id: int, now: float) -> bool:
         """Return whether the partition has another batch to send now."""
         queue = self._active.get(partition_id)
-        return queue is not None and queue.wants_to_send(now, self.settings)
+        return queue is not None and self._may_leave(queue, now)
+
+    def _may_leave(self, queue: PartitionQueue, now: float) -> bool:
+        return queue.wants_to_send(now, self.settings.idempotent, self._most_in_flight)
 
     def is_elsewhere(self, partition_id: int, place: object) -> bool:
         """Return whether batches of the partition are in flight to anywhere but ``place``: the next one waits for them.

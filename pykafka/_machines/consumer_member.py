@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Optional
 
-from ..common import TopicPartition
+from ..common import TopicPartition, by_topic
 from ..exceptions import KafkaException
 from ..protocol.messages import ConsumerGroupHeartbeatRequest
 from .member import (
@@ -138,7 +138,7 @@ class ConsumerMember(Member):
         if joining or self._say_all or self._told != self.owned:
             request.topic_partitions = [
                 ConsumerGroupHeartbeatRequest.TopicPartitions(topic_id=self._ids[topic], partitions=ids)
-                for topic, ids in _by_topic(self.owned).items()
+                for topic, ids in by_topic(self.owned).items()
             ]
             self._told = self.owned
         self._say_all = self._topics_changed = False
@@ -238,13 +238,6 @@ class ConsumerMember(Member):
     @property
     def _can_say_goodbye(self) -> bool:
         return self.generation > 0
-
-
-def _by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:
-    topics: dict[str, list[int]] = {}
-    for topic, number in sorted(partitions):
-        topics.setdefault(topic, []).append(number)
-    return topics
 
 
 _REACT: dict[str, Callable[[ConsumerMember, KafkaException, float], None]] = {

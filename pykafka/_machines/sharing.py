@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from ..common import TopicPartition
+from ..common import TopicPartition, by_topic
 from ..exceptions import ProtocolError
 from ..protocol.api import decode_data, encode_data
 from ..protocol.consumer_group import MemberAssignment
@@ -53,14 +53,6 @@ def _user_data(assignor: Assignor, previous: Owned, generation: int) -> bytes:
         name = topic.encode()
         chunks += [struct.pack(">h", len(name)), name, struct.pack(f">i{len(ids)}i", len(ids), *ids)]
     return b"".join([*chunks, _INT32.pack(generation)])
-
-
-def by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:
-    """Return topic -> partition numbers, both ascending."""
-    topics: dict[str, list[int]] = {}
-    for topic, number in sorted(partitions):
-        topics.setdefault(topic, []).append(number)
-    return topics
 
 
 def read_subscription(member: MemberMetadata) -> MemberSubscription:

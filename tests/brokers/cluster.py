@@ -1,4 +1,4 @@
-"""One or three KRaft nodes on free ports, with verbs for what goes wrong in life: kill, pause, resume, restart."""
+"""One or three brokers of any version on free ports, which tests may kill, pause, resume and restart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -18,18 +17,11 @@ from pathlib import Path
 from typing import Optional
 
 from .jars import DEFAULT_VERSION, broker_jars
+from .java import JavaProcess
 from .probe import brokers_seen_by
+from .settings import broker_settings, needs_zookeeper
+from .zookeeper import ZooKeeper
 
-JAVA_FLAGS = [
-    "-Xms64m",
-    "-Xmx512m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-Xshare:auto",
-    "-XX:-UsePerfData",
-    "-Djava.awt.headless=true",
-    "-Djava.net.preferIPv4Stack=true",
-]
 CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAQ"
 START_TIMEOUT_S = 90
 #: Outside the ephemeral range: a client that redials a dead broker could otherwise be given its port.
@@ -50,124 +42,43 @@ def free_port(taken: set[int]) -> int:
             return port
 
 
-class Node:
-    """One broker, which is a controller too."""
+class Node(JavaProcess):
+    """One broker; with KRaft it is a controller too."""
 
     def __init__(self, cluster: KafkaCluster, node_id: int, port: int, controller_port: int) -> None:
+        super().__init__(cluster.jars, cluster.folder / str(node_id))
         self.id = node_id
         self.port = port
         self.controller_port = controller_port
-        self.folder = cluster.folder / str(node_id)
         self._cluster = cluster
-        self._process: Optional[subprocess.Popen[bytes]] = None
 
     @property
     def address(self) -> str:
         """Return ``host:port`` for clients."""
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def properties(self) -> Path:
+        """Return the file with the settings."""
+        return self.folder / "node.properties"
+
     def write_config(self) -> None:
         """Write node.properties."""
-        nodes = self._cluster.nodes
-        many = len(nodes) > 1
-        factor, least = (len(nodes), len(nodes) - 1) if many else (1, 1)
-        voters = ",".join(f"{node.id}@127.0.0.1:{node.controller_port}" for node in nodes)
-        settings: dict[str, object] = {
-            "process.roles": "broker,controller",
-            "node.id": self.id,
-            "broker.rack": f"r{self.id}",
-            "controller.quorum.voters": voters,
-            "controller.listener.names": "CTRL",
-            "listeners": f"PLAIN://127.0.0.1:{self.port},CTRL://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAIN://127.0.0.1:{self.port}",
-            "listener.security.protocol.map": "CTRL:PLAINTEXT,PLAIN:PLAINTEXT",
-            "inter.broker.listener.name": "PLAIN",
-            "log.dirs": self.folder / "data",
-            "num.network.threads": 1,
-            "num.io.threads": 2,
-            "background.threads": 2,
-            "num.recovery.threads.per.data.dir": 1,
-            "log.cleaner.dedupe.buffer.size": 2097152,
-            "offsets.topic.num.partitions": factor,
-            "offsets.topic.replication.factor": factor,
-            "transaction.state.log.num.partitions": factor,
-            "transaction.state.log.replication.factor": factor,
-            "transaction.state.log.min.isr": least,
-            "share.coordinator.state.topic.num.partitions": factor,
-            "share.coordinator.state.topic.replication.factor": factor,
-            "share.coordinator.state.topic.min.isr": least,
-            "default.replication.factor": factor,
-            "min.insync.replicas": least,
-            "num.partitions": 3,
-            "group.initial.rebalance.delay.ms": 0,
-            "controlled.shutdown.enable": str(many).lower(),
-            "auto.create.topics.enable": "true",
-            "broker.session.timeout.ms": 3000,
-            "broker.heartbeat.interval.ms": 500,
-            "controller.quorum.election.timeout.ms": 500,
-            "controller.quorum.fetch.timeout.ms": 1000,
-            "replica.lag.time.max.ms": 3000,
-            "replica.fetch.backoff.ms": 50,
-        }
-        if not many:
-            for name in ("broker.session.timeout.ms", "broker.heartbeat.interval.ms"):
-                del settings[name]
-        settings.update(self._cluster.settings)
+        cluster = self._cluster
+        zookeeper_port = cluster.zookeeper.port if cluster.zookeeper else 0
+        settings = {**broker_settings(self, cluster.version, cluster.nodes, zookeeper_port), **cluster.settings}
         self.folder.mkdir(parents=True, exist_ok=True)
-        text = "".join(f"{name}={value}\n" for name, value in settings.items())
-        (self.folder / "node.properties").write_text(text)
-
-    def _java(self, *arguments: str) -> list[str]:
-        return ["java", *JAVA_FLAGS, "-cp", f"{self._cluster.jars}/*", *arguments]
+        self.properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
     def format(self) -> subprocess.Popen[bytes]:
         """Start to prepare the data folder."""
-        properties = str(self.folder / "node.properties")
-        command = self._java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", properties)
-        with (self.folder / "format.log").open("wb") as log:
-            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        return self.run("format.log", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self.properties))
 
     def start(self) -> None:
         """Start the process; :meth:`KafkaCluster.wait_until_up` tells when it is ready."""
-        with (self.folder / "broker.log").open("ab") as log:
-            command = self._java("kafka.Kafka", str(self.folder / "node.properties"))
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder)
-
-    @property
-    def running(self) -> bool:
-        """Return whether the process lives."""
-        return self._process is not None and self._process.poll() is None
-
-    def _signal(self, number: int) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(number)
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on after :meth:`pause`."""
-        self._signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        """End it at once, as a power cut would."""
-        self._signal(signal.SIGKILL)
-        self._reap()
-
-    def terminate(self) -> None:
-        """Ask it to end in order."""
-        self._signal(signal.SIGCONT)
-        self._signal(signal.SIGTERM)
-        self._reap()
-
-    def _reap(self) -> None:
-        if self._process is not None:
-            try:
-                self._process.wait(30)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(30)
+        if self._cluster.zookeeper is not None:
+            self._cluster.zookeeper.wait_until_forgotten(self.id)
+        self._process = self.run("broker.log", "kafka.Kafka", str(self.properties))
 
     def restart(self) -> None:
         """Start it again after :meth:`kill` or :meth:`terminate`, and wait until it answers."""
@@ -177,6 +88,8 @@ class Node:
 
 class KafkaCluster:
     """A context manager that starts ``count`` nodes and stops and removes them in the end; the first one at ``port``.
+
+    ``zookeeper`` is the process that brokers of a version without KRaft need beside them, else None.
 
     :param settings: lines of node.properties, in addition to ours or in their place
     """
@@ -196,6 +109,9 @@ class KafkaCluster:
         self.nodes: list[Node] = []
         ports = [port or free_port(taken), *(free_port(taken) for _ in range(1, count))]
         self.nodes = [Node(self, number, at, free_port(taken)) for number, at in enumerate(ports, 1)]
+        self.zookeeper: Optional[ZooKeeper] = None
+        if needs_zookeeper(version):
+            self.zookeeper = ZooKeeper(self.jars, self.folder / "zookeeper", free_port(taken))
         _running.add(self)
 
     @property
@@ -211,14 +127,24 @@ class KafkaCluster:
         """Start all nodes and return when each of them lists all of them."""
         for node in self.nodes:
             node.write_config()
-        formatting = [node.format() for node in self.nodes]
-        for node, process in zip(self.nodes, formatting):
-            if process.wait(60):
-                raise RuntimeError(f"node {node.id} could not be formatted:\n{(node.folder / 'format.log').read_text()[-3000:]}")
+        if self.zookeeper is not None:
+            self.zookeeper.start()
+        else:
+            self._format()
         for node in self.nodes:
             node.start()
         self.wait_until_up()
         return self
+
+    def run_tool(self, main: str, *arguments: object, stdin: bytes = b"") -> bytes:
+        """Return what one of Kafka's own tools, a class of the broker's jars, writes when it is given ``stdin``."""
+        return self.nodes[0].output_of(main, *map(str, arguments), stdin=stdin)
+
+    def _format(self) -> None:
+        formatting = [node.format() for node in self.nodes]
+        for node, process in zip(self.nodes, formatting):
+            if process.wait(60):
+                raise RuntimeError(f"node {node.id} could not be formatted:\n{node.last_words('format.log')}")
 
     def wait_until_up(self) -> None:
         """Return when every running node answers Metadata with every running node in it."""
@@ -229,14 +155,15 @@ class KafkaCluster:
             if running and all(wanted <= set(brokers_seen_by("127.0.0.1", node.port)) for node in running):
                 return
             if time.monotonic() > deadline or not running:
-                logs = "\n".join((node.folder / "broker.log").read_text(errors="replace")[-2000:] for node in self.nodes)
+                logs = "\n".join(node.last_words("broker.log") for node in self.nodes)
                 raise RuntimeError(f"the brokers did not come up within {START_TIMEOUT_S} s:\n{logs}")
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Kill all nodes and remove their data."""
-        for node in self.nodes:
-            node.kill()
+        """Kill all processes and remove their data."""
+        for process in [*self.nodes, self.zookeeper]:
+            if process is not None:
+                process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> KafkaCluster:

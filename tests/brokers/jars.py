@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Optional
 
 DEFAULT_VERSION = "4.4.0"
+#: What ``make test-matrix`` runs: the newest, the one that removed old versions of requests, the last of 3, of 2 and of 1,
+#: and the first with record batches, which is the oldest that we work with.
+VERSIONS = (DEFAULT_VERSION, "4.0.2", "3.9.2", "2.8.2", "1.1.1", "0.11.0.3")
 #: What Kafka 4 brokers run on.
 LEAST_JAVA = 17
 _POM = Path(__file__).with_name("pom.xml")
@@ -52,7 +55,7 @@ def cache_dir() -> Path:
 
 def broker_jars(version: str = DEFAULT_VERSION) -> Path:
     """Return the folder with all jars of a broker, fetching them the first time."""
-    profile = "log4j2" if int(version.split(".")[0]) >= 4 else "reload4j"
+    profile = f"kafka-{version.split('.')[0]}"
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"]
     return _fetched(cache_dir() / version, ["-f", str(_POM), f"-Dkafka.version={version}", "-P", profile, *goal])
 

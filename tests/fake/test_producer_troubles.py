@@ -25,7 +25,7 @@ from pykafka.protocol.api import response_of
 
 from ..support import until
 from .broker import fake_broker
-from .scripts import Log, by_key, hesitant_versions, leaderless, refused, without_topics
+from .scripts import Log, by_key, hesitant_versions, leaderless, on_io_thread, refused, without_topics
 
 # -- several producers ------------------------------------------------------------------------------------------------
 
@@ -143,6 +143,22 @@ def test_a_codec_that_the_broker_is_too_old_for_is_an_error_at_once() -> None:
                 refused_one.result(10)
             good.result(10)
         assert log.written == {0: [b"y"]}
+
+
+@pytest.mark.parametrize(("version", "most"), [(4, 1), (5, 3)], ids=["Kafka 0.11", "Kafka 1.0"])
+def test_a_broker_that_remembers_only_the_last_batch_is_sent_one_at_a_time(version: int, most: int) -> None:
+    with fake_broker(caps={"Produce": version}) as broker, KafkaClient(broker.hosts) as client:
+        log = Log(broker)
+        with client.topics["t"].get_producer(linger_ms=0) as producer:
+            producer.produce(b"first").result(10)
+            log.gate.clear()
+            for number in range(3):
+                producer.produce(b"%d" % number)
+                producer._core.settle_partitions()  # so that each gets a batch of its own
+            in_flight = on_io_thread(client, lambda: len(producer._core.accumulator._queues[0].in_flight))
+            assert in_flight == most
+            log.gate.set()
+        assert log.written == {0: [b"first", b"0", b"1", b"2"]}
 
 
 # -- metadata ---------------------------------------------------------------------------------------------------------

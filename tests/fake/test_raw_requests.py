@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from pykafka import Broker, KafkaClient
+from pykafka.common import CompressionType
 from pykafka.connection import BrokerConnection, SslConfig
 from pykafka.exceptions import (
     CorruptBatchError,
@@ -26,6 +27,7 @@ from pykafka.exceptions import (
     OperationTimedOut,
     ProtocolError,
     SocketDisconnectedError,
+    UnsupportedVersion,
 )
 from pykafka.protocol import (
     Message,
@@ -109,6 +111,16 @@ def group_error(code: int) -> Callable[[Any, int], Any]:
     """Return a script that answers OffsetFetch with an error of the group."""
     group = messages.OffsetFetchResponse.OffsetFetchResponseGroup(group_id="g", error_code=code)
     return lambda request, version: messages.OffsetFetchResponse(error_code=code, groups=[group] if version >= 8 else [])
+
+
+@pytest.mark.parametrize("acks", [0, 1])
+def test_zstd_is_refused_before_it_is_sent_to_a_broker_that_does_not_know_it(acks: int) -> None:
+    request = ProduceRequest(CompressionType.ZSTD, required_acks=acks)
+    request.add_message(Message(b"x"), "t", 0)
+    with fake_broker(caps={"Produce": 6}) as fake, broker_of(fake) as broker:
+        with pytest.raises(UnsupportedVersion, match=r"zstd needs Produce v7 \(Kafka 2.1\), and this broker has v6"):
+            broker.produce_messages(request)
+        assert fake.seen("Produce") == []
 
 
 def test_a_corrupt_batch_and_an_error_of_the_whole_fetch_are_raised() -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -16,10 +13,12 @@ from pykafka import KafkaClient, Topic
 from pykafka.exceptions import ConsumerStoppedException
 
 from .. import needs
+from ..brokers import version_tuple
 from ..support import read_all, until, values
 
+pytestmark = pytest.mark.core
+
 MakeTopic = Callable[..., Topic]
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def fill(topic: Topic, count: int) -> list[bytes]:
@@ -170,14 +169,15 @@ def test_consumed_messages_survive_records_deleted_by_retention(client: KafkaCli
         assert len(list(consumer)) == 100
 
 
-def test_compressed_and_plain_batches_of_one_topic_are_read_alike(make_topic: MakeTopic) -> None:
+def test_compressed_and_plain_batches_of_one_topic_are_read_alike(make_topic: MakeTopic, broker_version: str) -> None:
     topic = make_topic(1)
-    for codec in range(5):
+    codecs = range(5 if version_tuple(broker_version) >= (2, 1) else 4)  # zstd is the last
+    for codec in codecs:
         with topic.get_producer(compression=codec, linger_ms=20) as producer:
             producer.produce_many([b"%d-%d" % (codec, number) for number in range(100)])
-    got = read_all(topic, 500)
-    assert values(got) == [b"%d-%d" % (codec, number) for codec in range(5) for number in range(100)]
-    assert [message.compression_type for message in got[::100]] == [0, 1, 2, 3, 4]
+    got = read_all(topic, 100 * len(codecs))
+    assert values(got) == [b"%d-%d" % (codec, number) for codec in codecs for number in range(100)]
+    assert [message.compression_type for message in got[::100]] == list(codecs)
 
 
 def test_reading_committed_messages_only_skips_aborted_ones_and_markers(kafka: Any, make_topic: MakeTopic) -> None:
@@ -199,28 +199,3 @@ def test_reading_committed_messages_only_skips_aborted_ones_and_markers(kafka: A
         assert [message.offset for message in consumer] == [0, 1, 2, 8, 9, 10]
         # behind the last marker, which is no message
         assert consumer.position(topic.partitions[0]) == 12
-
-
-def test_two_million_messages_are_read_in_less_than_150_mb(kafka: Any, make_topic: MakeTopic) -> None:
-    if not Path("/proc/self/status").exists():
-        pytest.skip("the memory of a process is read from /proc")
-    topic = make_topic(4)
-    with topic.get_producer(max_queued_messages=500000) as producer:
-        for _ in range(200):
-            producer.produce_many([b"x" * 100] * 10000)
-    code = f"""
-from pykafka import KafkaClient
-with KafkaClient({kafka.hosts!r}) as client:
-    with client.topics[{topic.name!r}].get_simple_consumer(consumer_timeout_ms=30000) as consumer:
-        got = 0
-        for message in consumer:
-            got += 1
-            if got == 2000000:
-                break
-peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")][0].split()[1]
-print(got, peak)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True, timeout=300)
-    got, peak_kb = done.stdout.split()
-    assert int(got) == 2000000
-    assert int(peak_kb) < 150 * 1024

@@ -132,8 +132,9 @@ def test_a_consumer_goes_on_when_the_leader_it_reads_from_dies(cluster: KafkaClu
             assert sum(row.offset for _partition, row in consumer.fetch_offsets()) == 3000
 
 
-def test_a_single_broker_that_restarts_takes_what_was_produced_meanwhile(topic_name: str, kafka: KafkaCluster) -> None:
-    with KafkaCluster() as alone, KafkaClient(alone.hosts, **IMPATIENT) as client:
+@pytest.mark.core
+def test_a_single_broker_that_restarts_takes_what_was_produced_meanwhile(topic_name: str, alone: KafkaCluster) -> None:
+    with KafkaClient(alone.hosts, **IMPATIENT) as client:
         topic = create_topic(client, topic_name, partitions=2)
         load = Load(topic)
         load.wait_for(500)
@@ -141,6 +142,23 @@ def test_a_single_broker_that_restarts_takes_what_was_produced_meanwhile(topic_n
         before = load.count
         until(lambda: load.count > before + 500, what="messages produced while there is no broker")
         alone.nodes[0].restart()
+        load.wait_for(1000)
+        load.finish()
+        check(topic, load)
+
+
+@pytest.mark.core
+def test_a_single_broker_that_freezes_with_batches_under_way_writes_none_of_them_twice(
+    topic_name: str, alone: KafkaCluster
+) -> None:
+    """It finds them in the connection that the client has given up, and gets them once more in the next one."""
+    with KafkaClient(alone.hosts, socket_timeout_ms=1000) as client:
+        topic = create_topic(client, topic_name, partitions=2)
+        load = Load(topic, linger_ms=0)
+        load.wait_for(500)
+        alone.nodes[0].pause()
+        until(lambda: load.producer._core.accumulator.trouble, what="the end of the client's patience")
+        alone.nodes[0].resume()
         load.wait_for(1000)
         load.finish()
         check(topic, load)

@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from pykafka import KafkaClient, RangeProtocol, RoundRobinProtocol, Topic
+from pykafka.exceptions import GroupIdNotFound
 from pykafka.membershipprotocol import CooperativeStickyProtocol, GroupMembershipProtocol
 
 from .. import needs
@@ -263,10 +264,18 @@ class Play:
         return self.client.cluster.get_managed_group_descriptions()[self.name.encode()]
 
 
+@pytest.fixture(scope="module")
+def brisk(kafka: KafkaCluster) -> Iterator[KafkaCluster]:
+    """A broker that has members of the newer protocol ask every half second for what has changed, and not every five."""
+    settings = {"group.consumer.heartbeat.interval.ms": 500, "group.consumer.min.heartbeat.interval.ms": 500}
+    with KafkaCluster(settings=settings) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def play(kafka: KafkaCluster, client: KafkaClient, topic_name: str) -> Iterator[Play]:
+def play(brisk: KafkaCluster, topic_name: str) -> Iterator[Play]:
     """A topic and its group, which nobody is in any more in the end."""
-    with Play(kafka, client, topic_name) as play:
+    with KafkaClient(brisk.hosts) as client, Play(brisk, client, topic_name) as play:
         yield play
 
 
@@ -325,8 +334,17 @@ def test_members_of_two_clients_share_in_a_group_of_the_newer_protocol(play: Pla
     play.check_committed()
 
 
-@pytest.mark.parametrize("sharing", ["range", "cooperative-sticky"])
-@pytest.mark.parametrize("classic_kind", [Ours, Confluent, KafkaPython])
+@pytest.mark.parametrize(
+    ("classic_kind", "sharing"),
+    [
+        (Ours, "range"),
+        (Ours, "cooperative-sticky"),
+        (Confluent, "range"),
+        (Confluent, "roundrobin"),
+        (KafkaPython, "range"),
+        (KafkaPython, "cooperative-sticky"),
+    ],
+)
 def test_a_group_goes_over_to_the_newer_protocol_and_back_while_its_members_run(
     play: Play, classic_kind: type[Player], sharing: str
 ) -> None:
@@ -354,3 +372,32 @@ def test_a_group_goes_over_to_the_newer_protocol_and_back_while_its_members_run(
     back.leave()
     play.check_read_once()
     play.check_committed()
+
+
+def test_a_group_that_its_members_keep_classic_is_left_in_peace_and_who_wanted_it_otherwise_is_told_why(play: Play) -> None:
+    # what confluent-kafka says of itself for this way of sharing, the broker takes for a custom one and migrates no group with it
+    classic = play.enter(Confluent, "cooperative-sticky")
+    play.until_shared(classic)
+    newer = play.client.topics[play.name].get_balanced_consumer(
+        play.name, managed=True, group_protocol="consumer", auto_start=False
+    )
+    with pytest.raises(GroupIdNotFound, match="custom assignor"):
+        newer.start()
+    play.write()
+    assert classic.share == set(range(PARTITIONS))
+    # one that takes what there is takes part
+    play.until_shared(classic, play.enter(Ours, "cooperative-sticky"))
+
+
+def test_a_member_that_may_choose_takes_the_protocol_that_the_group_has(play: Play) -> None:
+    def kind_of(group: str) -> str:
+        with play.topic.get_balanced_consumer(
+            group, managed=True, membership_protocol=CooperativeStickyProtocol, heartbeat_interval_ms=HEARTBEAT_MS
+        ) as consumer:
+            return str(consumer.group_status().protocol)
+
+    assert kind_of(f"{play.name}-new") == "consumer"
+    with play.enter(Confluent, "range") as classic:
+        play.until_shared(classic)
+        with play.topic.get_balanced_consumer(play.name, managed=True, membership_protocol=RangeProtocol) as consumer:
+            assert consumer.group_status().protocol == "range"

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Any, Callable
 
+import pytest
+
 from pykafka import KafkaClient, Topic
 
 from ..brokers import KafkaCluster
@@ -14,6 +16,7 @@ from ..support import until, values
 MakeTopic = Callable[..., Topic]
 
 
+@pytest.mark.core
 def test_a_message_larger_than_fetch_message_max_bytes_is_read_like_any_other(make_topic: MakeTopic) -> None:
     topic = make_topic(2)
     made = [b"small", b"x" * 500_000, b"small again", b"y" * 900_000, b"the end"]

@@ -22,6 +22,8 @@ from pykafka.utils import deserialize_utf8, serialize_utf8
 
 from ..support import read_all, until, values
 
+pytestmark = pytest.mark.core
+
 MakeTopic = Callable[..., Topic]
 
 

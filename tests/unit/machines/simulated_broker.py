@@ -13,8 +13,9 @@ from pykafka.records.decode import decode_batch
 
 OUT_OF_ORDER = 45
 STALE_EPOCH = 47
-#: What a broker remembers per producer and partition.
+#: How many batches a broker remembers per producer and partition, and how many one of Kafka 0.11.
 REMEMBERED = 5
+REMEMBERED_BY_0_11 = 1
 
 
 class Written(NamedTuple):
@@ -29,17 +30,18 @@ class Written(NamedTuple):
 class SimulatedPartition:
     """The log of one partition; ``accepted`` lists (producer id, epoch, sequence, count) of every batch in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: int = REMEMBERED) -> None:
         self.log: list[bytes] = []
         self.accepted: list[tuple[int, int, int, int]] = []
         self.fenced = 0
+        self._remembered = remembered
         self._recent: dict[int, deque[Written]] = {}
 
     def append(self, data: bytes) -> Answer:
         """Return the answer to a batch, as ProducerAppendInfo of Kafka gives it."""
         (raw,) = split_batches(data, "orders", 0)
         values = [value or b"" for value in decode_batch(raw, "orders", 0, 10**9).values]
-        recent = self._recent.setdefault(raw.producer_id, deque(maxlen=REMEMBERED))
+        recent = self._recent.setdefault(raw.producer_id, deque(maxlen=self._remembered))
         epoch, first, count = raw.producer_epoch, raw.base_sequence, len(values)
         if recent:
             last = recent[-1]
@@ -54,7 +56,9 @@ class SimulatedPartition:
                 return Answer(OUT_OF_ORDER)
             if epoch != last.epoch:
                 recent.clear()
-        # of a producer that the broker knows nothing of it takes any sequence as its first
+        elif first and self._remembered == REMEMBERED_BY_0_11:
+            return Answer(OUT_OF_ORDER)
+        # of a producer that a newer broker knows nothing of it takes any sequence as its first
         recent.append(Written(epoch, first, count, len(self.log)))
         self.accepted.append((raw.producer_id, epoch, first, count))
         self.log += values
@@ -64,12 +68,13 @@ class SimulatedPartition:
 class Wire:
     """Carries batches of one partition to the broker in order; what comes back may come in any order."""
 
-    def __init__(self, machine: Accumulator, partition_id: int, most_rows: int) -> None:
+    def __init__(self, machine: Accumulator, partition_id: int, most_rows: int, remembered: int = REMEMBERED) -> None:
         self.machine = machine
         self.partition_id = partition_id
-        self.broker = SimulatedPartition()
+        self.broker = SimulatedPartition(remembered)
         self.outcomes: list[Outcome] = []
         self._most_rows = most_rows
+        self._remembered = remembered
         self._going: deque[Batch] = deque()
         self._coming: list[tuple[Batch, Optional[Answer], bool]] = []
 
@@ -78,6 +83,7 @@ class Wire:
         batch = self.machine.next_batch(self.partition_id, limit)
         if batch is not None:
             batch.is_out = True
+            self.machine.meet_broker(self._remembered)
             self._going.append(batch)
 
     def arrive(self, fate: str) -> bool:

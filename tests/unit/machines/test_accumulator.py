@@ -84,6 +84,19 @@ def test_five_in_flight_is_what_a_broker_remembers() -> None:
     assert MAX_IN_FLIGHT == 5
 
 
+def test_of_a_broker_that_remembers_only_the_last_batch_no_second_one_is_in_flight() -> None:
+    machine = accumulator()
+    send_each(machine, "a")
+    machine.meet_broker(1)
+    add(machine, "b")
+    assert machine.sendable(0.0) == []
+    machine.meet_broker(MAX_IN_FLIGHT)
+    assert machine.sendable(0.0) == [], "the other brokers may not be upgraded yet"
+    without_numbers = accumulator(acks=0)
+    without_numbers.meet_broker(1)
+    send_each(without_numbers, *"abcde")
+
+
 def newcomer(epoch: int = 0) -> Accumulator:
     """Return an accumulator whose producer id no broker has seen yet."""
     machine = Accumulator(settings(acks=-1))

@@ -479,6 +479,31 @@ def test_being_out_of_order_proves_something_only_when_nothing_before_it_is_open
     assert not first.maybe_written
 
 
+def test_a_batch_in_doubt_behind_one_that_waits_for_new_numbers_is_decided_by_being_out_of_order() -> None:
+    """The one before it is not in the log, so neither is this one; each would wait for the other until they expire."""
+    machine = accumulator()
+    first, second = send_each(machine, "a", "b")
+    for batch in (first, second):
+        machine.on_no_answer(batch, LOST, True, 1.0)
+    send(machine, now=2.0)
+    assert machine.on_answer(first, OUT_OF_ORDER, 2.0) == []  # the broker has lost what was before it
+    assert send(machine, now=3.0) is second, "under its old numbers, by which the broker may know it"
+    assert machine.on_answer(second, OUT_OF_ORDER, 3.0) == []
+    assert [stamp_of(send(machine, now=4.0)) for _ in "ab"] == [(7, 1, 0), (7, 1, 1)]
+
+
+def test_a_batch_in_doubt_behind_a_refused_one_and_one_to_be_sent_again_is_decided_too() -> None:
+    machine = accumulator()
+    refused, later, doubtful = send_each(machine, "a", "b", "c")
+    assert told(machine.on_answer(refused, Answer(87), 1.0)) == ["a"]
+    machine.on_answer(later, NOT_LEADER, 1.0)
+    machine.on_no_answer(doubtful, LOST, True, 1.0)
+    assert send(machine, now=2.0) is doubtful
+    machine.on_answer(doubtful, OUT_OF_ORDER, 2.0)
+    assert [values_of(send(machine, now=3.0)) for _ in "bc"] == [["b"], ["c"]]
+    assert stamp_of(later) == (7, 1, 0)
+
+
 def test_a_batch_that_never_left_was_not_written() -> None:
     machine = accumulator()
     add(machine, "a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from pykafka.records.message import QueuedMessage
 
 from .making import BACKOFF_S, ROOMY, TIMEOUT_S, row
 from .making import settings as send_settings
-from .simulated_broker import Wire
+from .simulated_broker import REMEMBERED, REMEMBERED_BY_0_11, Wire
 
 PARTITIONS = 2
 #: What may befall a batch without its row being lost for good.
@@ -53,10 +54,10 @@ class Result(NamedTuple):
     fates: dict[bytes, list[tuple[int, object]]]
 
 
-def play(story: list[Step], acks: int = -1, first_epoch: int = 0) -> Result:
+def play(story: list[Step], acks: int = -1, first_epoch: int = 0, remembered: int = REMEMBERED) -> Result:
     """Return what became of everything, once the faults are over and all that is left was sent."""
     machine = Accumulator(send_settings(acks))
-    wires = [Wire(machine, partition, most_rows=3) for partition in range(PARTITIONS)]
+    wires = [Wire(machine, partition, 3, remembered) for partition in range(PARTITIONS)]
     rows: list[list[QueuedMessage]] = [[] for _ in range(PARTITIONS)]
     ids = 0
     now = 0.0
@@ -123,10 +124,10 @@ def check(result: Result) -> None:
                 assert value not in log
 
 
-@given(steps(HARMLESS + DOUBTFUL, "flush"))
-@settings(max_examples=100, deadline=None, database=None)
-def test_while_nothing_is_refused_for_good_every_row_is_written_exactly_once(story: list[Step]) -> None:
-    result = play(story)
+@given(steps(HARMLESS + DOUBTFUL, "flush"), st.sampled_from([REMEMBERED, REMEMBERED_BY_0_11]))
+@settings(max_examples=150, deadline=None, database=None)
+def test_while_nothing_is_refused_for_good_every_row_is_written_exactly_once(story: list[Step], remembered: int) -> None:
+    result = play(story, remembered=remembered)
     check(result)
     for rows, wire in zip(result.rows, result.wires):
         assert wire.broker.log == [each.value for each in rows]
@@ -145,10 +146,10 @@ def test_holes_that_refusals_and_expiry_leave_are_closed_by_new_epochs(story: li
             following[producer_id, epoch] = first + count
 
 
-@given(steps(HARMLESS + HOPELESS + DOUBTFUL, "flush", "grow old"))
-@settings(max_examples=100, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
-def test_nothing_is_written_twice_whatever_happens(story: list[Step]) -> None:
-    check(play(story))
+@given(steps(HARMLESS + HOPELESS + DOUBTFUL, "flush", "grow old"), st.sampled_from([REMEMBERED, REMEMBERED_BY_0_11]))
+@settings(max_examples=150, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
+def test_nothing_is_written_twice_whatever_happens(story: list[Step], remembered: int) -> None:
+    check(play(story, remembered=remembered))
 
 
 @given(steps(HARMLESS + HOPELESS, "flush", "grow old"))
@@ -174,3 +175,13 @@ def test_a_story_with_every_kind_of_trouble_ends_well() -> None:
     result = play(story)
     check(result)
     assert [count for _id, _epoch, _first, count in result.wires[0].broker.accepted] == [2, 2, 2, 2, 1]
+
+
+@pytest.mark.parametrize("remembered", [REMEMBERED, REMEMBERED_BY_0_11])
+def test_answers_lost_to_batches_in_flight_repeat_nothing_however_little_the_broker_remembers(remembered: int) -> None:
+    written: list[Step] = [("append", 0, 0), ("send", 0, 2), ("arrive: written", 0, 0), ("come back", 0, 0)]
+    sent: list[Step] = [("append", 0, 0), ("send", 0, 2)] * 3
+    lost: list[Step] = [("arrive: answer lost", 0, 0)] * 3 + [("come back", 0, 0)] * 3
+    result = play([*written, *sent, *lost], remembered=remembered)
+    check(result)
+    assert len(result.wires[0].broker.log) == 4

@@ -1,0 +1,68 @@
+"""Which versions of Kafka the tests run against, and which tests against which version; no broker is started."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from tests import conftest
+from tests.brokers import VERSIONS, settings
+from tests.brokers.cluster import KafkaCluster
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A cluster of a version that is never started, so that its jars need not be there."""
+    monkeypatch.setattr("tests.brokers.cluster.broker_jars", lambda version: tmp_path)
+    cluster = KafkaCluster(version=request.param)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.mark.parametrize("cluster", VERSIONS, indirect=True)
+def test_a_broker_has_one_kind_of_controller_and_deletes_nothing_for_its_age(cluster: KafkaCluster) -> None:
+    (node,) = cluster.nodes
+    made = settings.broker_settings(node, cluster.version, cluster.nodes, 2181)
+    assert ("zookeeper.connect" in made) == (cluster.zookeeper is not None) != ("process.roles" in made)
+    assert f"PLAIN://127.0.0.1:{node.port}" in str(made["listeners"])
+    assert made["log.retention.ms"] == -1
+
+
+def test_there_are_dependencies_for_every_line_of_versions() -> None:
+    pom = Path(settings.__file__).with_name("pom.xml").read_text()
+    assert {version.split(".")[0] for version in VERSIONS} == set(re.findall(r"<id>kafka-(\d+)</id>", pom))
+
+
+@pytest.mark.parametrize(
+    ("limits", "version", "suits"),
+    [
+        ({}, "0.11.0.3", True),
+        ({"since": "2.1"}, "2.1.0", True),
+        ({"since": "2.1"}, "2.0.1", False),
+        ({"since": "2.8"}, "2.10.0", True),
+        ({"before": "3.0"}, "2.8.2", True),
+        ({"before": "3.0"}, "3.0.0", False),
+        ({"since": "1.0", "before": "3.0"}, "0.11.0.3", False),
+        ({"before": "3.0"}, None, False),  # without --brokers it is the newest
+        ({"since": "3.1"}, None, True),
+    ],
+)
+def test_a_test_is_left_out_where_the_version_cannot_do_what_it_needs(
+    request: pytest.FixtureRequest, limits: dict[str, str], version: Optional[str], suits: bool
+) -> None:
+    item = pytest.Function.from_parent(request.node.parent, name="made", callobj=lambda: None)
+    item.add_marker(pytest.mark.kafka(**limits))
+    if version is not None:
+        item.callspec = type("CallSpec", (), {"params": {"broker_version": version}})()
+    assert conftest._suits(item) == suits
+
+
+def test_what_is_no_version_is_refused_with_an_example() -> None:
+    assert list(conftest._versions("all")) == list(VERSIONS)
+    assert list(conftest._versions("2.8.2,1.1.1")) == ["2.8.2", "1.1.1"]
+    for wrong in ("newest", "4.4.0,", "4", "v4.4.0"):
+        with pytest.raises(pytest.UsageError, match="versions of Kafka like 4.4.0, or all; not"):
+            conftest._versions(wrong)

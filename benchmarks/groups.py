@@ -1,7 +1,8 @@
 """What becomes of groups in bad times, on three real brokers: prints every figure next to its bar.
 
-Run it as ``python -m benchmarks.groups [--quick] [FIGURE ...]``. Every member is a process of its own, so that it can be killed,
-and all of them share the machine with the brokers: where there are few processors the times suffer, the counts never do.
+``make groups`` runs it, or ``python -m benchmarks.groups [--quick] [FIGURE ...]``. Every member is a process of its own, so that
+it can be killed, and all of them share the machine with the brokers: where there are few processors the times suffer, the counts
+never do.
 """
 
 from __future__ import annotations

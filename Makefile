@@ -6,6 +6,7 @@
 #   make test-matrix   the core of it against every version of Kafka that docs/compatibility.rst lists
 #   make lint    ruff and mypy --strict
 #   make bench   compares with kafka-python, aiokafka and confluent-kafka   (make bench ARGS=--quick)
+#   make groups  groups in bad times on three brokers, every figure next to its bar   (make groups ARGS=--quick)
 #   make docs    the pages in docs/ as HTML, in build/docs
 #   make clean   removes the virtual environments and what was built
 
@@ -14,7 +15,7 @@ VENVS ?= .venv
 ARGS ?=
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo broker test test-matrix lint bench docs clean
+.PHONY: demo broker test test-matrix lint bench groups docs clean
 
 demo: $(VENVS)/demo/.ready
 	$(VENVS)/demo/bin/python examples/usage_guide.py $(ARGS)
@@ -35,6 +36,9 @@ lint: $(VENVS)/lint/.ready
 
 bench: $(VENVS)/bench/.ready
 	$(VENVS)/bench/bin/python benchmarks/compare.py $(ARGS)
+
+groups: $(VENVS)/test/.ready
+	$(VENVS)/test/bin/python -m benchmarks.groups $(ARGS)
 
 docs: $(VENVS)/docs/.ready
 	$(VENVS)/docs/bin/python -m sphinx -W --keep-going -q docs build/docs

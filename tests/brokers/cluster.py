@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
@@ -65,7 +66,7 @@ class Node(JavaProcess):
         """Write node.properties."""
         cluster = self._cluster
         zookeeper_port = cluster.zookeeper.port if cluster.zookeeper else 0
-        settings = broker_settings(self, cluster.version, cluster.nodes, zookeeper_port)
+        settings = {**broker_settings(self, cluster.version, cluster.nodes, zookeeper_port), **cluster.settings}
         self.folder.mkdir(parents=True, exist_ok=True)
         self.properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
@@ -89,10 +90,19 @@ class KafkaCluster:
     """A context manager that starts ``count`` nodes and stops and removes them in the end; the first one at ``port``.
 
     ``zookeeper`` is the process that brokers of a version without KRaft need beside them, else None.
+
+    :param settings: lines of node.properties, in addition to ours or in their place
     """
 
-    def __init__(self, count: int = 1, version: str = DEFAULT_VERSION, port: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        count: int = 1,
+        version: str = DEFAULT_VERSION,
+        port: Optional[int] = None,
+        settings: Optional[Mapping[str, object]] = None,
+    ) -> None:
         self.version = version
+        self.settings = dict(settings or {})
         self.jars = broker_jars(version)
         self.folder = Path(tempfile.mkdtemp(prefix="pykafka-brokers-"))
         taken: set[int] = set()

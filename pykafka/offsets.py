@@ -29,6 +29,8 @@ LAST_NAMED_VERSION = 9
 GROUP_ID_NOT_FOUND = 69
 #: The first pause between tries (seconds); it doubles up to offsets_channel_backoff_ms.
 FIRST_PAUSE_S = 0.05
+#: How long a partition may be without a leader before start() goes on without it (seconds).
+ELECTION_S = 2.0
 #: With auto-commit, offsets that have not moved are committed again after this many seconds.
 RECOMMIT_S = 6 * 3600.0
 
@@ -110,6 +112,7 @@ class OffsetManager:
         reset: Optional[int] = None,
         kept: Optional[Mapping[TopicPartition, int]] = None,
         reset_on_start: Optional[bool] = None,
+        leave_out: bool = False,
     ) -> Start:
         """Return where each partition starts by the offset rules (positions.START_RULES), asking the cluster as needed.
 
@@ -117,6 +120,7 @@ class OffsetManager:
 
         :param reset: what stands in the place of ``auto_offset_reset`` for these partitions
         :param reset_on_start: what stands in the place of ``reset_offset_on_start``
+        :param leave_out: leave out partitions that have to be looked up and have no leader, if there are others
         :param kept: where the consumer was when it stopped: without a group that is written down nowhere else
         """
         tps = list(partitions)
@@ -125,7 +129,7 @@ class OffsetManager:
         settings = self._settings
         resets = settings.reset_offset_on_start if reset_on_start is None else reset_on_start
         if self._group is None and kept and not resets:
-            rest = self.start([tp for tp in tps if tp not in kept], reset)
+            rest = self.start([tp for tp in tps if tp not in kept], reset, leave_out=leave_out)
             return Start({**{tp: kept[tp] for tp in tps if tp in kept}, **rest.positions}, {})
         committed: Mapping[TopicPartition, Optional[int]] = {}
         if self._group is not None and not resets:
@@ -134,9 +138,22 @@ class OffsetManager:
         rules = {tp: start_rule(has_group, resets, committed.get(tp)) for tp in tps}
         positions = {tp: offset for tp, offset in committed.items() if offset is not None and rules[tp].source == COMMITTED}
         to_look_up = [tp for tp in tps if tp not in positions]
+        if leave_out:
+            led = self._wait_for_leaders(to_look_up)
+            to_look_up = led if led or positions else to_look_up
         where = settings.auto_offset_reset if reset is None else reset
         positions.update(self.look_up(dict.fromkeys(to_look_up, where)))
-        return Start(positions, {tp: positions[tp] for tp in tps if rules[tp].commit_now})
+        return Start(positions, {tp: positions[tp] for tp in tps if tp in positions and rules[tp].commit_now})
+
+    def _wait_for_leaders(self, tps: list[TopicPartition]) -> list[TopicPartition]:
+        """Return the partitions that have a leader, after all of them were given the time that an election takes."""
+        deadline = Deadline(ELECTION_S)
+        while True:
+            led = [tp for tp in tps if self._engine.view.leader(*tp) is not None]
+            if len(led) == len(tps) or deadline.passed or not self._settings.max_retries:
+                return led
+            self._engine.pause(FIRST_PAUSE_S)
+            self._engine.update(list(by_topic(tps)), deadline.within(self._settings.timeout_s))
 
     # -- the group's offsets ------------------------------------------------------------------------------------------
 

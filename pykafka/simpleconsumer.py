@@ -98,6 +98,9 @@ class SimpleConsumer(Consumer):
     def start(self) -> None:
         """Find out where to start, and begin to fetch; does nothing when running.
 
+        A partition without a leader is read once it has one: one of which nothing is committed, by a consumer that was not
+        given partitions and begins at the earliest offset. Any other that has to be looked up is waited for.
+
         :raises KafkaException: when the offsets could not be had: nothing was started then
         """
         with self._lifecycle:
@@ -114,7 +117,10 @@ class SimpleConsumer(Consumer):
         self._offsets.refresh([name])
         if self._follows and self._topic.partitions:
             self._owned = {partition.tp: partition for partition in self._topic.partitions.values()}
-        start = self._offsets.start(self._owned, kept=self._kept())
+        # at the beginning a partition can be placed at any time; the end moves on, and what is written meanwhile would be lost
+        leave_out = self._follows and self._options["auto_offset_reset"] == OffsetType.EARLIEST
+        start = self._offsets.start(self._owned, kept=self._kept(), leave_out=leave_out)
+        self._owned = {tp: partition for tp, partition in self._owned.items() if tp in start.positions}
         self._commits.note(start.positions)
         if start.commit:
             self._commits.commit(lambda: start.commit, self._committer)

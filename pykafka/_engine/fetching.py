@@ -257,7 +257,10 @@ class FetchCore:
         there = {TopicPartition(info.name, pid) for info in infos for pid in info.partitions}
         wanted = {fetch.tp: fetch.generation for fetch in self._order if fetch.displaced and fetch.tp in there}
         wanted.update((tp, 0) for tp in sorted(there) if tp.topic in self._followed and tp not in self._fetches)
-        wanted = {tp: generation for tp, generation in wanted.items() if tp not in self._unplaced}
+        led = {tp: generation for tp, generation in wanted.items() if self.engine.view.leader(*tp) is not None}
+        if len(led) < len(wanted):
+            self.engine.refresh_soon()  # nobody could say where they begin
+        wanted = {tp: generation for tp, generation in led.items() if tp not in self._unplaced}
         if wanted:
             self._unplaced.update(wanted)
             self._on_unplaced(self, wanted)

@@ -67,6 +67,15 @@ def leaderless(broker: FakeBroker) -> Callable[[], None]:
     return with_metadata(broker, depose)
 
 
+def depose(partition_id: int, leader: int = -1) -> Any:
+    """Return a change of metadata: one partition is led by somebody else, or by nobody."""
+
+    def change(answer: Any) -> None:
+        answer.topics[0].partitions[partition_id].leader_id = leader
+
+    return change
+
+
 def with_metadata(broker: FakeBroker, change: Callable[[Any], object]) -> Callable[[], None]:
     """Have ``change`` made to all metadata from now on; return what ends that."""
     full = broker.scripts["Metadata"]

@@ -12,14 +12,14 @@ import pytest
 
 from pykafka import KafkaClient, simpleconsumer
 from pykafka.common import OffsetType, TopicPartition
-from pykafka.exceptions import TopicAuthorizationFailed
+from pykafka.exceptions import LeaderNotFoundError, TopicAuthorizationFailed
 from pykafka.protocol.api import response_of
 from pykafka.protocol.messages import FetchResponse, ListOffsetsResponse, OffsetCommitResponse, OffsetFetchResponse
 from pykafka.simpleconsumer import SimpleConsumer
 
 from ..support import until, values
 from .broker import FakeBroker, fake_broker
-from .scripts import interrupting
+from .scripts import depose, interrupting, with_metadata
 from .test_produce_and_fetch import stored
 
 OLD, NEW, NO_ID = b"T" * 16, b"U" * 16, bytes(16)
@@ -479,3 +479,36 @@ def test_ids_that_brokers_begin_or_cease_to_give_make_no_other_topic(before: byt
             logs.logs[0].append(b"2")
             assert values([consumer.consume()]) == [b"2"]  # type: ignore[list-item]
             assert consumer.held_offsets == {0: 2}
+
+
+@pytest.mark.parametrize("group", [None, "g"])
+def test_a_consumer_starts_without_a_partition_that_has_no_leader_and_reads_it_later(group: Optional[str]) -> None:
+    with fake_broker() as broker:
+        logs = Logs(broker, partitions=2)
+        logs.logs = [[b"read"], [b"later"]]
+        elected = with_metadata(broker, depose(1))
+        with reading(broker, group, consumer_timeout_ms=5000) as (client, consumer):
+            assert values([consumer.consume()]) == [b"read"]  # type: ignore[list-item]
+            assert list(consumer.partitions) == [0]
+            assert consumer.consume_batch(timeout_ms=100) == []
+            elected()
+            assert values([consumer.consume()]) == [b"later"]  # type: ignore[list-item]
+            assert list(consumer.partitions) == [0, 1]
+            if group is not None:
+                assert logs.commits == [(0, 0), (1, 0)]
+
+
+@pytest.mark.parametrize("why", ["latest", "chosen", "all of them"])
+def test_a_consumer_that_cannot_do_without_a_leader_says_so(why: str) -> None:
+    with fake_broker() as broker:
+        Logs(broker, partitions=1 if why == "all of them" else 2)
+        with_metadata(broker, depose(0 if why == "all of them" else 1))
+        with KafkaClient(broker.hosts, offsets_channel_socket_timeout_ms=300) as client:
+            topic = client.topics["t"]
+            options: dict[str, Any] = {"offsets_commit_max_retries": 1, "offsets_channel_backoff_ms": 1}
+            if why == "latest":
+                options["auto_offset_reset"] = OffsetType.LATEST
+            elif why == "chosen":
+                options["partitions"] = list(topic.partitions.values())
+            with pytest.raises(LeaderNotFoundError, match="has no leader at the moment"):
+                topic.get_simple_consumer(**options)

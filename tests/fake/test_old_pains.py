@@ -26,7 +26,7 @@ from pykafka.protocol.messages import OffsetFetchResponse
 
 from ..support import until, values
 from .broker import DROP, fake_broker
-from .scripts import Log, by_key, with_metadata
+from .scripts import Log, by_key, depose, with_metadata
 from .test_changing_topics import Logs
 from .test_connecting import closed_port
 from .test_consumer_troubles import numbers, script
@@ -218,15 +218,6 @@ def test_a_deserializer_is_never_called_without_a_message() -> None:
 
 
 # -- the cluster ------------------------------------------------------------------------------------------------------
-
-
-def depose(partition_id: int, leader: int = -1) -> Any:
-    """Return a change of metadata: one partition is led by somebody else, or by nobody."""
-
-    def change(answer: Any) -> None:
-        answer.topics[0].partitions[partition_id].leader_id = leader
-
-    return change
 
 
 def test_a_partition_without_a_leader_hinders_no_other() -> None:

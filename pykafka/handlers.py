@@ -287,9 +287,12 @@ def _work(shared: Shared) -> None:
 
 def _handle(connection: Any, task: Task) -> None:
     try:
+        if task.future is None:
+            # an answer that comes all the same must not be taken for the next one's
+            getattr(connection, "request_only", connection.request)(task.request)
+            return
         connection.request(task.request)
-        if task.future is not None:
-            task.future.set_response(connection.response())
+        task.future.set_response(connection.response())
     except Exception as error:  # whatever it is, it belongs to this request, and the next one has its turn
         _fail(task, error)
     except BaseException as error:  # somebody ends the worker: who waits for the answer is not to end with it

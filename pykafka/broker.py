@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
@@ -255,6 +256,11 @@ class Broker(GroupRequests):
         """Return the answer to one of PyKafka's requests."""
         return self._begin(request, **how)()
 
+    def _drop_lane(self, name: str) -> None:
+        """Close the connection of that name, whose answer nobody waits for any more."""
+        with contextlib.suppress(KafkaException):  # closed, or forked: there is none
+            self._cluster.engine.loop.call_soon(self._cluster.engine.drop_lane, self._info.host, self._info.port, name)
+
     def _ask_versions(self) -> Any:
         return self._call(ApiVersionsRequest(client_software_name="pykafka", client_software_version=__version__))
 
@@ -328,7 +334,7 @@ class Broker(GroupRequests):
 
         request = FetchRequest(partition_requests, timeout, min_bytes)
         # its answer may be held back for long, which must not hold up anything else: not even another fetch
-        with self._fetch_lanes.lend() as lane:
+        with self._fetch_lanes.lend(self._drop_lane) as lane:
             reply = self._ask(request, lane=lane, held_s=request.timeout / 1000.0)
         fetched: FetchResponse = FetchResponse.of(reply, request)
         return fetched

@@ -7,8 +7,9 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
+from ._engine import forking
 from ._engine.engine import Engine
 from .config import CLIENT, check_options
 from .exceptions import SocketDisconnectedError
@@ -81,13 +82,21 @@ class NamePool:
         self._lent: set[int] = set()
 
     @contextmanager
-    def lend(self) -> Iterator[str]:
-        """Give a name that nobody else has meanwhile."""
+    def lend(self, drop: Callable[[str], None]) -> Iterator[str]:
+        """Give a name that nobody else has meanwhile.
+
+        :param drop: closes the connection of that name: called when who has the name leaves it with an error, since the answer
+            that was waited for may be still to come, and who has the name next would have to wait for it
+        """
         with self._lock:
             number = next(number for number in itertools.count(1) if number not in self._lent)
             self._lent.add(number)
+        name = f"{self._prefix}-{number}"
         try:
-            yield f"{self._prefix}-{number}"
+            yield name
+        except BaseException:
+            drop(name)
+            raise
         finally:
             with self._lock:
                 self._lent.discard(number)
@@ -97,23 +106,42 @@ class RequestHandlers:
     """The RequestHandlers of one Broker by name, made and connected when they are asked for."""
 
     def __init__(self) -> None:
+        self._settle()
+        forking.watch_with(self, RequestHandlers._settle)
+
+    def _settle(self) -> None:
+        """Begin with nothing: also in a forked child, where locks may be held for ever and all connections are the parent's."""
         self._lock = threading.Lock()
+        #: one lock for each name, held while its connection is made: stop() must not wait for that
+        self._connecting: dict[str, threading.Lock] = {}
         self._made: dict[str, tuple[RequestHandler, BrokerConnection]] = {}
+        self._stops = 0
 
     def get(self, name: str, home: BrokerHome, info: BrokerInfo, timeout_s: float) -> RequestHandler:
         """Return the handler of that name, with a connection that stands.
 
-        :raises SocketDisconnectedError: when the broker cannot be connected to
+        :raises SocketDisconnectedError: when the broker cannot be connected to, or :meth:`stop` is called meanwhile
         """
         home.require_open()
         with self._lock:
-            known = self._made.get(name)
+            stops = self._stops
+            connecting = self._connecting.setdefault(name, threading.Lock())
+        with connecting:
+            with self._lock:
+                known = self._made.get(name)
             if known is not None and known[1].connected:
                 return known[0]
             connection = self._connection(home, info, timeout_s)
             handler = RequestHandler(home.handler, connection)
+            with self._lock:
+                closed = self._stops != stops
+                if not closed:
+                    self._made[name] = handler, connection
+            if closed:
+                connection.disconnect()
+                handler.stop()
+                raise SocketDisconnectedError(f"the Broker for {info.host}:{info.port} was closed while it was connected to")
             handler.start()
-            self._made[name] = handler, connection
         if known is not None:
             known[0].stop()
         return handler
@@ -130,6 +158,7 @@ class RequestHandlers:
     def stop(self) -> None:
         """Close the connections and stop the handlers; what is under way fails."""
         with self._lock:
+            self._stops += 1
             made, self._made = self._made, {}
         for handler, connection in made.values():
             connection.disconnect()

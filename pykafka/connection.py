@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import struct
 import weakref
@@ -13,7 +14,7 @@ from ._engine.frames import FrameConnection, Host
 from ._engine.waiting import Deadline
 from .common import brief
 from .config import BROKER, check_options
-from .exceptions import EncodeError, KafkaConfigError, KafkaException, ProtocolError, SocketDisconnectedError
+from .exceptions import EncodeError, KafkaConfigError, KafkaException, SocketDisconnectedError
 from .handlers import ThreadingHandler
 from .utils.arguments import MAX_INT32, whole_number
 
@@ -29,6 +30,9 @@ RECONNECT_TIMEOUT_MS = 10000
 ATTEMPT_PAUSE_S = 0.3
 MAX_ATTEMPTS = 1000
 _SIZE = struct.Struct(">i")
+#: Where the correlation id is in a request: behind its size, its API key and its version.
+_NUMBER_AT = 8
+_NUMBER_END = 12
 
 Password = Union[str, bytes, bytearray, Callable[[], Union[str, bytes, bytearray]], None]
 
@@ -104,8 +108,9 @@ def _naming(files: str) -> Iterator[None]:
 class BrokerConnection:
     """A connection that carries requests to a broker and brings its answers, one after the other, as bytes.
 
-    Whoever uses it chooses the versions of the requests and matches answers to them: brokers answer in the order in which they
-    were asked. It is not connected before :meth:`connect`, and closed when it is collected.
+    Whoever uses it chooses the versions of the requests. Brokers answer in the order in which they were asked; requests are
+    numbered as they are sent (their correlation id), so that no answer is taken for that of another. It is not connected before
+    :meth:`connect`, and closed when it is collected.
 
     :param host: a name or address, as str or bytes; with ``ssl_config`` the port of a TLS listener
     :param handler: a handler of :mod:`pykafka.handlers`, None for a ThreadingHandler; its ``sleep`` makes the pauses
@@ -135,6 +140,7 @@ class BrokerConnection:
         self._engine: Optional[Host] = None
         self._timeout_s = RECONNECT_TIMEOUT_MS / 1000.0
         self._frames: Optional[FrameConnection] = None
+        self._numbers = itertools.count(1)
         self._finalizer: Optional[weakref.finalize[..., Any]] = None
 
     @classmethod
@@ -203,15 +209,22 @@ class BrokerConnection:
         self.connect(RECONNECT_TIMEOUT_MS)
 
     def request(self, request: Any) -> None:
-        """Send a request; return when the operating system has taken it.
+        """Send a request; return when the operating system has taken it. Its answer is one of :meth:`response`.
 
         :param request: anything with ``get_bytes()`` that returns a whole frame: its size in 4 bytes, big-endian and not counting
             themselves, then the header and the body of the request. PyKafka's requests in :mod:`pykafka.protocol` do.
         :raises TypeError: for anything else
-        :raises EncodeError: when it is no frame, or one of more than 100 MiB; nothing is sent then
+        :raises EncodeError: when it is no frame with a header, or one of more than 100 MiB; nothing is sent then
         :raises SocketDisconnectedError: without a connection, and when it breaks
         :raises OperationTimedOut: when it takes longer than the ``timeout_ms`` of :meth:`connect`; the connection is closed
         """
+        self._send(request, wants_answer=True)
+
+    def request_only(self, request: Any) -> None:
+        """Send a request as :meth:`request` does whose answer, should there be one, is nobody's."""
+        self._send(request, wants_answer=False)
+
+    def _send(self, request: Any, wants_answer: bool) -> None:
         get_bytes = getattr(request, "get_bytes", None)
         if not callable(get_bytes):
             raise TypeError(f"request must have get_bytes(), as the requests in pykafka.protocol, not {brief(request)}")
@@ -222,24 +235,26 @@ class BrokerConnection:
             raise EncodeError(f"a request of {len(frame)} bytes is larger than the {MAX_FRAME_BYTES} that a frame may have")
         if len(frame) < 4 or _SIZE.unpack_from(frame)[0] != len(frame) - 4:
             raise EncodeError(f"the {len(frame)} bytes of a request are no frame: the first four must be the size of the others")
-        # the caller may go on with its buffer while what the socket did not take at once is still waiting
-        self._require_frames().send(bytes(frame), Deadline(self._timeout_s))
+        if len(frame) < _NUMBER_END:
+            raise EncodeError(f"the {len(frame)} bytes of a request are too few for the header of a request")
+        # a copy: the caller may go on with its buffer while what the socket did not take at once is still waiting
+        numbered = bytearray(frame)
+        number = next(self._numbers) & MAX_INT32
+        _SIZE.pack_into(numbered, _NUMBER_AT, number)
+        self._require_frames().send(numbered, number, Deadline(self._timeout_s), wants_answer)
 
     def response(self) -> memoryview:
         """Return the next answer, without its size and correlation id: what the constructors of PyKafka's responses take.
 
         :raises KafkaException: when no request was sent that it could be the answer to
         :raises SocketDisconnectedError: without a connection, and when it breaks
+        :raises ProtocolError: when an answer comes to what nobody has asked; the connection is closed
         :raises OperationTimedOut: when it takes longer than the ``timeout_ms`` of :meth:`connect`; the connection is closed
         """
         frames = self._require_frames()
         if frames.is_open and not frames.expects_frame:
             raise KafkaException(f"{self!r}: no request was sent that an answer could come to")
-        frame = frames.receive(Deadline(self._timeout_s))
-        if len(frame) < 4:
-            self.disconnect()
-            raise ProtocolError(f"{frames.peer} sent {len(frame)} bytes, too few for an answer; the connection is closed")
-        return frame[4:]
+        return frames.receive(Deadline(self._timeout_s))
 
     def _require_frames(self) -> FrameConnection:
         if self._frames is None:

@@ -50,8 +50,11 @@ class GroupRequests:
     def _begin(self, request: Any, *, lane: str = "control", held_s: float = 0.0) -> Callable[[], Any]:
         raise NotImplementedError
 
+    def _drop_lane(self, name: str) -> None:
+        raise NotImplementedError
+
     def _ask_as_member(self, request: Request, held_s: float = 0.0) -> Any:
-        with self._group_lanes.lend() as lane:
+        with self._group_lanes.lend(self._drop_lane) as lane:
             return self._begin(request, lane=lane, held_s=held_s)()
 
     def join_group(

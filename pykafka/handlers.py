@@ -5,6 +5,7 @@ The client itself needs none of this: its connections run on one thread of its o
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import socket
@@ -13,8 +14,10 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
+from ._engine import forking
+from ._engine.greenlets import require_patched
 from .common import brief
-from .exceptions import KafkaException, OperationTimedOut
+from .exceptions import ForkedError, KafkaException, OperationTimedOut
 
 if TYPE_CHECKING:
     #: made when it is first asked for, since importing gevent is not for everybody
@@ -70,7 +73,10 @@ def _gevent_handler() -> type[Handler]:
     import gevent.socket
 
     class GEventHandler(Handler):
-        """Greenlets and what belongs to them."""
+        """Greenlets and what belongs to them.
+
+        :raises ImportError: where gevent has not patched the standard library: waiting for an answer would stop all greenlets
+        """
 
         Queue = gevent.queue.JoinableQueue
         Event = gevent.event.Event
@@ -81,6 +87,9 @@ def _gevent_handler() -> type[Handler]:
         SockErr = gevent.socket.error
         GaiError = gevent.socket.gaierror
         QueueEmptyError = gevent.queue.Empty
+
+        def __init__(self) -> None:
+            require_patched("GEventHandler")
 
         def sleep(self, seconds: float = 0) -> None:
             """Let other greenlets run for ``seconds``."""
@@ -118,6 +127,17 @@ class ResponseFuture:
         self.error: Optional[BaseException] = None
         self._lock = handler.Lock()
         self._ready = handler.Event()
+        forking.watch(self)
+
+    def abandon(self) -> None:
+        """In a forked child: fail, if there is no answer yet. It would come to the parent."""
+        answered = self._ready.is_set()
+        # another thread may have held the lock, or been in the middle of setting the event
+        self._lock = self.handler.Lock()
+        self._ready = self.handler.Event()
+        self._ready.set()
+        if not answered:
+            self.response, self.error = None, ForkedError("the answer to this request comes to the process that was forked")
 
     def set_response(self, response: Any) -> None:
         """Give the answer, and let everybody go who waits."""
@@ -182,6 +202,8 @@ class RequestHandler:
         self._lock = handler.Lock()
         self._started = False
         self._stopped = False
+        self._forked = False
+        forking.watch(self)
         # a handler that nobody holds any more ends its worker, after what is queued
         self._finalizer = weakref.finalize(self, self.shared.requests.put, None)
         self._finalizer.atexit = False
@@ -191,23 +213,40 @@ class RequestHandler:
 
         Without an answer nobody hears of an error, except the log.
 
-        :raises KafkaException: after :meth:`stop`
+        :raises KafkaException: after :meth:`stop`, or when something has ended the worker
+        :raises ForkedError: in a process forked after it was made
         """
         future = ResponseFuture(self.handler) if has_response else None
         with self._lock:
-            if self._stopped:
-                raise KafkaException("this RequestHandler was stopped: make a new one")
+            self._require_usable()
+            if self._started and self.shared.ended.is_set():
+                raise KafkaException("the worker of this RequestHandler was ended: make a new one")
             self.shared.requests.put(Task(request, future))
+            if self._started and self.shared.ended.is_set():  # just now
+                _fail_queued(self.shared)
         return future
+
+    def _require_usable(self) -> None:
+        if self._forked:
+            raise ForkedError("this RequestHandler was made before a fork and belongs to the parent: make a new one here")
+        if self._stopped:
+            raise KafkaException("this RequestHandler was stopped: make a new one")
+
+    def abandon(self) -> None:
+        """In a forked child: refuse everything. The worker is the parent's."""
+        self._forked = True
+        self._finalizer.detach()
+        # another thread may have held it
+        self._lock = self.handler.Lock()
 
     def start(self) -> None:
         """Start the worker; it is started once.
 
         :raises KafkaException: after :meth:`stop`
+        :raises ForkedError: in a process forked after it was made
         """
         with self._lock:
-            if self._stopped:
-                raise KafkaException("this RequestHandler was stopped: make a new one")
+            self._require_usable()
             if not self._started:
                 self.handler.spawn(_work, self.shared, name="pykafka-requests")
                 self._started = True
@@ -215,8 +254,11 @@ class RequestHandler:
     def stop(self) -> None:
         """Return when what was queued is done and the worker has ended; twice is harmless.
 
-        The waits of the connection bound how long that takes. Without a worker what was queued fails.
+        The waits of the connection bound how long that takes. Without a worker what was queued fails. In a forked child
+        there is nothing to wait for.
         """
+        if self._forked:
+            return
         with self._lock:
             first, self._stopped = not self._stopped, True
             if first:
@@ -225,7 +267,7 @@ class RequestHandler:
         if self._started:
             self.shared.ended.wait()
         elif first:
-            _refuse_all(self.shared)
+            _fail_queued(self.shared, "the RequestHandler was stopped before it was started")
 
 
 def _work(shared: Shared) -> None:
@@ -240,24 +282,37 @@ def _work(shared: Shared) -> None:
             del task
     finally:
         shared.ended.set()
+        _fail_queued(shared)
 
 
 def _handle(connection: Any, task: Task) -> None:
     try:
-        connection.request(task.request)
-        if task.future is not None:
-            task.future.set_response(connection.response())
-    except BaseException as error:  # whatever it is, it belongs to this request, and the next one has its turn
-        if task.future is not None:
-            task.future.set_error(error)
-        else:
-            log.warning("a request without an answer could not be sent: %s", error)
-
-
-def _refuse_all(shared: Shared) -> None:
-    while True:
-        task = shared.requests.get()
-        if task is None:
+        if task.future is None:
+            # an answer that comes all the same must not be taken for the next one's
+            getattr(connection, "request_only", connection.request)(task.request)
             return
-        if task.future is not None:
-            task.future.set_error(KafkaException("the RequestHandler was stopped before it was started: nothing was sent"))
+        connection.request(task.request)
+        task.future.set_response(connection.response())
+    except Exception as error:  # whatever it is, it belongs to this request, and the next one has its turn
+        _fail(task, error)
+    except BaseException as error:  # somebody ends the worker: who waits for the answer is not to end with it
+        ended = KafkaException(f"the worker of the RequestHandler was ended in the middle of this request: {error!r}")
+        ended.__cause__ = error
+        _fail(task, ended)
+        raise
+
+
+def _fail(task: Task, error: Exception) -> None:
+    if task.future is not None:
+        task.future.set_error(error)
+    else:
+        log.warning("a request without an answer could not be sent: %s", error)
+
+
+def _fail_queued(shared: Shared, reason: str = "the worker of the RequestHandler was ended") -> None:
+    """Fail what nobody will take out of the queue any more."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            task = shared.requests.get_nowait()
+            if task is not None:
+                _fail(task, KafkaException(f"{reason}: nothing was sent"))

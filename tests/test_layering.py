@@ -57,7 +57,7 @@ RULES: dict[str, Rule] = {
     "utils/compat": Rule(BASE, BELOW_THE_ENGINE - {"queue", "threading"}),
     "utils/compression": Rule(BASE | WIRE, BELOW_THE_ENGINE),
     # PyKafka's names for threads and sockets, which user code reaches through it
-    "handlers": Rule(BASE, set()),
+    "handlers": Rule(BASE | {"_engine"}, set()),
     # it starts Kafka for the tests of our users, and only uses what they use
     "test": Rule(BASE | {"client", "broker", "test"}, set()),
     # a user of the client as any other; what doctor tries below the client is in one module, see below

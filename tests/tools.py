@@ -76,7 +76,8 @@ class Process(subprocess.Popen[bytes]):
 def process(*argv: str, **options: Any) -> Process:
     """Return kafka-tools running as a process of its own, with pipes for what it prints."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # with its output buffered, as for most users, also where the tests are run without buffers
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     # who runs the tests in a shell's background has Ctrl-C ignored, and so have all processes started from there
     heard = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -247,6 +247,12 @@ class Engine:
         for key in [key for key in self._lanes if key[2] == name]:
             self._lanes.pop(key).close()
 
+    def drop_lane(self, host: str, port: int, name: str) -> None:
+        """Close one connection, for a user who does not wait for its answer any more; called on the I/O thread."""
+        lane = self._lanes.pop((host, port, name), None)
+        if lane is not None:
+            lane.close()
+
     @staticmethod
     def _ask(
         lane: Lane,

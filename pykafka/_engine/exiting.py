@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
+import sys
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from ..exceptions import KafkaException
 from .waiting import Deadline
@@ -36,6 +38,25 @@ def _flush_all() -> None:
             # at exit no thread can be started any more; what a running one has not done by now is its own affair
             producer.engine.callbacks.run_here()
         except KafkaException as error:
-            log.warning("a producer could not be finished at exit: %s", error)
+            _warn(f"a producer could not be finished at exit: {error}")
     if lost:
-        log.warning("%d messages were not acknowledged when the interpreter exited: call stop() or flush() before", lost)
+        _warn(f"{lost} messages were not acknowledged when the interpreter exited: call stop() or flush() before")
+
+
+def _warn(words: str) -> None:
+    """Log a warning; without anybody to hear it, say it on stderr: this is the last chance to learn of a loss."""
+    log.warning("%s", words)
+    if not _is_heard():
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr is closed, or there is none
+            sys.stderr.write(f"pykafka: {words}\n")
+
+
+def _is_heard() -> bool:
+    """Return whether a warning of ours comes to a handler that does something with it."""
+    logger: Optional[logging.Logger] = log if log.isEnabledFor(logging.WARNING) else None
+    while logger is not None:
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.NullHandler) and handler.level <= logging.WARNING:
+                return True
+        logger = logger.parent if logger.propagate else None
+    return False

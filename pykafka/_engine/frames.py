@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import threading
 from collections import deque
 from typing import Any, Callable, Optional, Protocol
@@ -14,6 +15,7 @@ from .loop import Loop
 from .resolver import spelled
 from .waiting import SLICE_S, Deadline, refuse_on_io_thread
 
+_NUMBER = struct.Struct(">i")
 #: Seconds that closing waits for the I/O thread to end.
 CLOSE_TIMEOUT_S = 5.0
 
@@ -40,7 +42,7 @@ class Host(Protocol):
 
 
 class FrameConnection:
-    """A connection to ``host:port``, to open once; any thread may use it. Answers are not matched to requests.
+    """A connection to ``host:port``, to open once; any thread may use it. Answers are matched to requests by number.
 
     :param engine: whose I/O thread it is to run on; None gives it one of its own, which ends with the connection
     """
@@ -68,8 +70,8 @@ class FrameConnection:
         self._opened = False
         self._closed_by: Optional[Exception] = None
         self._frames: deque[memoryview] = deque()
-        #: requests that no frame has come for; those without an answer are among them
-        self._unanswered = 0
+        #: (number, whether the answer is wanted) of requests that no answer has come for; those without one are among them
+        self._unanswered: deque[tuple[int, bool]] = deque()
 
     # -- user threads -------------------------------------------------------------------------------------------------
 
@@ -81,7 +83,7 @@ class FrameConnection:
     @property
     def expects_frame(self) -> bool:
         """Return whether there is a frame, or a request that one may come for."""
-        return bool(self._frames) or self._unanswered > 0
+        return bool(self._frames) or any(wanted for _number, wanted in list(self._unanswered))
 
     def open(self, timeout_s: float) -> None:
         """Return once the connection stands, TLS included.
@@ -95,9 +97,10 @@ class FrameConnection:
             self.close()
             raise SocketDisconnectedError(f"could not connect to {self.peer} within {timeout_s} s")
 
-    def send(self, frame: Buffer, deadline: Deadline) -> None:
-        """Return when the operating system has taken all of ``frame``.
+    def send(self, frame: Buffer, number: int, deadline: Deadline, wants_answer: bool = True) -> None:
+        """Return when the operating system has taken all of ``frame``, whose answer begins with ``number``.
 
+        :param wants_answer: False for a request without an answer; one that comes all the same is dropped
         :raises SocketDisconnectedError: when the connection breaks before that
         :raises OperationTimedOut: when ``deadline`` passes before that; the connection is closed, half a frame being of no use
         """
@@ -105,7 +108,7 @@ class FrameConnection:
 
         def write() -> None:
             if self._channel is not None and self._closed_by is None:
-                self._unanswered += 1
+                self._unanswered.append((number, wants_answer))
                 self._channel.send([frame])
                 ends_at.append(self._channel.given)
                 self._notify()
@@ -118,7 +121,7 @@ class FrameConnection:
         return self._channel is not None and self._channel.written >= ends_at
 
     def receive(self, deadline: Deadline) -> memoryview:
-        """Return the next frame, without its size.
+        """Return the next answer, without its size and number.
 
         :raises SocketDisconnectedError: when the connection breaks before that
         :raises OperationTimedOut: when ``deadline`` passes before that; the connection is closed, since a late answer would be
@@ -196,13 +199,23 @@ class FrameConnection:
         self._notify()
 
     def on_frame(self, frame: memoryview) -> None:
-        """Keep a frame for who waits for it; one that nobody can wait for ends the connection."""
-        if not self._unanswered:
+        """Keep an answer for who waits for it; one to what nobody has asked ends the connection."""
+        number = _NUMBER.unpack_from(frame)[0] if len(frame) >= _NUMBER.size else None
+        if not any(number == asked for asked, _wanted in self._unanswered):
             assert self._channel is not None
-            self._channel.close(ProtocolError(f"{self.peer} sent {len(frame)} bytes that nobody asked for"))
+            if number is None:
+                words = f"{len(frame)} bytes, too few for an answer"
+            else:
+                words = f"an answer with correlation id {number} that nobody asked for"
+            self._channel.close(ProtocolError(f"{self.peer} sent {words}; the connection is closed"))
             return
-        self._unanswered -= 1
-        self._frames.append(frame)
+        # brokers answer in order: what was asked before has no answer
+        while True:
+            asked, wanted = self._unanswered.popleft()
+            if asked == number:
+                break
+        if wanted:
+            self._frames.append(frame[_NUMBER.size :])
         self._notify()
 
     def on_written(self, waited: int) -> None:

@@ -12,8 +12,8 @@ WANTED = {"socket": "socket", **WAITED_WITH}
 LINES = "put these two lines first in your program{}:\n    from gevent import monkey\n    monkey.patch_all()"
 
 
-def require_patched() -> None:
-    """Return if gevent has patched all that is waited with.
+def require_patched(what: str = "use_greenlets=True") -> None:
+    """Return if gevent has patched all that is waited with, which ``what`` needs.
 
     :raises ImportError: saying what is missing and how to have it
     """
@@ -27,7 +27,7 @@ def require_patched() -> None:
         reason = "needs gevent to have patched the standard library"
     else:
         reason = "needs gevent, which is not installed: pip install 'pykafka[gevent]'"
-    raise ImportError(f"use_greenlets=True {reason}; {LINES.format(without)}")
+    raise ImportError(f"{what} {reason}; {LINES.format(without)}")
 
 
 def _is_installed() -> bool:

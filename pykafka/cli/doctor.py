@@ -48,7 +48,9 @@ class Finding(NamedTuple):
 def run(settings: Settings, out: TextIO) -> int:
     """Print what was found, as a table line by line; return 1 when there is a problem, else 0."""
     findings = []
-    for finding in examine(settings):
+    for found in examine(settings):
+        # hosts and errors are brokers' words
+        finding = Finding(*map(text, found))
         findings.append(finding)
         if settings.format == "table":
             advice = f" -> {finding.advice}" if finding.advice else ""

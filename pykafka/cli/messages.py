@@ -6,9 +6,11 @@ import base64
 import contextlib
 import csv
 import json
+import math
 import sys
+import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Callable, NamedTuple, Optional, TextIO
 
 from ..client import KafkaClient
@@ -26,7 +28,8 @@ from .values import COMPRESSION, Place, Word
 
 #: The group that PyKafka's tool reads as.
 DEFAULT_GROUP = "pykafka_cli"
-AUTO_COMMIT_MS = 3000
+#: What was written is committed this often (seconds), and at the end.
+COMMIT_EVERY_S = 3.0
 BATCH = 500
 #: Outcomes are looked at whenever this many more messages are without one than last time.
 SETTLE_EVERY = 20000
@@ -45,7 +48,12 @@ def _consume_topic(client: KafkaClient, options: Namespace, form: str) -> int:
         if start is not None:
             for number, partition in partitions.items():
                 consumer.seek(partition, start[number])
-        _copy(consumer, options.limit, _WRITERS[form](out), out)
+        shown = Shown(consumer, out, wanted=_group(options) is not None)
+        try:
+            with progress(options.limit or None, "messages", wanted=not out.isatty()) as bar:
+                _copy(consumer, options, _WRITERS[form](out), shown, bar)
+        finally:
+            shown.commit()
     return 0
 
 
@@ -57,34 +65,106 @@ def _positions(topic: Topic, where: Place) -> dict[int, int]:
     return {number: max(first[number], min(where, after_last[number])) for number in first}
 
 
+def _is_default(options: Namespace) -> bool:
+    return options.group is None and options.place is None
+
+
+def _group(options: Namespace) -> Optional[str]:
+    return DEFAULT_GROUP if _is_default(options) else options.group
+
+
 def _consumer(topic: Topic, options: Namespace) -> SimpleConsumer:
-    is_default = options.group is None and options.place is None
-    group = DEFAULT_GROUP if is_default else options.group
     return topic.get_simple_consumer(
-        consumer_group=group,
+        consumer_group=_group(options),
         partitions=None if options.partitions is None else some_partitions(topic, options.partitions).values(),
         auto_offset_reset=OffsetType.LATEST if options.place is None else OffsetType.EARLIEST,
         # PyKafka's tool shows what comes from now on, and not what came since it was run last
-        reset_offset_on_start=is_default,
-        auto_commit_enable=group is not None,
-        auto_commit_interval_ms=AUTO_COMMIT_MS,
+        reset_offset_on_start=_is_default(options),
         consumer_timeout_ms=-1 if options.timeout is None else options.timeout,
     )
 
 
-def _copy(consumer: SimpleConsumer, limit: int, write_one: Callable[[Any], bool], out: TextIO) -> None:
-    """Write messages until there were ``limit`` (0: for ever), or none came in time."""
-    written = 0
-    with progress(limit or None, "messages", wanted=not out.isatty()) as bar:
-        while not limit or written < limit:
-            batch = consumer.consume_batch(min(BATCH, limit - written) if limit else BATCH)
-            if not batch:
-                return
-            new = sum(map(write_one, batch))
+class Shown:
+    """How far messages were written out, which is what is committed: not how far they were read.
+
+    :param wanted: False for who reads as no group and commits nothing
+    """
+
+    def __init__(self, consumer: SimpleConsumer, out: TextIO, wanted: bool) -> None:
+        self._consumer = consumer
+        self._out = out
+        self._wanted = wanted
+        self._next: dict[int, int] = {}
+        self._due_at = 0.0
+
+    @property
+    def due_in_s(self) -> float:
+        """Return the seconds until there is something to commit; infinite while there is not."""
+        return max(0.0, self._due_at - time.monotonic()) if self._next else float("inf")
+
+    def write(self, batch: Sequence[Any], write_one: Callable[[Any], bool]) -> int:
+        """Write a batch out; return how many of its messages showed something."""
+        new = done = 0
+        try:
+            try:
+                for message in batch:
+                    new += write_one(message)
+                    done += 1
+            finally:
+                # Ctrl-C may have come in between: what was not written is for the next run
+                self._note(batch[:done])
             # who reads a pipe wants to see them now, and not when a buffer is full
-            out.flush()
-            written += new
-            bar.update(new)
+            self._out.flush()
+        except OSError:
+            # whoever was to read the batches before it may not have got them either
+            self._next.clear()
+            raise
+        return new
+
+    def _note(self, written: Sequence[Any]) -> None:
+        if not self._wanted:
+            return
+        if not self._next:
+            self._due_at = time.monotonic() + COMMIT_EVERY_S
+        self._next.update((message.partition_id, message.offset + 1) for message in written)
+
+    def commit(self) -> None:
+        """Commit what was written.
+
+        :raises KafkaException: when it could not be committed
+        """
+        if not self._next:
+            return
+        # Ctrl-C may have come before write() had done so
+        self._out.flush()
+        found, self._next = self._next, {}
+        partitions = self._consumer.partitions
+        self._consumer.commit_offsets([(partitions[number], offset) for number, offset in found.items()])
+
+
+def _copy(consumer: SimpleConsumer, options: Namespace, write_one: Callable[[Any], bool], shown: Shown, bar: Any) -> None:
+    """Write messages until there were ``options.limit`` (0: for ever), or none came in time."""
+    limit, written = options.limit, 0
+    while not limit or written < limit:
+        batch = _next_batch(consumer, min(BATCH, limit - written) if limit else BATCH, options.timeout, shown)
+        if not batch:
+            return
+        new = shown.write(batch, write_one)
+        written += new
+        bar.update(new)
+
+
+def _next_batch(consumer: SimpleConsumer, count: int, timeout_ms: Optional[int], shown: Shown) -> Sequence[Message]:
+    """Return what comes within ``timeout_ms`` (None: however long it takes), committing meanwhile what is due."""
+    give_up_at = float("inf") if timeout_ms is None else time.monotonic() + timeout_ms / 1000.0
+    while True:
+        left_s = max(0.0, give_up_at - time.monotonic())
+        wait_s = min(left_s, shown.due_in_s)
+        batch = consumer.consume_batch(count, None if wait_s == float("inf") else math.ceil(wait_s * 1000))
+        if not shown.due_in_s:
+            shown.commit()
+        if batch or wait_s == left_s:
+            return batch
 
 
 @contextlib.contextmanager

@@ -193,5 +193,6 @@ def _from_file(path: Path, required: bool) -> dict[str, Any]:
     for key, text in parser.items(SECTION):
         if key not in known:
             raise UsageMistake(f"{path}: unknown setting {key!r}; there are {', '.join(known)}")
-        found[key] = _read(known[key], text, f"{path}: {key}")
+        if text:  # as with the environment: without a value it is not set
+            found[key] = _read(known[key], text, f"{path}: {key}")
     return found

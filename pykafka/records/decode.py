@@ -32,7 +32,7 @@ _LEAST_RECORD = 7
 #: Below this many records it costs more to find out that they are alike than it saves.
 _LEAST_UNIFORM = 16
 #: What a message costs beside its content: a batch of nothing but empty records is as large once decoded as any other.
-_MESSAGE_BYTES = 128
+MESSAGE_BYTES = 128
 
 
 class Columns(NamedTuple):
@@ -58,7 +58,7 @@ def decode_batch(batch: RawBatch, topic: str, partition: int, max_decompressed: 
     """
     try:
         body = checked_body(batch, max_decompressed)
-        if batch.records_count * _LEAST_RECORD <= len(body) and batch.records_count * _MESSAGE_BYTES > max_decompressed:
+        if batch.records_count * _LEAST_RECORD <= len(body) and batch.records_count * MESSAGE_BYTES > max_decompressed:
             raise too_large(max_decompressed)
         columns = decode_records(body, batch)._replace(size=len(body))
     except DecompressedSizeError as error:

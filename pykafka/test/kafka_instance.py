@@ -134,10 +134,7 @@ class KafkaInstance(KafkaConnection):
                 )
         controller, *ports = _free_ports(num_instances + 1)
         super().__init__(bin_dir, ",".join(f"127.0.0.1:{port}" for port in ports))
-        self._folder = Path(tempfile.mkdtemp(prefix="pykafka-test-"))
-        self._processes: list[subprocess.Popen[bytes]] = []
-        # it also runs at exit: no broker outlives the tests, whatever they forget
-        self._end = weakref.finalize(self, _end, self._processes, self._folder)
+        self._own([], Path(tempfile.mkdtemp(prefix="pykafka-test-")))
         try:
             files = [self._write_settings(number, port, controller) for number, port in enumerate(ports, 1)]
             for number, file in enumerate(files, 1):
@@ -148,6 +145,12 @@ class KafkaInstance(KafkaConnection):
         except BaseException:
             self.terminate()
             raise
+
+    def _own(self, processes: list[subprocess.Popen[bytes]], folder: Path) -> None:
+        self._processes = processes
+        self._folder = folder
+        # it also runs at exit: no broker outlives the tests, whatever they forget
+        self._end = weakref.finalize(self, _end, processes, folder, os.getpid())
 
     @property
     def connection(self) -> KafkaConnection:
@@ -215,7 +218,9 @@ class KafkaInstance(KafkaConnection):
         return "\n".join(self._log(number).read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
 
 
-def _end(processes: list[subprocess.Popen[bytes]], folder: Path) -> None:
+def _end(processes: list[subprocess.Popen[bytes]], folder: Path, owner: int) -> None:
+    if os.getpid() != owner:  # a forked child has a copy of everything, and ends long before its parent's cluster
+        return
     for process in processes:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pykafka.cli import probes
+from pykafka.cli import doctor, probes
 from pykafka.protocol.api import response_of
 from pykafka.protocol.messages import (
     CreateTopicsResponse,
@@ -31,6 +31,7 @@ from .test_connecting import closed_port
 from .test_tls import CA, FILES, serving
 
 NOWHERE = "no-such-host.invalid"
+FORGED = "\x1b[2Jevil\nok      leaders cluster: all fine"
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,15 @@ def problems(hosts: str, *flags: str) -> dict[str, str]:
 def test_without_a_broker_every_command_says_so_in_one_line(line: str) -> None:
     said = failed(run("-b", f"127.0.0.1:{closed_port()}", "--socket-timeout-ms", "1000", *line.split()))
     assert "refused" in said and "doctor" in said
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_no_words_of_others_can_forge_lines_of_doctor(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda settings: [doctor.Finding("TLS", FORGED, "ok", FORGED, FORGED)])
+    outcome = run("--format", form, "doctor")
+    assert outcome.code == 0 and outcome.out.count("evil") == 3
+    assert "\x1b" not in outcome.out and "\\u001b" not in outcome.out
+    assert not any(line.startswith("ok      leaders") for line in outcome.out.splitlines())
 
 
 @pytest.mark.parametrize(

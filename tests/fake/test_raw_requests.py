@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
+import socket
 import struct
 import threading
 import time
@@ -16,10 +18,12 @@ from typing import Any, Callable, Optional
 import pytest
 
 from pykafka import Broker, KafkaClient
+from pykafka._engine.engine import Engine
 from pykafka.common import CompressionType
 from pykafka.connection import BrokerConnection, SslConfig
 from pykafka.exceptions import (
     CorruptBatchError,
+    DecompressedSizeError,
     EncodeError,
     ForkedError,
     KafkaConfigError,
@@ -39,6 +43,7 @@ from pykafka.protocol import (
     ProduceRequest,
     messages,
 )
+from pykafka.records.encode import encode_batch
 
 from ..support import until
 from .broker import DROP, FakeBroker, fake_broker, rude_peer
@@ -293,6 +298,8 @@ def test_what_is_no_frame_is_refused_and_the_connection_stays() -> None:
         for data in (b"", b"\0\0\0", b"\0\0\0\5abc", struct.pack(">i", -4)):
             with pytest.raises(EncodeError, match="are no frame"):
                 connection.request(Raw(data))
+        with pytest.raises(EncodeError, match="the 8 bytes of a request are too few for the header"):
+            connection.request(Raw(struct.pack(">i", 4) + b"abcd"))
         with pytest.raises(EncodeError, match="larger than the 104857600 that a frame may have"):
             connection.request(Raw(memoryview(bytearray(100 * 1024 * 1024 + 5))))
         with pytest.raises(KafkaException, match="no request was sent that an answer could come to"):
@@ -385,3 +392,138 @@ def test_a_handler_of_a_broker_gives_the_error_of_its_connection() -> None:
             future.get(timeout=10)
     with Broker(1, "127.0.0.1", closed_port(), None, 1000, 1000) as broker, pytest.raises(SocketDisconnectedError):
         broker.handler  # noqa: B018
+
+
+def test_an_answer_that_nobody_wants_is_not_taken_for_the_next_ones() -> None:
+    with fake_broker() as fake, broker_of(fake) as broker:
+        fake.scripts["Produce"] = lambda request, version: messages.ProduceResponse()
+        # it asks for an answer all the same
+        assert broker.handler.request(produce_request(required_acks=1), has_response=False) is None
+        asked = broker.handler.request(MetadataRequest())
+        assert asked is not None and list(asked.get(MetadataResponse, timeout=10).brokers) == [1]
+        assert [name for name, _version, _request in fake.requests if name == "Produce"] == ["Produce"]
+
+
+def test_requests_without_an_answer_may_lie_between_those_that_have_one() -> None:
+    with fake_broker() as fake, connection_to(fake.port) as connection:
+        fake.scripts["Produce"] = lambda request, version: None
+        for _ in range(2):
+            connection.request(MetadataRequest())
+            connection.request(produce_request(required_acks=0))
+        connection.request(MetadataRequest())
+        assert [len(MetadataResponse(connection.response()).brokers) for _ in range(3)] == [1, 1, 1]
+
+
+def test_an_answer_to_another_request_is_an_error_and_ends_the_connection() -> None:
+    with rude_peer(struct.pack(">ii", 8, 77) + b"more") as hosts, connection_to(port_of(hosts)) as connection:
+        connection.request(MetadataRequest())
+        with pytest.raises(ProtocolError, match="correlation id 77 that nobody asked for"):
+            connection.response()
+        assert not connection.connected
+
+
+class Interrupted(BaseException):
+    """Stands for Ctrl-C."""
+
+
+def test_after_an_interrupted_fetch_the_next_one_does_not_wait_for_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_broker() as fake, broker_of(fake) as broker:
+        fake.scripts["Fetch"] = lambda request, version: None  # held back for as long as the connection stands
+        begin = Engine.begin
+
+        def interrupted(*args: Any, **how: Any) -> Callable[[], Any]:
+            begin(*args, **how)
+
+            def wait() -> Any:
+                until(lambda: fake.seen("Fetch"), what="the fetch at the broker")
+                raise Interrupted
+
+            return wait
+
+        monkeypatch.setattr(Engine, "begin", interrupted)
+        asked = [PartitionFetchRequest("t", 0, 0)]
+        with pytest.raises(Interrupted):
+            broker.fetch_messages(asked, timeout=60000)
+        monkeypatch.setattr(Engine, "begin", begin)
+        lanes = broker._cluster.engine._lanes
+        until(lambda: not any(key[2].startswith("raw-fetch") for key in lanes), what="the end of its connection")
+        fake.scripts["Fetch"] = fetch_answer()
+        assert broker.fetch_messages(asked, timeout=100).topics[b"t"][0] == (3, [], 0)
+
+
+def test_fetches_at_the_same_time_have_connections_of_their_own_and_later_ones_use_them_again() -> None:
+    with fake_broker() as fake, broker_of(fake) as broker:
+        held, asked = threading.Event(), [PartitionFetchRequest("t", 0, 0)]
+        answer = fetch_answer()
+
+        def first_is_held(request: Any, version: int) -> Any:
+            if len(fake.seen("Fetch")) == 1:
+                held.wait(20)
+            return answer(request, version)
+
+        fake.scripts["Fetch"] = first_is_held
+        first = threading.Thread(target=broker.fetch_messages, args=(asked, 60000))
+        first.start()
+        until(lambda: fake.seen("Fetch"), what="the first fetch")
+        assert broker.fetch_messages(asked).topics[b"t"][0].max_offset == 3
+        assert first.is_alive()
+        held.set()
+        first.join(20)
+        broker.fetch_messages(asked)
+        names = sorted(key[2] for key in broker._cluster.engine._lanes if key[2].startswith("raw-fetch"))
+        assert names == ["raw-fetch-1", "raw-fetch-2"]
+
+
+def test_connections_of_handlers_that_have_ended_are_forgotten() -> None:
+    with fake_broker() as fake, broker_of(fake) as broker:
+        for _ in range(3):
+            broker.handler.shared.connection.disconnect()
+        adopted = broker._cluster.engine._adopted
+        until(lambda: not adopted, what="an engine that holds no closed connection")
+
+
+def test_closing_a_broker_does_not_wait_for_a_connection_that_is_being_made() -> None:
+    with fake_broker() as fake, broker_of(fake) as broker, socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        with contextlib.ExitStack() as crowd:
+            # a queue that is full answers nobody
+            for _ in range(3):
+                one = crowd.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex(silent.getsockname())
+            broker._info = broker._info._replace(port=silent.getsockname()[1])
+            errors: list[Exception] = []
+
+            def ask() -> None:
+                try:
+                    broker.handler  # noqa: B018
+                except SocketDisconnectedError as error:
+                    errors.append(error)
+
+            asking = threading.Thread(target=ask)
+            asking.start()
+            until(lambda: broker._cluster.engine._adopted, what="a connection under way")
+            began = time.monotonic()
+            broker.close()
+            asking.join(8)
+            assert time.monotonic() - began < 8 and len(errors) == 1
+
+
+def test_what_a_whole_answer_inflates_to_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pykafka.protocol.legacy import fetch
+
+    batch = encode_batch([bytes(100_000)], None, None, [0], codec=1)
+    records = b"".join(struct.pack(">q", number) + batch[8:] for number in range(10))
+    with fake_broker() as fake, broker_of(fake) as broker:
+        fake.scripts["Fetch"] = fetch_answer(records)
+        monkeypatch.setattr(fetch, "MAX_DECOMPRESSED_BYTES", 350_000)
+        found = []
+        while len(found) < 10:
+            new = broker.fetch_messages([PartitionFetchRequest("t", 0, len(found))]).topics[b"t"][0].messages
+            assert 1 <= len(new) <= 3
+            found += [message.offset for message in new]
+        assert found == list(range(10))
+        monkeypatch.setattr(fetch, "MAX_DECOMPRESSED_BYTES", 50_000)
+        with pytest.raises(DecompressedSizeError, match="inflates to more than"):
+            broker.fetch_messages([PartitionFetchRequest("t", 0, 0)])

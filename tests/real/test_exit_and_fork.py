@@ -28,10 +28,14 @@ for number in range(1000):
     assert values(read_all(topic, 1000)) == [b"%d" % number for number in range(1000)]
 
 
-def test_what_cannot_be_sent_at_exit_is_one_warning_with_the_exact_number() -> None:
-    done = run_python("""
-import logging, sys
-logging.basicConfig(format="%(message)s")
+@pytest.mark.parametrize(
+    ("logging_set_up", "said_by"),
+    [("", "pykafka: "), ("logging.basicConfig(format='log: %(message)s')", "log: "), ("logging.disable()", "pykafka: ")],
+)
+def test_what_cannot_be_sent_at_exit_is_one_warning_with_the_exact_number(logging_set_up: str, said_by: str) -> None:
+    done = run_python(f"""
+import logging
+{logging_set_up}
 from tests.fake.broker import FakeBroker
 from pykafka import KafkaClient
 from pykafka._engine import exiting
@@ -43,7 +47,8 @@ for number in range(37):
     producer.produce(b"x")
 """)
     assert done.returncode == 0, done.stderr
-    assert [line for line in done.stderr.splitlines() if "not acknowledged" in line][0].startswith("37 messages")
+    (said,) = [line for line in done.stderr.splitlines() if "not acknowledged" in line]
+    assert said.startswith(f"{said_by}37 messages")
 
 
 def test_a_forked_child_is_told_to_make_a_client_of_its_own_and_the_parent_goes_on(
@@ -75,6 +80,53 @@ client.close()
 """)
     assert done.returncode == 0, done.stderr
     assert values(read_all(topic, 3)) == [b"parent 1", b"child", b"parent 2"]
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome"),
+    [
+        ("broker.handler", "ForkedError"),
+        ("handler.request(MetadataRequest()).get()", "ForkedError"),
+        ("waiting.get()", "ForkedError"),
+        ("answered.get()[-4:] and None", "None"),
+        ("handler.start()", "ForkedError"),
+        ("handler.stop()", "None"),
+        ("broker.close()", "None"),
+        ("broker.__exit__(None, None, None)", "None"),
+        ("own.close()", "None"),
+        ("client.close()", "None"),
+    ],
+)
+def test_a_forked_child_never_waits_for_what_is_its_parents(step: str, outcome: str) -> None:
+    done = run_python(f"""
+import os, signal
+from tests.fake.broker import fake_broker
+from pykafka import KafkaClient
+from pykafka.broker import Broker
+from pykafka.protocol import HeartbeatRequest, MetadataRequest
+with fake_broker() as fake:
+    fake.scripts["Heartbeat"] = lambda request, version: None
+    client = KafkaClient(fake.hosts)
+    broker = next(iter(client.brokers.values()))
+    own = Broker(1, "127.0.0.1", fake.port, None, 3000, 3000)
+    own.handler, own.offsets_channel_handler
+    handler = broker.handler
+    answered = handler.request(MetadataRequest())
+    answered.get(timeout=20)
+    waiting = handler.request(HeartbeatRequest(b"g", 1, b"m"))
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        try:
+            print({step}, flush=True)
+        except Exception as error:
+            print(type(error).__name__, flush=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    client.close()
+    own.close()
+""")
+    assert (done.stdout, done.returncode) == (f"{outcome}\n", 0), done.stderr
 
 
 def test_dropping_a_client_without_closing_it_leaves_no_thread_behind(kafka: KafkaCluster) -> None:

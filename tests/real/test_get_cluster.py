@@ -19,7 +19,7 @@ from pykafka.test.utils import get_cluster, stop_cluster
 from ..brokers import KafkaCluster, what_is_missing
 from ..brokers.jars import broker_jars
 from ..needs import missing
-from ..support import read_all, values
+from ..support import read_all, run_python, values
 
 
 @pytest.fixture
@@ -46,6 +46,26 @@ def test_topics_and_messages_are_made_in_a_cluster_that_runs(running: KafkaConne
     assert topic_name.encode() not in running.list_topics()
     with pytest.raises(UnknownTopicOrPartition):
         running.delete_topic(topic_name)
+
+
+def test_a_forked_child_that_ends_leaves_its_parents_cluster_alone() -> None:
+    done = run_python("""
+import os, subprocess, sys, tempfile, time, weakref
+from pathlib import Path
+from pykafka.test.kafka_instance import KafkaInstance
+instance = KafkaInstance.__new__(KafkaInstance)
+folder, processes = Path(tempfile.mkdtemp()), [subprocess.Popen(["sleep", "60"], start_new_session=True)]
+instance._own(processes, folder)
+child = os.fork()
+if child == 0:
+    instance.terminate()
+    sys.exit(0)  # which runs what is to run at exit
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+print(folder.exists(), processes[0].poll())
+instance.terminate()
+print(folder.exists(), processes[0].poll())
+""")
+    assert done.stdout == "True None\nFalse -9\n", done.stderr
 
 
 def test_of_a_cluster_that_ran_before_only_ones_own_topics_are_deleted_in_the_end(

@@ -236,6 +236,18 @@ client.close()
     assert run(connect(kafka, topic) + code) == "[b'parent 1', b'child', b'parent 2']\n"
 
 
+def test_without_patching_the_handler_for_greenlets_says_what_to_do_and_waits_for_nothing() -> None:
+    done = run_python("""
+import gevent
+from pykafka.handlers import GEventHandler
+try:
+    GEventHandler()
+except ImportError as error:
+    print(error)
+""")
+    assert done.stdout.startswith("GEventHandler needs gevent to have patched the standard library; put these two"), done.stderr
+
+
 def test_the_handler_is_the_one_for_greenlets(kafka: KafkaCluster, make_topic: MakeTopic) -> None:
     code = """
 from pykafka.handlers import GEventHandler

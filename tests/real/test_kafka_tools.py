@@ -227,6 +227,25 @@ def test_a_group_given_with_a_place_is_moved_there(make_topic: MakeTopic, client
     assert committed(client, name, topic) == {0: 4}
 
 
+def test_a_group_stays_where_it_is_when_nothing_comes_from_the_place_given(make_topic: MakeTopic, client: KafkaClient) -> None:
+    topic = make_topic()
+    fill(topic, *(b"%d" % number for number in range(5)))
+    name = name_of(topic)
+    assert done("consume_topic", name, "--from", "EARLIEST", "-g", name, "-l", "2").out == "0\n1\n"
+    assert done("consume_topic", name, "--from", "LATEST", "-g", name, "--timeout", "300").out == ""
+    assert committed(client, name, topic) == {0: 2}
+
+
+def test_what_was_shown_is_committed_while_the_next_message_is_waited_for(make_topic: MakeTopic, client: KafkaClient) -> None:
+    topic = make_topic()
+    fill(topic, b"a", b"b")
+    name = name_of(topic)
+    with process("consume_topic", name, "--from", "EARLIEST", "--group", name, "-l", "0") as tool:
+        until(lambda: committed(client, name, topic) == {0: 2}, what="the commit of a tool that waits")
+        assert tool.poll() is None
+        assert interrupt(tool) == b""
+
+
 def test_only_the_partitions_asked_for_are_read(make_topic: MakeTopic) -> None:
     topic = make_topic(3)
     fill(topic, *(b"%d" % number for number in range(9)))
@@ -457,6 +476,23 @@ def test_who_reads_only_the_first_line_of_a_pipe_gets_it_and_no_complaint(long_t
         assert tool.stdout.readline().startswith(b"0 x")
         tool.stdout.close()
         assert (tool.wait(30), tool.stderr.read()) == (0, b"")
+
+
+def test_what_nobody_read_from_a_pipe_is_not_committed(long_topic: str, client: KafkaClient) -> None:
+    done("reset_offsets", long_topic, long_topic, "EARLIEST")
+    with process("consume_topic", long_topic, "--group", long_topic, "-l", "0") as tool:
+        assert tool.stdout is not None and tool.stderr is not None
+        assert tool.stdout.readline().startswith(b"0 x")
+        tool.stdout.close()
+        assert (tool.wait(30), tool.stderr.read()) == (0, b"")
+    assert committed(client, long_topic, client.topics[long_topic]) == {0: 0}
+
+
+def test_what_a_full_disk_did_not_take_is_not_committed(long_topic: str, client: KafkaClient) -> None:
+    done("reset_offsets", long_topic, long_topic, "EARLIEST")
+    said = failed(run("consume_topic", long_topic, "--group", long_topic, "-o", "/dev/full", "-l", "0", *SOON))
+    assert "No space left" in said
+    assert committed(client, long_topic, client.topics[long_topic]) == {0: 0}
 
 
 def test_a_disk_that_is_full_is_one_line(long_topic: str) -> None:

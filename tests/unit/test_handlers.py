@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -103,11 +104,22 @@ class Connection:
         return self.sent[-1]
 
 
+class QuietHandler(ThreadingHandler):
+    """One whose threads may end with SystemExit."""
+
+    def spawn(self, target: Callable[..., object], *args: Any, **kwargs: Any) -> threading.Thread:
+        def quiet(*given: Any) -> None:
+            with contextlib.suppress(SystemExit):
+                target(*given)
+
+        return super().spawn(quiet, *args, **kwargs)
+
+
 @contextmanager
-def handling() -> Iterator[tuple[RequestHandler, Connection]]:
+def handling(threads: Optional[ThreadingHandler] = None) -> Iterator[tuple[RequestHandler, Connection]]:
     """Yield a started RequestHandler and its connection."""
     connection = Connection()
-    handler = RequestHandler(ThreadingHandler(), connection)
+    handler = RequestHandler(threads or ThreadingHandler(), connection)
     handler.start()
     try:
         yield handler, connection
@@ -133,12 +145,25 @@ def test_requests_are_sent_one_after_the_other() -> None:
 
 def test_an_error_belongs_to_its_request_and_the_next_one_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     with handling() as (handler, _connection):
-        for error in (SocketDisconnectedError("gone"), ValueError("a bug"), SystemExit()):
+        for error in (SocketDisconnectedError("gone"), ValueError("a bug")):
             with pytest.raises(type(error)):
                 asked(handler, error).get(timeout=10)
         handler.request(SocketDisconnectedError("unheard"), has_response=False)
         assert asked(handler, "next").get(timeout=10) == "next"
     assert "could not be sent: unheard" in caplog.text
+
+
+def test_what_ends_the_worker_fails_everything_and_ends_nobody_who_waits() -> None:
+    with handling(QuietHandler()) as (handler, connection):
+        connection.gate.clear()
+        fatal, queued = asked(handler, SystemExit(7)), asked(handler, "queued")
+        connection.gate.set()
+        with pytest.raises(KafkaException, match=r"was ended in the middle of this request: SystemExit\(7\)"):
+            fatal.get(timeout=10)
+        with pytest.raises(KafkaException, match="was ended: nothing was sent"):
+            queued.get(timeout=10)
+        with pytest.raises(KafkaException, match="was ended: make a new one"):
+            handler.request("late")
 
 
 def test_stopping_waits_for_what_is_queued() -> None:

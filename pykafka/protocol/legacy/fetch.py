@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Union
 
+from ...exceptions import DecompressedSizeError
 from ...records.batch import split_batches
-from ...records.decode import decode_batch, to_messages
+from ...records.decode import MESSAGE_BYTES, decode_batch, to_messages
 from ...records.message import Message, Origin
 from ...utils.arguments import MAX_INT32, MAX_INT64, whole_number
 from .. import messages
@@ -13,7 +14,7 @@ from .base import UNKNOWN_SERVER_ERROR, Request, Response, by_topic, fill_gaps, 
 
 #: What one answer holds at most, softly: a first batch that is larger comes whole.
 MAX_BYTES = 50 * 1024 * 1024
-#: What one batch may inflate to.
+#: What the batches of one answer may inflate to, all together.
 MAX_DECOMPRESSED_BYTES = 128 * 1024 * 1024
 
 
@@ -92,9 +93,11 @@ class FetchPartitionResponse(NamedTuple):
 class FetchResponse(Response):
     """The messages, in ``topics[topic][partition]``; checksums are checked. Of transactions everything is there, aborted or not.
 
-    Brokers send whole batches, so made from bytes it may begin with messages before the offset that was asked for.
+    Brokers send whole batches, so made from bytes it may begin with messages before the offset that was asked for. It ends
+    before a batch with which all would inflate to more than 128 MiB: ask for the rest from behind the last message on.
 
     :raises CorruptBatchError: for a batch that cannot be read, naming topic, partition and offset
+    :raises DecompressedSizeError: for a first batch that alone inflates to more than 128 MiB
     :raises MissingCodecError: naming the extra to install
     """
 
@@ -119,21 +122,40 @@ class FetchResponse(Response):
     def _decode(self, reply: Any, floors: dict[tuple[bytes, int], int]) -> None:
         self._raise_for(reply.error_code)
         self.topics = {}
+        room = _Room()
         for topic in reply.responses:
             name = topic.topic.encode()
             parts = self.topics.setdefault(name, {})
             for part in topic.partitions:
                 floor = floors.get((name, part.partition_index), 0)
-                found = [] if part.error_code else _messages(name, part, floor)
+                found = [] if part.error_code else _messages(name, part, floor, room)
                 parts[part.partition_index] = FetchPartitionResponse(part.high_watermark, found, part.error_code)
 
 
-def _messages(topic: bytes, part: Any, floor: int) -> list[Message]:
+class _Room:
+    """How many bytes the messages of one answer may still take."""
+
+    def __init__(self) -> None:
+        self.left = MAX_DECOMPRESSED_BYTES
+        self.is_over = False
+
+
+def _messages(topic: bytes, part: Any, floor: int, room: _Room) -> list[Message]:
     name, number = topic.decode(), part.partition_index
     found: list[Message] = []
     for batch in split_batches(part.records, name, number):
+        if room.is_over:
+            break
         # what marks the end of a transaction is no message
         if not batch.is_control and batch.next_offset > floor:
-            columns = decode_batch(batch, name, number, MAX_DECOMPRESSED_BYTES)
+            try:
+                columns = decode_batch(batch, name, number, room.left)
+            except DecompressedSizeError:
+                if room.left == MAX_DECOMPRESSED_BYTES:
+                    raise
+                # nothing is lost: it is the first one of the next answer
+                room.is_over = True
+                break
+            room.left = max(0, room.left - columns.size - MESSAGE_BYTES * len(columns.offsets))
             found += to_messages(columns, Origin(topic, number, None, batch.codec, batch.magic), floor)
     return found

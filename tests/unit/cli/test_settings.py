@@ -115,6 +115,14 @@ def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
     assert resolve({}, {}, ini(tmp_path / "empty.ini", "# nothing yet\n")) == resolve({}, {})
 
 
+def test_a_setting_without_a_value_in_the_file_is_none(tmp_path: Path) -> None:
+    lines = "[kafka-tools]\nssl_cafile =\nssl_certfile=\nssl=\nbroker=\nsocket_timeout_ms=\n"
+    settings = resolve({}, {}, ini(tmp_path / "blank.ini", lines))
+    assert settings == resolve({}, {}) and not settings.uses_tls
+    with pytest.raises(UsageMistake, match="unknown setting 'sll'"):
+        resolve({}, {}, ini(tmp_path / "typo.ini", "[kafka-tools]\nsll =\n"))
+
+
 def test_a_percent_sign_in_the_file_is_a_percent_sign(tmp_path: Path) -> None:
     config = ini(tmp_path / "a.ini", "[kafka-tools]\nssl_cafile = /%(home)s/100%.pem\n")
     assert resolve({}, {}, config).ssl_cafile == "/%(home)s/100%.pem"

@@ -153,7 +153,8 @@ class OffsetManager:
             if len(led) == len(tps) or deadline.passed or not self._settings.max_retries:
                 return led
             self._engine.pause(FIRST_PAUSE_S)
-            self._engine.update(list(by_topic(tps)), deadline.within(self._settings.timeout_s))
+            # not what is left of the election's time: a question that is broken off costs the connection
+            self._engine.update(list(by_topic(tps)), Deadline(self._settings.timeout_s))
 
     # -- the group's offsets ------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from ._machines.assignors import COOPERATIVE_STICKY, RANGE, ROUNDROBIN, STICKY, 
 from ._machines.classic_member import Protocol
 from ._machines.member import Decide, Owned
 from ._machines.sharing import decide, encode_assignment, protocol_of, readable, wanted_topics
-from .common import TopicPartition
+from .common import TopicPartition, brief
 from .exceptions import KafkaException
 from .membershipprotocol import (
     CooperativeStickyProtocol,
@@ -86,16 +86,23 @@ class Sharing:
         return [(member, encode_assignment(share)) for member, share in shares.items()], remarks
 
 
-def _ask(
-    protocol: GroupMembershipProtocol, topic: str, takers: list[str], numbers: Iterable[int]
-) -> dict[str, list[int]]:
+def _ask(protocol: GroupMembershipProtocol, topic: str, takers: list[str], numbers: Iterable[int]) -> dict[str, list[int]]:
     """Return member -> partitions, as the user's function has it."""
     partitions = {number: Numbered(topic.encode(), number) for number in sorted(numbers)}
     participants = [member.encode() for member in takers]
     shares: dict[str, list[int]] = {}
     for member in takers:
-        chosen = protocol.decide_partitions(participants, dict(partitions), member.encode())
-        shares[member] = sorted(partition.id for partition in chosen)
+        try:
+            chosen = protocol.decide_partitions(participants, dict(partitions), member.encode())
+        except Exception as error:
+            raise KafkaException(f"decide_partitions of {protocol!r} for member {member} of {topic} failed: {error!r}") from error
+        try:
+            shares[member] = sorted(partition.id for partition in chosen)
+        except (TypeError, AttributeError):
+            raise KafkaException(
+                f"decide_partitions of {protocol!r} for member {member} of {topic} returned {brief(chosen)},"
+                " where it has to return some of the partitions that it was given"
+            ) from None
     given = sorted(number for share in shares.values() for number in share)
     if given != sorted(partitions):
         raise KafkaException(

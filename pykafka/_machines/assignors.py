@@ -80,11 +80,12 @@ def claims(members: Members) -> dict[TopicPartition, set[str]]:
     newest: dict[TopicPartition, int] = {}
     claimed: dict[TopicPartition, set[str]] = {}
     for member, subscription in members.items():
+        generation = max(-1, subscription.generation)  # any client may say anything
         for tp in subscription.owned:
-            if subscription.generation > newest.get(tp, -2):
-                newest[tp] = subscription.generation
+            if generation > newest.get(tp, -2):
+                newest[tp] = generation
                 claimed[tp] = set()
-            if subscription.generation == newest[tp]:
+            if generation == newest[tp]:
                 claimed[tp].add(member)
     return claimed
 
@@ -183,4 +184,3 @@ ROUNDROBIN = Assignor("roundrobin", assign_roundrobin)
 STICKY = Assignor("sticky", assign_sticky, says_owned=True)
 COOPERATIVE_STICKY = Assignor("cooperative-sticky", assign_cooperatively, cooperative=True, says_owned=True)
 ASSIGNORS = {one.name: one for one in (RANGE, ROUNDROBIN, STICKY, COOPERATIVE_STICKY)}
-

@@ -16,6 +16,8 @@ from .classic_member import Protocol
 from .member import MemberMetadata, Owned
 
 _INT32 = struct.Struct(">i")
+#: What kafka-python 3 has before the user data of its sticky assignor: its version. To others, 65,536 topics or more.
+_KAFKA_PYTHON = b"\x00\x01"
 #: Layouts of a subscription: without and with what the member has.
 PLAIN, WITH_RACK = 0, 3
 
@@ -74,6 +76,8 @@ def _read_user_data(data: bytes) -> tuple[list[TopicPartition], int]:
     view = memoryview(data)
     if len(view) == _INT32.size:
         return [], int(_INT32.unpack(view)[0])
+    if view[:2] == _KAFKA_PYTHON:
+        view = view[2:]
     try:
         held, at = _read_held(view)
     except (struct.error, UnicodeDecodeError):

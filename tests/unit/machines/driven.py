@@ -178,9 +178,7 @@ def join_error(code: int, member_id: str = "") -> JoinGroupResponse:
 def joined(
     member_id: str = "m1", leader: str = "another", generation: int = 3, protocol: str = "cooperative-sticky", **fields: Any
 ) -> JoinGroupResponse:
-    return JoinGroupResponse(
-        generation_id=generation, protocol_name=protocol, leader=leader, member_id=member_id, **fields
-    )
+    return JoinGroupResponse(generation_id=generation, protocol_name=protocol, leader=leader, member_id=member_id, **fields)
 
 
 def synced(share: str, code: int = 0) -> SyncGroupResponse:

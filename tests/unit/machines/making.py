@@ -29,9 +29,7 @@ def settings(acks: int = -1, max_retries: Optional[int] = None, codec: int = 0, 
     return SendSettings("orders", codec, acks, max_batch_bytes, TIMEOUT_S, BACKOFF_S, max_retries)
 
 
-def accumulator(
-    acks: int = -1, max_retries: Optional[int] = None, max_batch_bytes: int = ROOMY, epoch: int = 0
-) -> Accumulator:
+def accumulator(acks: int = -1, max_retries: Optional[int] = None, max_batch_bytes: int = ROOMY, epoch: int = 0) -> Accumulator:
     """Return an accumulator that is ready to send: an idempotent one has its producer id (7), and brokers that know it."""
     made = Accumulator(settings(acks, max_retries, max_batch_bytes=max_batch_bytes))
     if acks == -1:

@@ -80,8 +80,9 @@ class ConsumerCoordinator:
         """Return (error, seat) of a member that stays or joins."""
         seat, joins = self.seats.get(request.member_id), request.member_epoch == 0
         wants = request.subscribed_topic_names is not None
-        says_all = wants and request.topic_partitions == [] and request.rebalance_timeout_ms > 0
-        if not request.member_id or (joins and not says_all):
+        if not request.member_id or (
+            joins and not (wants and request.topic_partitions == [] and request.rebalance_timeout_ms > 0)
+        ):
             return INVALID_REQUEST, None
         if request.server_assignor is not None and request.server_assignor not in _ASSIGNORS:
             return UNSUPPORTED_ASSIGNOR, None

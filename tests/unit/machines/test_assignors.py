@@ -6,7 +6,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pykafka._machines.assignors import (
@@ -94,6 +94,7 @@ def wanting(topics: list[set[str]]) -> dict[str, MemberSubscription]:
 
 
 @pytest.mark.parametrize("assignor", ASSIGNORS.values(), ids=ASSIGNORS)
+@settings(deadline=None)  # machines that test are busy
 @given(topics=subscriptions, sizes=counts, seed=st.randoms(use_true_random=False))
 def test_everything_wanted_has_exactly_one_reader_who_wants_it(
     assignor: Assignor, topics: list[set[str]], sizes: dict[str, int], seed: Random
@@ -111,6 +112,7 @@ def test_everything_wanted_has_exactly_one_reader_who_wants_it(
     assert assignor.assign(dict(shuffled), mixed) == shares
 
 
+@settings(deadline=None)
 @given(topics=subscriptions, sizes=counts)
 def test_a_sticky_share_cannot_be_made_more_even_by_moving_one_partition(topics: list[set[str]], sizes: dict[str, int]) -> None:
     group = wanting(topics)
@@ -127,6 +129,7 @@ def owning(shares: Shares, generation: int = 1, topics: tuple[str, ...] = TOPICS
     return {member: MemberSubscription(topics, tuple(share), generation) for member, share in shares.items()}
 
 
+@settings(deadline=None)
 @given(size=st.integers(1, 9), sizes=counts, leave=st.integers(0, 8), join=st.integers(0, 4))
 def test_as_little_as_possible_moves_when_members_come_and_go(size: int, sizes: dict[str, int], leave: int, join: int) -> None:
     there = numbers(**sizes)
@@ -145,6 +148,7 @@ def test_as_little_as_possible_moves_when_members_come_and_go(size: int, sizes: 
     assert max(map(len, after.values())) - min(map(len, after.values())) <= 1
 
 
+@settings(deadline=None)
 @given(topics=subscriptions, sizes=counts)
 def test_nothing_moves_in_a_group_that_stays_as_it_is(topics: list[set[str]], sizes: dict[str, int]) -> None:
     group, there = wanting(topics), numbers(**sizes)
@@ -155,6 +159,7 @@ def test_nothing_moves_in_a_group_that_stays_as_it_is(topics: list[set[str]], si
     }
 
 
+@settings(deadline=None)
 @given(size=st.integers(1, 6), sizes=counts, join=st.integers(0, 4))
 def test_a_cooperative_group_settles_in_two_rounds_and_nothing_has_two_readers_meanwhile(
     size: int, sizes: dict[str, int], join: int

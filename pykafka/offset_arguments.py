@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._machines.positions import position_after
-from .common import TopicPartition, brief
+from .common import OffsetType, TopicPartition, brief
 from .exceptions import KafkaException
 from .partition import Partition
 from .records.message import to_epoch_ms
@@ -121,6 +121,9 @@ def lookup_time(where: Any) -> int:
     A moment before 1970 is 1970: as a negative number it would mean something else.
 
     :raises TypeError: for anything else
+    :raises ValueError: for a number below -2, which would mean something else to brokers
     """
     time = to_epoch_ms(where, "the time")
+    if isinstance(where, int) and time < OffsetType.EARLIEST:
+        raise ValueError(f"the time must be milliseconds since 1970, OffsetType.LATEST (-1) or EARLIEST (-2), not {where}")
     return time if isinstance(where, int) else max(0, time)

@@ -8,7 +8,7 @@ from typing import Any
 from .common import brief
 from .protocol.messages import CreateTopicsRequest
 from .protocol.requests import CreateTopicRequest
-from .utils.arguments import MAX_INT16, MAX_INT32, to_name, whole_number
+from .utils.arguments import MAX_INT16, MAX_INT32, to_name, to_text_name, whole_number
 
 
 def creatable_topics(topic_reqs: Any) -> list[CreateTopicsRequest.CreatableTopic]:
@@ -40,7 +40,7 @@ def _creatable(number: int, one: Any) -> CreateTopicsRequest.CreatableTopic:
     configs = [
         CreateTopicsRequest.CreatableTopicConfig(
             name=_text(f"a name in config_entries {where}", entry),
-            value=None if value is None else _text(f"config_entries[{entry!r}] {where}", value),
+            value=None if value is None else _setting(f"config_entries[{entry!r}] {where}", value),
         )
         for entry, value in _pairs(f"config_entries {where}", one.config_entries, "name -> value")
     ]
@@ -84,6 +84,13 @@ def _is_list(what: str, value: Any) -> bool:
 
 
 def _text(what: str, value: Any) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, (str, bytes)):
         raise TypeError(f"{what} must be a str, not {brief(value)}")
-    return value
+    return to_text_name(value, what).decode()
+
+
+def _setting(what: str, value: Any) -> str:
+    """Return a value as brokers spell it: they have ``true`` where Python has True."""
+    if isinstance(value, (bool, int, float)):
+        return str(value).lower()
+    return _text(what, value)

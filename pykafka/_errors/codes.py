@@ -5,6 +5,9 @@ The numbers are Kafka's; codes that PyKafka named keep its names. A sentence com
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 from .tree import ProtocolClientError
 
 
@@ -410,12 +413,36 @@ class StreamsTopologyFenced(ProtocolClientError, code=132):
 class ShareSessionLimitReached(ProtocolClientError, code=133, retriable=True):
     """Share session limit reached."""
 
+class _ErrorCodes(dict[int, type[ProtocolClientError]]):
+    """Error code -> exception class. ``[code]`` of one that is not known, and not in it, is an UnknownError of that number."""
+
+    def __missing__(self, code: int) -> type[ProtocolClientError]:
+        if not isinstance(code, int):
+            raise KeyError(code)
+        return _unknown(code)
+
+
+@functools.lru_cache(maxsize=64)
+def _unknown(number: int) -> type[ProtocolClientError]:
+    class Unknown(UnknownError):
+        ERROR_CODE = number
+        hint = f"error code {number}, which this version of pykafka does not know"
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            rebuild, (_cls, args, state) = super().__reduce__()
+            return rebuild, (UnknownError, args, state)
+
+    Unknown.__name__ = Unknown.__qualname__ = UnknownError.__name__
+    Unknown.__module__ = UnknownError.__module__
+    return Unknown
+
+
 #: Error code -> exception class.
-ERROR_CODES: dict[int, type[ProtocolClientError]] = {
-    cls.ERROR_CODE: cls
+ERROR_CODES: dict[int, type[ProtocolClientError]] = _ErrorCodes(
+    (cls.ERROR_CODE, cls)
     for cls in list(globals().values())
     if isinstance(cls, type) and issubclass(cls, ProtocolClientError) and cls is not ProtocolClientError
-}
+)
 
 __all__ = [
     "ERROR_CODES",

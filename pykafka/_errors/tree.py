@@ -124,7 +124,7 @@ class PartitionOwnedError(KafkaException):
 
     def __init__(self, partition: Any = None, message: str = "") -> None:
         super().__init__(message or f"the partition is owned by another consumer: {partition!r}")
-        self.owned = partition
+        self.partition = partition
 
 
 class ForkedError(KafkaException):

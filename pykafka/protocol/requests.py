@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Union
 
 
 class CreateTopicRequest(NamedTuple):
@@ -13,7 +13,7 @@ class CreateTopicRequest(NamedTuple):
     num_partitions: int = -1
     replication_factor: int = -1
     replica_assignment: Union[Mapping[int, Iterable[int]], Iterable[tuple[int, Iterable[int]]]] = ()
-    config_entries: Union[Mapping[str, Optional[str]], Iterable[tuple[str, Optional[str]]]] = ()
+    config_entries: Union[Mapping[Any, Any], Iterable[tuple[Union[str, bytes], Union[str, bytes, float, None]]]] = ()
 
 
 class OffsetPartitionResponse(NamedTuple):

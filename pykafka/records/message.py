@@ -195,6 +195,10 @@ def _rebuild(columns: tuple[Any, ...], topic: Optional[bytes], partition_id: int
     return message
 
 
+class BadTimestamp(TypeError, RuntimeError):
+    """A time of the wrong type: RuntimeError is what PyKafka raised."""
+
+
 def to_epoch_ms(timestamp: Any, what: str = "timestamp") -> int:
     """Return epoch milliseconds for a datetime (naive means UTC), an int or a float of milliseconds.
 
@@ -212,7 +216,7 @@ def to_epoch_ms(timestamp: Any, what: str = "timestamp") -> int:
         if timestamp.tzinfo is not None:
             timestamp = timestamp.astimezone(datetime.timezone.utc).replace(tzinfo=None)
         return int((timestamp - datetime.datetime(1970, 1, 1)) // datetime.timedelta(milliseconds=1))
-    raise TypeError(f"{what} must be a datetime or milliseconds since 1970, not {type(timestamp).__name__}")
+    raise BadTimestamp(f"{what} must be a datetime or milliseconds since 1970, not {type(timestamp).__name__}")
 
 
 class ConsumedMessage(Message):

@@ -374,3 +374,10 @@ def test_a_closed_client_says_so_at_once(name: str) -> None:
         with pytest.raises(KafkaException, match="clos"):
             CLOSED_CLIENT[name](client)
         assert topic.name == b"t"
+
+
+@pytest.mark.parametrize("where", [-3, -100])
+def test_a_number_below_the_offset_types_is_no_time(where: int, env: Env) -> None:
+    for look_up in (env.topic.fetch_offset_limits, env.partition.fetch_offset_limit):
+        with pytest.raises(ValueError, match=f"the time must be .* not {where}"):
+            look_up(where)

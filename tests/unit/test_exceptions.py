@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from pykafka import exceptions
-from pykafka.exceptions import ERROR_CODES, CorruptBatchError, DeliveryTimeout, KafkaException, PartitionOwnedError, error_for
+from pykafka.exceptions import (
+    ERROR_CODES,
+    CorruptBatchError,
+    DeliveryTimeout,
+    KafkaException,
+    PartitionOwnedError,
+    UnknownError,
+    error_for,
+)
 
 CLASSES = [one for one in vars(exceptions).values() if isinstance(one, type) and issubclass(one, Exception)]
 
@@ -77,3 +85,19 @@ def test_errors_can_be_caught_by_the_builtin_they_are_like() -> None:
 def test_an_error_without_context_has_none() -> None:
     error = KafkaException("words")
     assert (error.broker, error.api, error.version, error.topic, error.partition, error.code) == (None,) * 6
+
+
+def test_a_code_that_nobody_knows_is_an_unknown_error_with_its_number() -> None:
+    number, known = 30999, len(ERROR_CODES)
+    with pytest.raises(UnknownError, match="of topic t") as caught:
+        raise ERROR_CODES[number]("of topic t")
+    assert caught.value.code == number == ERROR_CODES[number].ERROR_CODE and str(number) in str(ERROR_CODES[number]())
+    assert number not in ERROR_CODES and ERROR_CODES.get(number) is None and len(ERROR_CODES) == known
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert type(copy) is UnknownError and copy.code == number and copy.args == caught.value.args
+    with pytest.raises(KeyError):
+        ERROR_CODES["x"]  # type: ignore[index]  # only numbers are codes
+
+
+def test_the_partition_that_somebody_owns_is_in_the_error() -> None:
+    assert PartitionOwnedError("p0").partition == "p0"

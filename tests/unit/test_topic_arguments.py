@@ -36,7 +36,7 @@ def one(**fields: Any) -> list[CreateTopicRequest]:
         (one(replica_assignment={"0": [1]}), "the partition in replica_assignment of topic 't' must be an integer, not '0'"),
         (one(config_entries="ab"), "config_entries of topic 't' must be a dict .* not 'ab'"),
         (one(config_entries={5: "x"}), "a name in config_entries of topic 't' must be a str, not 5"),
-        (one(config_entries={"a": 5}), r"config_entries\['a'\] of topic 't' must be a str, not 5"),
+        (one(config_entries={"a": [5]}), r"config_entries\['a'\] of topic 't' must be a str, not \[5\]"),
     ],
 )
 def test_what_is_of_the_wrong_type_is_a_type_error_naming_argument_and_value(given: Any, words: str) -> None:
@@ -94,3 +94,11 @@ def test_one_name_in_place_of_a_list_is_named(names: Any) -> None:
 def test_a_bad_name_in_a_list_is_named_by_its_place() -> None:
     with pytest.raises(TypeError, match=r"topics\[1\] must be str or bytes, not int 5"):
         require_names(["a", 5], "topics")
+
+
+def test_settings_may_be_bytes_and_numbers_and_are_spelled_as_brokers_do() -> None:
+    given: Any = {b"cleanup.policy": b"compact", "retention.ms": 5, "preallocate": True, "min.cleanable.dirty.ratio": 0.5}
+    (row,) = creatable_topics(one(config_entries=given))
+    assert [(entry.name, entry.value) for entry in row.configs] == [
+        ("cleanup.policy", "compact"), ("retention.ms", "5"), ("preallocate", "true"), ("min.cleanable.dirty.ratio", "0.5"),
+    ]  # fmt: skip

@@ -334,3 +334,9 @@ def test_a_copy_shares_the_partition_and_may_be_changed_alone() -> None:
     twin.headers.append(("c", None))
     assert (message.value, message.headers) == (b"value", [("a", b"b")])
     assert everything_of(copy.deepcopy(message)) == everything_of(message)
+
+
+@pytest.mark.parametrize("kind", [TypeError, RuntimeError], ids=lambda kind: kind.__name__)
+def test_a_time_of_the_wrong_type_is_the_error_of_pykafka_too(kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="timestamp must be a datetime or milliseconds since 1970, not str"):
+        Message(b"").set_timestamp("now")

@@ -205,6 +205,12 @@ CALLS: dict[str, Bad] = {
     "get_balanced_consumer group": Bad(
         lambda e, v: e.topic.get_balanced_consumer(v, True, auto_start=False), "str", "consumer_group"
     ),
+    "client.get_balanced_consumer topics": Bad(
+        lambda e, v: e.client.get_balanced_consumer("g", v, auto_start=False), "", "topic"
+    ),
+    "client.get_balanced_consumer pattern": Bad(
+        lambda e, v: e.client.get_balanced_consumer("g", None, v, auto_start=False), "str|non-ASCII|empty|long", "pattern"
+    ),
     "get_balanced_consumer managed": Bad(
         lambda e, v: e.topic.get_balanced_consumer("g", v, auto_start=False), "bool|zero", "managed"
     ),

@@ -153,7 +153,7 @@ class OffsetManager:
             if len(led) == len(tps) or deadline.passed or not self._settings.max_retries:
                 return led
             self._engine.pause(FIRST_PAUSE_S)
-            self._engine.update(list(by_topic(tps)), deadline.within(self._settings.timeout_s))
+            self.refresh(by_topic(tps))
 
     # -- the group's offsets ------------------------------------------------------------------------------------------
 

@@ -154,7 +154,7 @@ class OffsetManager:
                 return led
             self._engine.pause(FIRST_PAUSE_S)
             # not what is left of the election's time: a question that is broken off costs the connection
-            self._engine.update(list(by_topic(tps)), Deadline(self._settings.timeout_s))
+            self.refresh(by_topic(tps))
 
     # -- the group's offsets ------------------------------------------------------------------------------------------
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from ._engine.fetching import FetchCore
+from ._engine.fetching import FetchCore, weakly
 from ._engine.ticker import Ticker
+from ._machines.fetch_requests import FetchSettings
 from ._machines.turns import PartitionBuffer
 from .common import TopicPartition
 from .exceptions import KafkaException
@@ -50,6 +52,10 @@ class Consumer(Reader):
         finally:
             self._is_starting = False
 
+    def _make_core(self) -> FetchCore:
+        out_of_range, unplaced = (weakly(weakref.WeakMethod(hook)) for hook in (self._on_out_of_range, self._on_unplaced))
+        return FetchCore(self._cluster.engine, FetchSettings.of(self._options), out_of_range, unplaced)
+
     def _committer(self) -> Committer:
         """Return who commits."""
         return Committer()
@@ -86,10 +92,15 @@ class Consumer(Reader):
 
         :raises KafkaException: when that could not be committed
         """
-        if self._auto_commits is not None:
-            self._auto_commits.stop()
-            self._auto_commits = None
+        if self._stop_ticking():
             self._commits.commit_moved(self._to_commit, self._committer)
+
+    def _stop_ticking(self) -> bool:
+        """Commit by itself no more; return whether it did until now."""
+        ticker, self._auto_commits = self._auto_commits, None
+        if ticker is not None:
+            ticker.stop()
+        return ticker is not None
 
     def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> bool:
         """Commit on the offsets worker, and return whether that was done.
@@ -102,11 +113,15 @@ class Consumer(Reader):
             commit(*args, self._committer)
             return True
         except Exception as error:
-            if getattr(error, "retriable", False):
-                log.warning("%r: offsets were not committed, tried again later: %s", self, error)
-            else:
-                self._fail(error)
+            self._note_uncommitted(error)
         return False
+
+    def _note_uncommitted(self, error: Exception) -> None:
+        """Say what has kept offsets from being committed, where that is not done with yet."""
+        if getattr(error, "retriable", False):
+            log.warning("%r: offsets were not committed, tried again later: %s", self, error)
+        else:
+            self._fail(error)
 
     # -- moving -------------------------------------------------------------------------------------------------------
 
@@ -133,6 +148,14 @@ class Consumer(Reader):
         """Called on the I/O thread: the offset to fetch is not in the log."""
         place = (core, tp, position, generation, self._options["auto_offset_reset"])
         self._cluster.engine.offsets_worker.submit(go_on_after_out_of_range, self._offsets, *place)
+
+    def _on_unplaced(self, core: FetchCore, generations: dict[TopicPartition, int]) -> None:
+        """Called on the I/O thread: partitions have appeared, or a topic was deleted and created again."""
+        self._cluster.engine.offsets_worker.submit(self._place, core, generations)
+
+    def _place(self, core: FetchCore, generations: dict[TopicPartition, int]) -> None:
+        """Find places for partitions that need one, on the offsets worker."""
+        raise NotImplementedError
 
     def _note_jump(self, buffer: PartitionBuffer) -> None:
         """Have a jump committed that the consumer has just come to: everything before it is delivered."""

@@ -66,13 +66,12 @@ class GroupTopics:
             self._cluster.engine.use_topic(name)
 
     def find(self) -> bool:
-        """Take up the topics that the pattern is true of; return whether there are any that were not known before.
+        """Refresh, and take up the topics that the pattern is true of; return whether there are any that were not known before.
 
         :raises KafkaException: when the brokers cannot be asked
         """
-        if self._pattern is None:
-            return False
-        view = self._cluster.engine.update(None, Deadline(self._cluster.socket_timeout_s))
+        self.refresh()
+        view = self._cluster.engine.view
         matching = {name for name, info in view.topics.items() if self.matches(name) and not info.error_code}
         new = sorted(matching - self.by_name.keys())
         for name in new:

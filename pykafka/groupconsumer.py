@@ -18,7 +18,6 @@ from ._engine.waiting import Deadline, Result
 from ._engine.worker import Worker
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
-from ._machines.fetch_requests import FetchSettings
 from ._machines.member import (
     AWAY,
     Assign,
@@ -130,7 +129,7 @@ class GroupConsumer(Consumer):
         self._fatal, self._first, self._decided_on, self._stopped_by_callback = None, Result(), None, False
         self._owned, self._fenced, self._parked, self._held_before = {}, {}, {}, {}
         self._resets_on_start = self._options["reset_offset_on_start"]
-        self._topics.refresh()  # what came before our start is what the brokers know now, not what we knew last
+        self._topics.find()  # what came before our start is what the brokers know now, not what we knew last
         self._member = self._make_member()  # what can go wrong so far starts nothing
         self._worker = Worker(f"pykafka-group-{self._group_name}")
         core = self._make_core()
@@ -171,9 +170,7 @@ class GroupConsumer(Consumer):
                 return
             session, worker = self._session, self._worker
             assert session is not None and worker is not None
-            if self._auto_commits is not None:
-                self._auto_commits.stop()
-                self._auto_commits = None
+            self._stop_ticking()
             self._running = False
             self._wake()
             worker.submit(self._first.fail, ConsumerStoppedException(f"{self!r} was stopped"))
@@ -214,10 +211,6 @@ class GroupConsumer(Consumer):
         super()._let_go()
         self._session = self._member = self._worker = None
 
-    def _make_core(self) -> FetchCore:
-        out_of_range, unplaced = (weakly(weakref.WeakMethod(hook)) for hook in (self._on_out_of_range, self._on_unplaced))
-        return FetchCore(self._cluster.engine, FetchSettings.of(self._options), out_of_range, unplaced)
-
     def _member_settings(self) -> MemberSettings:
         options = self._options
         limit_s = options["max_poll_interval_ms"] / 1000.0
@@ -233,7 +226,6 @@ class GroupConsumer(Consumer):
         )
 
     def _make_member(self) -> Member:
-        self._topics.find()
         settings, topics = self._member_settings(), sorted(self._topics.by_name)
         kind = self._options["group_protocol"]
         assignor = self._sharing.server_assignor
@@ -344,11 +336,10 @@ class GroupConsumer(Consumer):
         by = self._committer(generation)
         try:
             self._commits.commit_moved(lambda: positions, lambda: by)
-        except MOVED_ON as error:
-            log.warning("%r: what was delivered last is not committed, others will read it again: %s", self, error)
         except KafkaException as error:
             log.warning("%r: what was delivered last is not committed, others will read it again: %s", self, error)
-            self._fail(error)
+            if not isinstance(error, MOVED_ON):
+                self._fail(error)
 
     def _lost(self, event: Lost) -> None:
         self._held_before = self._held()
@@ -524,20 +515,11 @@ class GroupConsumer(Consumer):
             self._cluster.engine.pause(0.05)
         return False
 
-    def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> bool:
-        if not self._running:
-            return False
-        try:
-            commit(*args, self._committer)
-            return True
-        except MOVED_ON as error:
+    def _note_uncommitted(self, error: Exception) -> None:
+        if isinstance(error, MOVED_ON):
             log.info("%r: offsets were not committed, the group moves on: %s", self, error)
-        except Exception as error:
-            if getattr(error, "retriable", False):
-                log.warning("%r: offsets were not committed, tried again later: %s", self, error)
-            elif not isinstance(error, FencedInstanceId):  # which the session ends with, too
-                self._fail(error)
-        return False
+        elif not isinstance(error, FencedInstanceId):  # which the session ends with, too
+            super()._note_uncommitted(error)
 
     def reset_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
         """Move partitions, and commit that; everything to ``auto_offset_reset`` without arguments.
@@ -560,21 +542,10 @@ class GroupConsumer(Consumer):
 
     # -- partitions that are made anew --------------------------------------------------------------------------------
 
-    def _on_unplaced(self, core: FetchCore, generations: dict[TopicPartition, int]) -> None:
-        """Called on the I/O thread: a topic was deleted and created again."""
-        self._cluster.engine.offsets_worker.submit(self._place, core, generations)
-
     def _place(self, core: FetchCore, generations: dict[TopicPartition, int]) -> None:
         places = look_for_places(self._offsets, core, generations, dict.fromkeys(generations))
         for tp, position in places.made_anew.items() if places is not None else ():
             core.jump(tp, position, generations[tp])
-
-    def _wake(self) -> None:
-        core = self._core
-        if core is not None:
-            with core.arrived:
-                core.arrived.notify_all()
-
 
 def _text_of(name: Optional[bytes]) -> Optional[str]:
     return None if name is None else name.decode()

@@ -117,8 +117,7 @@ class Reader:
             core, self._core = self._core, None
             self._buffers, self._order = {}, []
         if core is not None:
-            with core.arrived:
-                core.arrived.notify_all()
+            core.notify()
         return core
 
     def _make_buffer(self, core: FetchCore, tp: TopicPartition, partition: Partition) -> PartitionBuffer:
@@ -416,18 +415,20 @@ class Reader:
             for tp in tps:
                 self._buffers[tp].paused = paused
             core.pause(tps, paused)
-        with core.arrived:
-            core.arrived.notify_all()
+        core.notify()
 
     # -- what went wrong in the background ----------------------------------------------------------------------------
 
     def _fail(self, error: Exception) -> None:
         """Have the next consume() raise ``error``."""
         self._worker_error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have every waiting consume() look around."""
         core = self._core
         if core is not None:
-            with core.arrived:
-                core.arrived.notify_all()
+            core.notify()
 
     def _raise_worker_exceptions(self) -> None:
         """Raise, once, what went wrong in the background (a name that PyKafka code is known to call)."""

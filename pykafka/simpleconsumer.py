@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ._engine.fetching import FetchCore, weakly
+from ._engine.fetching import FetchCore
 from ._engine.waiting import Deadline
-from ._machines.fetch_requests import FetchSettings
 from ._machines.positions import held_offset
 from .common import OffsetType, TopicPartition
 from .config import CONSUMER, check_options, to_name
@@ -136,10 +134,6 @@ class SimpleConsumer(Consumer):
         anew = [tp for tp in self._parked if tp in self._owned and not self._is_there_still(tp, self._parked_ids)]
         return {**self._parked, **self._offsets.look_up(dict.fromkeys(anew, OffsetType.EARLIEST))}
 
-    def _make_core(self) -> FetchCore:
-        out_of_range, unplaced = (weakly(weakref.WeakMethod(hook)) for hook in (self._on_out_of_range, self._on_unplaced))
-        return FetchCore(self._cluster.engine, FetchSettings.of(self._options), out_of_range, unplaced)
-
     def stop(self) -> None:
         """Stop fetching, commit what was delivered if auto-commit is on, and wake every waiting consume(). Twice is harmless.
 
@@ -197,10 +191,6 @@ class SimpleConsumer(Consumer):
         return sorted((tp.partition, row) for tp, row in committed.items())
 
     # -- partitions that appear ---------------------------------------------------------------------------------------
-
-    def _on_unplaced(self, core: FetchCore, generations: dict[TopicPartition, int]) -> None:
-        """Called on the I/O thread: partitions have appeared, or the topic was deleted and created again."""
-        self._cluster.engine.offsets_worker.submit(self._place, core, generations)
 
     def _place(self, core: FetchCore, generations: dict[TopicPartition, int]) -> None:
         """Begin with partitions that appeared, and with all those of a topic that was made anew."""

@@ -282,7 +282,7 @@ class FetchCore:
         if fetch is not None and fetch.generation == generation:  # else a seek came in between: the user knows better
             fetch.jump(position)
             self._deliver(fetch, Parcel(generation, [], position, 0, 0, is_jump=True, incarnation=fetch.incarnation))
-            self._notify()
+            self.notify()
         self._plan()
 
     def _reset_failed(self, tp: TopicPartition, position: int, generation: int, error: KafkaException) -> None:
@@ -294,7 +294,7 @@ class FetchCore:
             self._pause_after(fetch, error)
         else:
             self._fail(fetch, error)
-            self._notify()
+            self.notify()
         self._plan()
 
     def _deliver(self, fetch: PartitionFetch, parcel: Parcel) -> None:
@@ -302,7 +302,8 @@ class FetchCore:
         if parcels is not None:  # dropped meanwhile
             parcels.append(parcel)
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Wake whoever waits for something to arrive; from any thread."""
         with self.arrived:
             self.arrived.notify_all()
 
@@ -406,7 +407,7 @@ class FetchCore:
             else:
                 self._fail(fetch, failure)
         if not passes:
-            self._notify()
+            self.notify()
 
     def _pause_after(self, fetch: PartitionFetch, error: KafkaException) -> None:
         """Fetch the partition again after a pause that doubles while it keeps failing."""
@@ -437,7 +438,7 @@ class FetchCore:
                 if part.records:
                     arrived |= self._on_records(fetch, position, part)
         if arrived:
-            self._notify()
+            self.notify()
 
     def _note_log(self, fetch: PartitionFetch) -> None:
         """Note that a broker has answered a fetch of the topic as we know it."""

@@ -13,7 +13,7 @@ from ._engine import forking
 from ._engine.engine import Engine
 from .config import CLIENT, check_options
 from .exceptions import SocketDisconnectedError
-from .handlers import RequestHandler, ThreadingHandler
+from .handlers import RequestHandler, checked_handler
 
 if TYPE_CHECKING:
     from ._machines.metadata import BrokerInfo
@@ -50,7 +50,7 @@ class HandmadeHome:
         as_client["source_address"] = source
         self.socket_timeout_s: float = options["socket_timeout_ms"] / 1000.0
         self.offsets_timeout_s: float = options["offsets_channel_socket_timeout_ms"] / 1000.0
-        self.handler = ThreadingHandler() if handler is None else handler
+        self.handler = checked_handler(handler)
         self._name = f"{options['host']}:{options['port']}"
         seeds = [(options["host"], options["port"])]
         self.engine = Engine(connection_settings(as_client), seeds, as_client["metadata_max_age_ms"] / 1000.0)

@@ -17,7 +17,7 @@ from .broker import Broker
 from .config import CLIENT, check_options, to_name
 from .exceptions import KafkaException, OperationTimedOut, ProduceFailureError, UnicodeException, error_for
 from .group_requests import describe_all_groups
-from .handlers import ThreadingHandler
+from .handlers import checked_handler
 from .topic import Topic
 
 if TYPE_CHECKING:
@@ -39,11 +39,21 @@ LEFT_BEHIND_TIMEOUT_S = 5.0
 UNKNOWN_TOPIC = 3
 
 
-class TopicDict(Mapping[bytes, Topic]):
-    """The topics of the cluster by name: a read-only mapping with bytes as keys that also takes str at every door.
+if TYPE_CHECKING:
+    _DictThatAsks = dict[bytes, Topic]
+else:
+
+    class _DictThatAsks(Mapping, dict):
+        # a Mapping first: none of dict's own methods, which look into an empty one, may answer (decision 009)
+        __slots__ = ()
+
+
+class TopicDict(_DictThatAsks):
+    """The topics of the cluster by name: a read-only dict with bytes as keys that also takes str at every door.
 
     ``topics[name]`` asks the brokers for a topic that is not known, which creates it where they are set up to do so.
     Nothing else here ever creates a topic. A Topic that nobody holds is forgotten and made anew when asked for.
+    What would change a dict raises TypeError; ``copy()`` and ``|`` give an ordinary dict of the topics of the moment.
     """
 
     def __init__(self, cluster: Cluster, exclude_internal_topics: bool) -> None:
@@ -94,8 +104,37 @@ class TopicDict(Mapping[bytes, Topic]):
         names = [info.name.encode() for info in infos if info.partitions]
         return iter([name for name in names if not self._hidden(name)])
 
+    def __reversed__(self) -> Iterator[bytes]:
+        return reversed(list(self))
+
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def copy(self) -> dict[bytes, Topic]:
+        """Return an ordinary dict of the topics that there are now."""
+        return dict(self.items())
+
+    __copy__ = copy
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("topics belong to a connected client and cannot be pickled: pickle list(client.topics), their names")
+
+    def _refuse(self, *_args: Any, **_kwargs: Any) -> Any:
+        raise TypeError(
+            "client.topics cannot be changed by hand: Broker.create_topics() and delete_topics() change the cluster, and"
+            " dict(client.topics) is a dict of your own"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = pop = popitem = setdefault = update = clear = _refuse
 
 
 class Cluster:
@@ -120,7 +159,7 @@ class Cluster:
         given = {name: value for name, value in dict(locals()).items() if name in CLIENT}
         options = check_options("KafkaClient", CLIENT, {**given, **more})
         self._seeds = options["hosts"]
-        self._handler = handler or ThreadingHandler()
+        self._handler = checked_handler(handler)
         self.socket_timeout_s = options["socket_timeout_ms"] / 1000.0
         self.offsets_timeout_s = options["offsets_channel_socket_timeout_ms"] / 1000.0
         self.engine = Engine(connection_settings(options), self._seeds, options["metadata_max_age_ms"] / 1000.0)

@@ -363,7 +363,7 @@ PRODUCER = _table(
     ("linger_ms", 5, _integer(0, unit=_MS), "How long a message may wait for company in its batch."),
     ("queue_empty_timeout_ms", 0, _integer(-1, unit=_MS), "Accepted and without effect."),
     ("block_on_queue_full", True, _boolean(), "Wait for room, or raise ProducerQueueFullError."),
-    ("max_request_size", 1000012, _integer(1024, unit="bytes"), "The largest batch and the largest message."),
+    ("max_request_size", 1000012, _integer(1024, unit="bytes"), "The largest batch and message (value, key and headers)."),
     ("sync", False, _boolean(), "produce() waits for the acknowledgement and raises what went wrong."),
     ("delivery_reports", False, _boolean(), "Keep (message, error) of every message for get_delivery_report()."),
     ("pending_timeout_ms", 5000, _integer(-1, unit=_MS), "How long a sync produce() and stop() wait; -1: for ever."),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 from ._engine import forking
 from ._engine.greenlets import require_patched
 from .common import brief
-from .exceptions import ForkedError, KafkaException, OperationTimedOut
+from .exceptions import ForkedError, KafkaConfigError, KafkaException, OperationTimedOut
 
 if TYPE_CHECKING:
     #: made when it is first asked for, since importing gevent is not for everybody
@@ -59,6 +59,21 @@ class ThreadingHandler(Handler):
         thread = threading.Thread(target=target, args=args, kwargs=kwargs, name=name, daemon=True)
         thread.start()
         return thread
+
+
+def checked_handler(handler: Any) -> Any:
+    """Return ``handler``, or a ThreadingHandler where it is None.
+
+    :raises KafkaConfigError: when it lacks what users of a cluster call on its handler
+    """
+    if handler is None:
+        return ThreadingHandler()
+    lacking = [name for name in ("Event", "Lock", "sleep", "spawn") if not hasattr(handler, name)]
+    if lacking:
+        raise KafkaConfigError(
+            f"handler: {brief(handler)} is no handler, it has no {', '.join(lacking)}; give None, or one of pykafka.handlers"
+        )
+    return handler
 
 
 def _gevent_handler() -> type[Handler]:

@@ -134,7 +134,9 @@ class Producer:
         self._partitioner = options["partitioner"] or RandomPartitioner()
         self._serializer: Optional[Serializer] = options["serializer"]
         self._sync: bool = options["sync"]
+        #: value, key and headers of one message; what queueing it costs is counted beside them in produce()
         self._max_size: int = options["max_request_size"]
+        self._most_counted = self._max_size + ROW_BYTES
         self._needs_key = isinstance(self._partitioner, HashingPartitioner) and self._partitioner.is_builtin
         self._reports = _Reports(options["max_queued_messages"] * UNREAD_FACTOR) if self._keeps_reports else None
         self._running = False
@@ -296,7 +298,8 @@ class Producer:
 
         :param message: bytes, or None for a tombstone (anything that the serializer takes, where there is one)
         :param partition_key: bytes or None
-        :param timestamp: a datetime (naive means UTC) or epoch milliseconds; now when None
+        :param timestamp: a datetime (naive means UTC) or epoch milliseconds; now when None. Times before 1970 are negative, as
+            Kafka has them; -1 is Kafka's way to write that there is none
         :param headers: pairs of a str and bytes or None
         :param on_delivery: called with (message, error or None) on a thread of its own once the outcome is known
         :raises TypeError: for a message or key of another type
@@ -323,8 +326,8 @@ class Producer:
         row = QueuedMessage(message, partition_key, timestamp, headers, on_delivery, core.queue_origin)
         if headers is not None or on_delivery is not None or self._reports is not None or self._chooser is not None:
             size += self._dress(row, core)
-        if size > self._max_size:
-            return self._refuse_size(row, size)
+        if size > self._most_counted and _size_of(row) > self._max_size:
+            return self._refuse_size(row)
         rows = core.rows
         if len(rows) >= core.row_limit or core.room < size:
             self._queue_in_turn(core, [row], size)
@@ -379,8 +382,8 @@ class Producer:
         self._check_types(values, [partition_key] if keys is None else keys)
         sizes = _lengths(values) if keys is None else list(map(operator.add, _lengths(values), _lengths(keys)))
         overhead = ROW_BYTES + (len(partition_key or b"") if keys is None else 0)
-        if max(sizes) + overhead > self._max_size:
-            raise self._too_large(max(sizes) + overhead)
+        if max(sizes) + overhead > self._most_counted:
+            raise self._too_large(max(sizes) + overhead - ROW_BYTES)
         moment = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
         origins: Iterable[Origin] = repeat(core.queue_origin, len(values))
         if self._chooser is not None:
@@ -446,13 +449,13 @@ class Producer:
 
     def _too_large(self, size: int) -> MessageSizeTooLarge:
         return MessageSizeTooLarge(
-            f"a message of {size - ROW_BYTES} bytes is too large for max_request_size={self._max_size}, which has to hold"
-            f" {ROW_BYTES} bytes more",
+            f"a message of {size} bytes (value, key and headers) is larger than max_request_size={self._max_size}; if the"
+            " topic's max.message.bytes allows for it, give the producer a larger one",
             topic=self._topic.name,
         )
 
-    def _refuse_size(self, row: QueuedMessage, size: int) -> QueuedMessage:
-        error = self._too_large(size)
+    def _refuse_size(self, row: QueuedMessage) -> QueuedMessage:
+        error = self._too_large(_size_of(row))
         row._outcome = error
         if self._sync:
             raise error
@@ -497,6 +500,12 @@ def _listed(values: Any) -> list[Any]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"values must be a list of messages, not {brief(values)}")
     return list(values)
+
+
+def _size_of(row: QueuedMessage) -> int:
+    """Return how many bytes of the user's a message holds."""
+    headers = sum(len(name.encode()) + len(value or b"") for name, value in row.headers or [])
+    return len(row.value or b"") + len(row.partition_key or b"") + headers
 
 
 def _lengths(column: list[Optional[bytes]]) -> list[int]:

@@ -437,6 +437,12 @@ def test_a_star_brings_the_exceptions_and_nothing_else() -> None:
     assert all(issubclass(cls, Exception) for cls in names.values())
 
 
+def test_a_star_brings_the_requests_and_responses_too() -> None:
+    names: dict[str, Any] = {}
+    exec("from pykafka.protocol import *", names)  # noqa: S102  # a star is not allowed in a function
+    assert {"CreateTopicRequest", "Message", *legacy.__all__} == set(names) - {"__builtins__"}
+
+
 # -- what later versions complete -------------------------------------------------------------------------------------
 
 

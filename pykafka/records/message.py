@@ -50,7 +50,8 @@ class Delivery(Protocol):
         """Return when ``message`` has an outcome; raise OperationTimedOut after ``timeout`` seconds."""
 
 
-#: The last millisecond that a datetime can hold, and the most that a record's timestamp can: 64 bits, signed.
+#: The first and last milliseconds that a datetime can hold, and the most that a record's timestamp can: 64 bits, signed.
+_FIRST_DATETIME_MS = -62135596800000
 _LAST_DATETIME_MS = 253402300799999
 _MOST_MS = 2**63 - 1
 
@@ -172,8 +173,11 @@ class Message(MessageBase):
 
     @property
     def timestamp_dt(self) -> Optional[datetime.datetime]:
-        """Return the timestamp as a naive UTC datetime, or None, also beyond the year 9999; may be assigned."""
-        if self.timestamp is None or not 0 <= self.timestamp <= _LAST_DATETIME_MS:
+        """Return the timestamp as a naive UTC datetime; may be assigned.
+
+        None without one, which Kafka writes as -1, and for what no datetime can hold (years 1 to 9999).
+        """
+        if self.timestamp is None or self.timestamp == -1 or not _FIRST_DATETIME_MS <= self.timestamp <= _LAST_DATETIME_MS:
             return None
         import datetime  # a millisecond or two that only users of datetimes pay
 

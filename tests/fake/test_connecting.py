@@ -8,10 +8,18 @@ import time
 
 import pytest
 
-from pykafka import KafkaClient
+from pykafka import Broker, Cluster, KafkaClient
 from pykafka.exceptions import KafkaConfigError, KafkaException, NoBrokersAvailableError
 
 from .broker import DROP, fake_broker, rude_peer
+
+
+@pytest.mark.parametrize("wrong", [5, "threads", object()])
+def test_a_handler_that_is_none_is_refused_before_anything_is_connected(wrong: object) -> None:
+    with pytest.raises(KafkaConfigError, match="handler.*it has no Event, Lock, sleep, spawn"):
+        Cluster("127.0.0.1:1", wrong)
+    with pytest.raises(KafkaConfigError, match="handler"):
+        Broker(0, "127.0.0.1", 1, wrong, 1000, 1000)
 
 
 def closed_port() -> int:

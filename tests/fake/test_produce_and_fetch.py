@@ -27,6 +27,7 @@ from pykafka.records.encode import encode_batch
 
 from ..support import until, values
 from .broker import DROP, FakeBroker, fake_broker
+from .scripts import Log
 
 
 def produced(offset: int = 0, error: int = 0, message: Any = None) -> ProduceResponse:
@@ -216,9 +217,26 @@ def test_a_message_larger_than_max_request_size_is_refused_before_it_is_queued()
         KafkaClient(broker.hosts) as client,
         client.topics["t"].get_producer(max_request_size=5000) as producer,
     ):
-        with pytest.raises(MessageSizeTooLarge, match="max_request_size=5000"):
-            producer.produce(b"x" * 5000)
+        with pytest.raises(MessageSizeTooLarge, match="5001 bytes.*max_request_size=5000"):
+            producer.produce(b"x" * 5001)
+        with pytest.raises(MessageSizeTooLarge, match="5001 bytes"):
+            producer.produce(b"x" * 4990, b"key", headers=[("name", b"1234")])
+        with pytest.raises(MessageSizeTooLarge, match="5001 bytes"):
+            producer.produce_many([b"small", b"x" * 4998], b"key")
         assert broker.seen("Produce") == []
+
+
+def test_a_message_of_exactly_max_request_size_is_sent() -> None:
+    with (
+        fake_broker() as broker,
+        KafkaClient(broker.hosts) as client,
+        client.topics["t"].get_producer(max_request_size=5000) as producer,
+    ):
+        log = Log(broker)
+        producer.produce(b"x" * 5000).result(10)
+        producer.produce(b"y" * 4985, b"key", headers=[("name", b"12345"), ("", None)]).result(10)
+        assert [message.result(10).offset for message in producer.produce_many([b"z" * 4997, None], b"key")] == [2, 3]
+        assert [len(value) for value in log.written[0]] == [5000, 4985, 4997, 0]
 
 
 # -- fetching ---------------------------------------------------------------------------------------------------------

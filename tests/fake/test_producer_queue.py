@@ -162,7 +162,7 @@ def test_produce_many_queues_nothing_when_one_of_them_is_wrong(options: Options)
             with pytest.raises(TypeError, match="partition_key"):
                 producer.produce_many([b"1"], partition_key="key")
             with pytest.raises(MessageSizeTooLarge):
-                producer.produce_many([b"1", b"2" * 5000])
+                producer.produce_many([b"1", b"2" * 5001])
             assert producer._core.outstanding == 0 and producer.produce_many([]) == []
             made = producer.produce_many([b"1", None, b"3"], partition_key=b"key")
             producer.flush(10)

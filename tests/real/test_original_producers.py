@@ -225,6 +225,18 @@ def test_timestamps_as_datetime_as_number_and_by_default(make_topic: MakeTopic) 
     assert got[0].timestamp_dt == moment
 
 
+def test_timestamps_before_1970_and_none_at_all_come_back_as_they_were_given(make_topic: MakeTopic) -> None:
+    topic = make_topic(1)
+    moment = datetime.datetime(1969, 7, 20, 20, 17, 40)
+    with topic.get_sync_producer() as producer:
+        producer.produce(b"a", timestamp=moment)
+        producer.produce(b"b", timestamp=-1000)
+        producer.produce(b"c", timestamp=-1)  # as a copying program hands on what had no timestamp
+    got = read_all(topic, 3)
+    assert [message.timestamp for message in got] == [-14182940000, -1000, -1]
+    assert [message.timestamp_dt for message in got] == [moment, datetime.datetime(1969, 12, 31, 23, 59, 59), None]
+
+
 # -- where it goes ----------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from ..exceptions import ProtocolError, SocketDisconnectedError
 from ..protocol.wire import FrameReader
 from . import resolver
 from .loop import READ, WRITE, Loop, Timer
-from .tls import Wrapping, wants_more
+from .tls import Wrapping, close_quietly, wants_more
 
 if TYPE_CHECKING:
     import ssl
@@ -190,7 +190,7 @@ class Channel:
     def _on_wrapped(self, sock: Optional[socket.socket], error: Optional[SocketDisconnectedError]) -> None:
         if self._state != "wrapping":
             if sock is not None:
-                sock.close()
+                close_quietly(sock)
             return
         assert self._wrapping is not None
         self._wrapping.done()

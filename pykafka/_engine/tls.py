@@ -75,14 +75,14 @@ class Wrapping:
             self._finish(wrapped)
         except Exception as error:
             if wrapped is not None:
-                _close(wrapped)
+                close_quietly(wrapped)
             wrapped, failure = None, self._failure(error)
-            _close(self._plain)
+            close_quietly(self._plain)
         try:
             post(on_wrapped, wrapped, failure)
         except KafkaException:  # the client was closed meanwhile: then nobody else closes it
             if wrapped is not None:
-                _close(wrapped)
+                close_quietly(wrapped)
 
     def _rest_s(self) -> float:
         return max(self._ends_at - monotonic(), 0.001)
@@ -112,7 +112,7 @@ class Wrapping:
         return failure
 
 
-def _close(sock: Any) -> None:
-    # it may be anything that looks like a socket
+def close_quietly(sock: Any) -> None:
+    """Close what a user's object gave back: anything that looks like a socket."""
     with contextlib.suppress(Exception):
         sock.close()

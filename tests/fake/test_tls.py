@@ -40,8 +40,13 @@ def serving(name: str = "broker", ask: bool = False) -> ssl.SSLContext:
 
 def failure(broker: FakeBroker, config: Any) -> str:
     """Return why a client cannot reach ``broker``."""
+    return failure_at(broker.hosts, config)
+
+
+def failure_at(hosts: str, config: Any) -> str:
+    """Return why a client cannot reach ``hosts``."""
     with pytest.raises(NoBrokersAvailableError) as caught:
-        KafkaClient(broker.hosts, ssl_config=config, socket_timeout_ms=5000)
+        KafkaClient(hosts, ssl_config=config, socket_timeout_ms=5000)
     return str(caught.value)
 
 
@@ -165,7 +170,7 @@ def wrapping_threads() -> list[threading.Thread]:
 def open_descriptors() -> int:
     """Return how many descriptors this process has."""
     gc.collect()
-    return len(os.listdir("/proc/self/fd"))
+    return len(os.listdir("/dev/fd"))
 
 
 def raising(error: Exception) -> Wrapper:

@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
@@ -299,6 +300,22 @@ def test_a_client_that_is_closed_during_a_handshake_closes_at_once() -> None:
         until(lambda: not wrapping_threads(), 5, "the end of the thread")
         # what it gave back for nobody is closed
         assert late and all(sock.fileno() == -1 for sock in late)
+
+
+def test_without_a_thread_to_wrap_in_the_connection_fails_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoThread:
+        def __init__(self, **_options: Any) -> None:
+            pass
+
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    with fake_broker(tls=serving()) as broker:
+        before = open_descriptors()
+        monkeypatch.setattr("pykafka._engine.tls.threading", SimpleNamespace(Thread=NoThread))
+        text = failure(broker, trusting())
+        assert "can't start new thread" in text and broker.hosts in text
+        until(lambda: open_descriptors() <= before, what="all sockets closed")
 
 
 @pytest.mark.parametrize("config", [object(), 5, "ca.pem", SslConfig, ssl.SSLContext], ids=str)

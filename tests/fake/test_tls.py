@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import re
@@ -300,6 +301,41 @@ def test_a_client_that_is_closed_during_a_handshake_closes_at_once() -> None:
         until(lambda: not wrapping_threads(), 5, "the end of the thread")
         # what it gave back for nobody is closed
         assert late and all(sock.fileno() == -1 for sock in late)
+
+
+def test_a_socket_that_is_wrapped_too_late_is_closed_and_the_client_goes_on() -> None:
+    release = threading.Event()
+    stuck = [False]
+    late: list[Any] = []
+    inner = trusting()
+
+    def wrap(sock: socket.socket) -> Any:
+        if not stuck[0]:
+            return inner.wrap_socket(sock)
+        stuck[0] = False
+        late.append(sock)
+        release.wait(60)
+        sock.settimeout(None)
+        return sock
+
+    with (
+        fake_broker(tls=serving()) as broker,
+        KafkaClient(broker.hosts, ssl_config=Wrapper(wrap), socket_timeout_ms=500) as client,
+    ):
+        stuck[0] = True
+        broker.hang_up()
+
+        def works() -> bool:
+            with contextlib.suppress(KafkaException):
+                client.update_cluster()
+            return bool(late) and any(brk.connected for brk in client.brokers.values())
+
+        try:
+            until(works, what="a connection made anew")
+        finally:
+            release.set()
+        until(lambda: late[0].fileno() == -1, 5, "the late socket closed")
+        assert not client.cluster.engine.loop.stopped
 
 
 def test_without_a_thread_to_wrap_in_the_connection_fails_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The core of consumer groups by the classic protocol, on every version of Kafka: sharing, taking over, commits, static members."""
+"""The core of groups of the classic protocol, on every version of Kafka: sharing, taking over, commits, static members."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pykafka import KafkaClient, Topic
 from pykafka.balancedconsumer import BalancedConsumer
-from pykafka.exceptions import KafkaException, UnsupportedVersion
+from pykafka.exceptions import UnsupportedVersion
 
 from ..brokers import KafkaCluster
 from ..support import until
@@ -60,7 +60,8 @@ def test_members_take_over_from_each_other_without_loss_or_repetition(play: Play
 
 
 @pytest.mark.parametrize(
-    ("sharing", "leader"), [("range", Ours), ("range", Confluent), ("cooperative-sticky", Ours), ("cooperative-sticky", Confluent)]
+    ("sharing", "leader"),
+    [("range", Ours), ("range", Confluent), ("cooperative-sticky", Ours), ("cooperative-sticky", Confluent)],
 )
 def test_members_take_over_from_those_of_confluent_kafka_and_they_from_ours(
     play: Play, sharing: str, leader: type[Player]
@@ -132,9 +133,11 @@ def test_a_broker_without_static_members_has_the_option_refused_in_words(make_to
 
 
 @pytest.mark.kafka(before="4.0")
-def test_a_broker_without_the_newer_protocol_has_it_refused_in_words_and_auto_takes_the_classic_one(make_topic: MakeTopic) -> None:
+def test_a_broker_without_the_newer_protocol_has_it_refused_and_auto_takes_the_classic_one(
+    make_topic: MakeTopic,
+) -> None:
     topic = make_topic(1)
-    with pytest.raises(KafkaException, match="group_protocol"):
+    with pytest.raises(UnsupportedVersion, match="group_protocol"):
         member(topic, group_protocol="consumer").start()
     with member(topic, group_protocol="auto") as consumer:
         until(lambda: consumer.partitions, what="the partition")

@@ -112,12 +112,14 @@ def checked_pattern(pattern: Any) -> Optional[str]:
     """Return a regular expression for names of topics, or None.
 
     :raises TypeError: when it is no str
-    :raises ValueError: when it is no regular expression
+    :raises ValueError: when it is no regular expression, empty, or longer than what can be sent
     """
     if pattern is None:
         return None
     if not isinstance(pattern, str):
         raise TypeError(f"pattern must be a str with a regular expression, not {brief(pattern)}")
+    if not 0 < len(pattern) <= MAX_STRING_BYTES:
+        raise ValueError(f"pattern must have 1 to {MAX_STRING_BYTES} characters, not {len(pattern)}")
     import re  # only needed by those who have one
 
     try:

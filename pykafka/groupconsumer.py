@@ -91,6 +91,11 @@ class GroupConsumer(Consumer):
         self._topics = GroupTopics(cluster, topics, pattern)
         self._topic_looks: Optional[Ticker] = None
         self._sharing = Sharing(options["membership_protocol"], options["client_rack"] or None)
+        if options["group_protocol"] == CONSUMER and self._sharing.server_assignor is None:
+            raise KafkaConfigError(
+                "membership_protocol: a way of sharing of your own needs group_protocol='classic' or 'auto', not 'consumer',"
+                " where the coordinator shares out"
+            )
         self._session: Optional[GroupSession] = None
         self._member: Optional[Member] = None
         self._worker: Optional[Worker] = None

@@ -7,9 +7,12 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Optional
 
+from .._machines.group_abilities import require_able
+from .._machines.handshake import BrokerAbilities
 from .._machines.member import FIND_COORDINATOR, LEAVING, Ask, Ended, Event, Lost, Member, MemberStatus, Owned, Revoke
 from .._machines.metadata import ClusterView
 from ..exceptions import KafkaException
+from ..protocol.schema import Request
 from .lane import Call
 from .loop import Timer
 from .waiting import Deadline, Result
@@ -181,4 +184,8 @@ class GroupSession:
         # a broker answers in order, and may hold a JoinGroup back for long: who leaves must not wait behind it
         name = "control" if self._member.state == LEAVING else self._lane_name
         lane = self._engine.lane(coordinator.host, coordinator.port, name)
-        lane.request(Call(lambda _abilities: (ask.request, None), lambda reply, error, _call: on_done(reply, error), deadline))
+
+        def build(abilities: BrokerAbilities) -> tuple[Request, None]:
+            return require_able(ask.request, abilities.versions), None
+
+        lane.request(Call(build, lambda reply, error, _call: on_done(reply, error), deadline))

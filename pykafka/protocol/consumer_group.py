@@ -39,7 +39,22 @@ class Undecoded(bytes):
         return f"<Undecoded {brief(bytes(self))}>"
 
 
-class ConsumerGroupProtocolMetadata:
+class _Encodable:
+    """What is as long as its bytes, and true."""
+
+    def __len__(self) -> int:
+        return len(self.get_bytes())
+
+    def __bool__(self) -> bool:
+        # without this a mere "if metadata:" would encode it
+        return True
+
+    def get_bytes(self) -> bytearray:
+        """Return what goes into a request."""
+        raise NotImplementedError
+
+
+class ConsumerGroupProtocolMetadata(_Encodable):
     """What a member tells the leader of its group: the topics it wants. Names are bytes.
 
     :param version: of the layout, 0 to 3; beyond that there is nothing in it that is known here
@@ -59,13 +74,6 @@ class ConsumerGroupProtocolMetadata:
 
     def __repr__(self) -> str:
         return f"<ConsumerGroupProtocolMetadata v{self.version} topic_names={self.topic_names}>"
-
-    def __len__(self) -> int:
-        return len(self.get_bytes())
-
-    def __bool__(self) -> bool:
-        # without this a mere "if metadata:" would encode it
-        return True
 
     def get_bytes(self) -> bytearray:
         """Return what goes into a JoinGroup request.
@@ -90,7 +98,7 @@ class ConsumerGroupProtocolMetadata:
         return metadata
 
 
-class MemberAssignment:
+class MemberAssignment(_Encodable):
     """What a member is to read. Names are bytes.
 
     :param partition_assignment: pairs of a topic's name and its partitions' numbers
@@ -105,12 +113,6 @@ class MemberAssignment:
 
     def __repr__(self) -> str:
         return f"<MemberAssignment v{self.version} {self.partition_assignment}>"
-
-    def __len__(self) -> int:
-        return len(self.get_bytes())
-
-    def __bool__(self) -> bool:
-        return True
 
     def get_bytes(self) -> bytearray:
         """Return what goes into a SyncGroup request.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Callable, NamedTuple
 
 import pytest
@@ -209,7 +210,16 @@ CALLS: dict[str, Bad] = {
         lambda e, v: e.client.get_balanced_consumer("g", v, auto_start=False), "", "topic"
     ),
     "client.get_balanced_consumer pattern": Bad(
-        lambda e, v: e.client.get_balanced_consumer("g", None, v, auto_start=False), "str|non-ASCII|empty|long", "pattern"
+        lambda e, v: e.client.get_balanced_consumer("g", None, v, auto_start=False), "str|non-ASCII", "pattern"
+    ),
+    "client.get_balanced_consumer a topic": Bad(
+        lambda e, v: e.client.get_balanced_consumer("g", [v], auto_start=False), "str|long", "topic"
+    ),
+    "client.get_balanced_consumer group": Bad(
+        lambda e, v: e.client.get_balanced_consumer(v, ["t"], auto_start=False), "str", "consumer_group"
+    ),
+    "balanced commit_offsets": Bad(
+        lambda e, v: balanced(e, True).commit_offsets(v), "", "partition_offsets|pairs|Partition|start"
     ),
     "get_balanced_consumer managed": Bad(
         lambda e, v: e.topic.get_balanced_consumer("g", v, auto_start=False), "bool|zero", "managed"
@@ -300,6 +310,77 @@ def test_an_option_that_is_not_right_is_an_error_that_names_it(env: Env, cls: st
             with pytest.raises((KafkaConfigError, ImportError), match=name):
                 make(env, **{name: value})
     assert refused or name in WHATEVER
+
+
+def without(field: str) -> Any:
+    """Return a way of sharing that lacks something."""
+    fields = RangeProtocol._asdict()
+    del fields[field]
+    return SimpleNamespace(**fields)
+
+
+OWN_SHARING = RangeProtocol._replace(protocol_name=b"mine")
+#: What is right by itself, but not together: options, and what the error says.
+TOGETHER: dict[str, tuple[dict[str, Any], str]] = {
+    "a heartbeat as long as the session": (
+        {"heartbeat_interval_ms": 1000, "session_timeout_ms": 1000},
+        "heartbeat_interval_ms=1000 must be below session_timeout_ms=1000",
+    ),
+    "a session shorter than the usual heartbeat": (
+        {"session_timeout_ms": 2999},
+        "heartbeat_interval_ms=3000 must be below session_timeout_ms=2999",
+    ),
+    "a way of sharing of one's own where the broker shares out": (
+        {"membership_protocol": OWN_SHARING, "group_protocol": "consumer"},
+        "membership_protocol: .* needs group_protocol='classic' or 'auto'",
+    ),
+    "one among others": (
+        {"membership_protocol": [RangeProtocol, OWN_SHARING], "group_protocol": "consumer"},
+        "membership_protocol: .* needs group_protocol='classic' or 'auto'",
+    ),
+    "no way of sharing": ({"membership_protocol": []}, r"membership_protocol=\[\]: must not be empty"),
+    "a way of sharing that is none": ({"membership_protocol": [RangeProtocol, None]}, "GroupMembershipProtocol .*not None"),
+    "an instance id that is too long": ({"group_instance_id": "a" * 32768}, "group_instance_id=.*1 to 32767 ASCII"),
+    "an instance id that is not ASCII": ({"group_instance_id": "\u00fc"}, "group_instance_id=.* must be ASCII"),
+    "a group that is too long": ({"consumer_group": "a" * 32768}, "consumer_group=.*1 to 32767 ASCII"),
+    "a protocol that there is not": ({"group_protocol": "Classic"}, "group_protocol='Classic': must be one of 'auto', 'classic'"),
+    **{
+        f"a way of sharing without {field}": ({"membership_protocol": without(field)}, "must be a GroupMembershipProtocol like")
+        for field in RangeProtocol._fields
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("managed", [True, False])
+@pytest.mark.parametrize("name", TOGETHER)
+@pytest.mark.filterwarnings("ignore:there is no ZooKeeper any more:DeprecationWarning")
+def test_options_of_a_group_that_do_not_go_together_are_an_error_that_names_them(env: Env, name: str, managed: bool) -> None:
+    options, words = TOGETHER[name]
+    with pytest.raises(KafkaConfigError, match=words):
+        balanced(env, managed, **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "topics or pattern is needed"),
+        (([],), "topics or pattern is needed"),
+        ((None, "("), "pattern='\\(' is no regular expression"),
+        (([], ""), "pattern must have 1 to 32767 characters, not 0"),
+        ((["t"], "a" * 32768), "pattern must have 1 to 32767 characters, not 32768"),
+    ],
+)
+def test_a_group_has_to_be_told_what_to_read(env: Env, arguments: tuple[Any, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        env.client.get_balanced_consumer("g", *arguments, auto_start=False)
+
+
+def test_a_member_that_was_never_started_can_be_stopped_and_says_that_it_is_none(env: Env) -> None:
+    consumer = balanced(env, True)
+    for _twice in range(2):
+        consumer.stop()
+        with pytest.raises(ConsumerStoppedException, match=r"no member of a group: start\(\) it first"):
+            consumer.group_status()
 
 
 @pytest.mark.parametrize("cls", OPTIONS)

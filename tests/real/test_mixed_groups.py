@@ -341,7 +341,7 @@ def test_members_of_two_clients_share_in_a_group_of_the_newer_protocol(play: Pla
         (Ours, "cooperative-sticky"),
         (Confluent, "range"),
         (Confluent, "roundrobin"),
-        # kafka-python's cooperative members lost their seat in one of seven runs of this, whoever's fault that is
+        # without kafka-python's cooperative members, which lose their seat at times, also alone (docs/design.md)
         (KafkaPython, "range"),
     ],
 )

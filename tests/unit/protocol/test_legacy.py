@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
@@ -18,7 +18,7 @@ from pykafka.exceptions import (
     UnsupportedVersion,
 )
 from pykafka.protocol import Message, legacy, messages
-from pykafka.protocol.api import decode_request, encode_response
+from pykafka.protocol.api import decode_request
 from pykafka.protocol.legacy import (
     ApiVersionsRequest,
     FetchRequest,
@@ -43,6 +43,8 @@ from pykafka.protocol.legacy import (
 from pykafka.records.batch import split_batches
 from pykafka.records.decode import decode_batch
 from pykafka.records.encode import encode_batch
+
+from .legacy_checks import Refused, as_received, check_refused
 
 
 def produce_request(**options: Any) -> ProduceRequest:
@@ -122,7 +124,7 @@ def test_zstd_needs_a_version_that_the_bytes_do_not_have() -> None:
 
 
 GOOD_FETCH = PartitionFetchRequest("t", 0, 0)
-BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+BAD: dict[str, Refused] = {
     "no list": (lambda: FetchRequest(None), TypeError, "partition_requests must be a list of PartitionFetchRequest, not None"),
     "a single one": (lambda: FetchRequest(GOOD_FETCH), TypeError, "must be a list of PartitionFetchRequest, not Partition"),
     "text": (lambda: ListOffsetRequest("abc"), TypeError, "must be a list of PartitionOffsetRequest, not 'abc'"),
@@ -192,17 +194,10 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_not_right_is_named_before_anything_is_sent(name: str) -> None:
-    make, error, words = BAD[name]
-    with pytest.raises(error, match=words):
-        make()
+    check_refused(BAD[name])
 
 
 # -- responses --------------------------------------------------------------------------------------------------------
-
-
-def as_received(reply: Any, version: int) -> memoryview:
-    """Return an answer as BrokerConnection.response() does: without its correlation id."""
-    return memoryview(b"".join(encode_response(reply, version, 0)))[4:]
 
 
 def fetch_reply(records: bytes = b"", code: int = 0) -> messages.FetchResponse:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pykafka.exceptions import EncodeError, ProtocolError, UnicodeException
 from pykafka.membershipprotocol import GroupMembershipProtocol, RangeProtocol, RoundRobinProtocol
 from pykafka.protocol import legacy, messages
-from pykafka.protocol.api import decode_data, decode_request, encode_data, encode_response
+from pykafka.protocol.api import decode_data, decode_request, encode_data
 from pykafka.protocol.consumer_group import Undecoded
 from pykafka.protocol.legacy import (
     ConsumerGroupProtocolMetadata,
@@ -33,6 +33,8 @@ from pykafka.protocol.legacy import (
     SyncGroupRequest,
     SyncGroupResponse,
 )
+
+from .legacy_checks import Refused, as_received, check_refused
 
 #: What PyKafka 2.8 sent: a subscription, and an assignment that ends before its user data.
 OLD_METADATA = bytes.fromhex("0000 00000001 000a") + b"dummytopic" + bytes.fromhex("0000000c") + b"testuserdata"
@@ -216,7 +218,7 @@ def join(protocol: Any = RangeProtocol, **options: Any) -> Callable[[], Any]:
     return lambda: JoinGroupRequest(membership_protocol=protocol, **fields)
 
 
-BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+BAD: dict[str, Refused] = {
     "no group": (join(group_id=None), TypeError, "consumer_group must be str or bytes"),
     "a group not ASCII": (join(group_id="\u00fc"), UnicodeException, "consumer_group '\u00fc' must be ASCII"),
     "no member": (join(member_id=5), TypeError, "member_id must be str or bytes"),
@@ -281,17 +283,10 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_not_right_is_named_before_anything_is_sent(name: str) -> None:
-    make, error, words = BAD[name]
-    with pytest.raises(error, match=words):
-        make()
+    check_refused(BAD[name])
 
 
 # -- responses --------------------------------------------------------------------------------------------------------
-
-
-def as_received(reply: Any, version: int) -> memoryview:
-    """Return an answer as BrokerConnection.response() does: without its correlation id."""
-    return memoryview(b"".join(encode_response(reply, version, 0)))[4:]
 
 
 def join_reply(**fields: Any) -> messages.JoinGroupResponse:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._machines.backoff import Backoff
+from .._machines.coordinators import about_group
 from .._machines.metadata import EMPTY_VIEW, ZERO_UUID, BrokerInfo, ClusterView, MetadataRefresh, apply_reply
 from ..exceptions import KafkaException, SocketDisconnectedError, error_for
 from ..protocol.messages import FindCoordinatorRequest
@@ -172,16 +173,19 @@ class Engine:
         request = FindCoordinatorRequest(key=group, key_type=GROUP, coordinator_keys=[group])
         while True:
             reply = self.call_any(request, deadline)
-            # v4 answers about several keys at once and leaves the old fields alone
-            found = reply.coordinators[0] if reply.coordinators else reply
-            if not found.error_code:
-                broker = BrokerInfo(found.node_id, found.host, found.port, None)
-                self._coordinators[group] = broker
-                return broker
-            error = error_for(found.error_code, api="FindCoordinator", detail=found.error_message)
-            if not error.retriable or deadline.passed:
-                raise error
-            self.pause(METADATA_PAUSE_S)
+            try:
+                found = about_group(reply, group)
+                if found.error_code:
+                    raise error_for(found.error_code, api="FindCoordinator", detail=found.error_message)
+            except KafkaException as error:
+                if not error.retriable or deadline.passed:
+                    raise
+                log.info("group %s: its coordinator is not known yet: %s", group, error)
+                self.pause(METADATA_PAUSE_S)
+                continue
+            broker = BrokerInfo(found.node_id, found.host, found.port, None)
+            self._coordinators[group] = broker
+            return broker
 
     def forget_coordinator(self, group: str) -> None:
         """Ask again for the coordinator of ``group`` the next time it is needed."""

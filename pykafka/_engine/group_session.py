@@ -11,7 +11,7 @@ from .._machines.group_abilities import require_able
 from .._machines.handshake import BrokerAbilities
 from .._machines.member import FIND_COORDINATOR, LEAVING, Ask, Ended, Event, Lost, Member, MemberStatus, Owned, Revoke
 from .._machines.metadata import ClusterView
-from ..exceptions import KafkaException
+from ..exceptions import KafkaException, ProtocolError
 from ..protocol.schema import Request
 from .lane import Call
 from .loop import Timer
@@ -169,9 +169,12 @@ class GroupSession:
             if self._closed:
                 return
             then = self._engine.loop.now()
-            if error is None:
-                self._member.on_reply(ask, reply, then)
-            else:
+            try:
+                if error is None:
+                    self._member.on_reply(ask, reply, then)
+            except ProtocolError as fault:
+                error = fault
+            if error is not None:
                 log.info("group %s: %s failed: %s", self._member.settings.group, ask.api, error)
                 self._member.on_failure(ask, error, then)
             self._step()

@@ -24,6 +24,7 @@ from ..exceptions import KafkaException, error_for
 from ..protocol.messages import FindCoordinatorRequest
 from ..protocol.schema import Request
 from .backoff import Backoff
+from .coordinators import about_group
 from .metadata import BrokerInfo
 
 AWAY, JOINING, DECIDING, SYNCING = "away", "joining", "deciding", "syncing"
@@ -271,12 +272,16 @@ class Member:
     # -- what comes back ----------------------------------------------------------------------------------------------
 
     def on_reply(self, ask: Ask, reply: Any, now: float) -> None:
-        """Act on an answer, unless the member has moved on since it asked."""
+        """Act on an answer, unless the member has moved on since it asked.
+
+        :raises ProtocolError: for an answer that says nothing: that is a failure like no answer, see :meth:`on_failure`
+        """
+        found = about_group(reply, self.settings.group) if ask.api == FIND_COORDINATOR else None
         self._look_at_clock(now)  # a process that stood still may have answers before it has seen how late it is
         if not self._is_awaited(ask):
             return
-        if ask.api == FIND_COORDINATOR:
-            self._on_coordinator(reply.coordinators[0] if reply.coordinators else reply, now)
+        if found is not None:
+            self._on_coordinator(found, now)
         elif self.state == LEAVING:
             self._gone()
         elif reply.error_code:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Optional
 
-from ..common import TopicPartition, by_topic
+from ..common import TopicPartition
 from ..exceptions import FencedInstanceId, KafkaException
 from ..protocol.messages import ConsumerGroupHeartbeatRequest
 from .member import (
@@ -78,9 +78,10 @@ class ConsumerMember(Member):
         self._told: Optional[Owned] = NOTHING
         #: until when it has to have heard that partitions are given up: it has others read all that we have after that
         self._free_by = NEVER
-        #: topic id -> name, and the other way round
+        #: topic id -> name; of a topic that was made anew there are several
         self._names: dict[bytes, str] = {}
-        self._ids: dict[str, bytes] = {}
+        #: what is owned, and under which topic id the coordinator gave it to us: it knows it by no other
+        self._given_as: dict[TopicPartition, bytes] = {}
         #: the assignment that is being worked off: topic id -> partitions
         self._target: Optional[dict[bytes, list[int]]] = None
         self._looked_up: frozenset[bytes] = frozenset()
@@ -99,7 +100,6 @@ class ConsumerMember(Member):
     def learn(self, names: Mapping[bytes, str], now: float) -> None:
         """Note the names of topics by their ids; an assignment may have waited for them."""
         self._names.update(names)
-        self._ids.update((name, topic_id) for topic_id, name in names.items())
         if self.state == STABLE:
             self._work_off(now)
 
@@ -141,13 +141,17 @@ class ConsumerMember(Member):
             request.subscribed_topic_names = list(self._topics)
             request.subscribed_topic_regex = self._pattern
         if joining or self._say_all or self._told != self.owned:
-            request.topic_partitions = [
-                ConsumerGroupHeartbeatRequest.TopicPartitions(topic_id=self._ids[topic], partitions=ids)
-                for topic, ids in by_topic(self.owned).items()
-            ]
+            request.topic_partitions = self._owned_rows()
             self._told = self.owned
         self._say_all = self._topics_changed = False
         return request
+
+    def _owned_rows(self) -> list[ConsumerGroupHeartbeatRequest.TopicPartitions]:
+        by_id: dict[bytes, list[int]] = {}
+        for tp in sorted(self.owned):
+            by_id.setdefault(self._given_as[tp], []).append(tp.partition)
+        row = ConsumerGroupHeartbeatRequest.TopicPartitions
+        return [row(topic_id=topic_id, partitions=numbers) for topic_id, numbers in by_id.items()]
 
     # -- what comes back ----------------------------------------------------------------------------------------------
 
@@ -207,12 +211,13 @@ class ConsumerMember(Member):
         if unknown - self._looked_up:
             self._looked_up |= unknown
             self._events.append(LookUp(unknown))
-        target = frozenset(
-            TopicPartition(self._names[topic_id], number)
+        given_as = {
+            TopicPartition(self._names[topic_id], number): topic_id
             for topic_id, numbers in self._target.items()
             if topic_id in self._names
             for number in numbers
-        )
+        }
+        target = frozenset(given_as)
         if not self._cause:
             self._note_cause(now, "the coordinator has shared out anew", self.owned)
         gone = self.owned - target
@@ -222,6 +227,7 @@ class ConsumerMember(Member):
             return
         if not unknown:
             self._target = None
+        self._given_as = given_as
         self._begin_with(target, now)
 
     def _after_giving_up(self, now: float) -> None:

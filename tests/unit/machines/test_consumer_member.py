@@ -314,6 +314,34 @@ def test_late_answers_are_ignored() -> None:
     assert member.reading == tps("a0 a1") and not member.told(Lost)
 
 
+def ids_in(request: Any) -> set[bytes]:
+    """Return the topic ids that a heartbeat says are read."""
+    return {row.topic_id for row in request.topic_partitions}
+
+
+ANEW = b"a made anew".ljust(16)
+
+
+def test_partitions_of_a_topic_made_anew_are_told_under_the_id_they_were_given_under() -> None:
+    member = newer().get_ready("a0 a1")
+    member.machine.learn({ANEW: "a"}, member.now)
+    member.step(INTERVAL_S)
+    member.fail(BEAT, SocketDisconnectedError("gone"))  # so that everything is said anew
+    member.step(member.machine.wake_at() - member.now)
+    member.find()
+    request = member.take(BEAT).request
+    assert ids_in(request) == {b"a".ljust(16)} and request.topic_partitions[0].partitions == [0, 1]
+
+
+def test_partitions_that_are_given_anew_under_another_id_are_told_under_that_one() -> None:
+    member = newer().get_ready("a0 b0")
+    member.machine.learn({ANEW: "a"}, member.now)
+    member.step(INTERVAL_S)
+    member.answer(BEAT, beat("b0", unknown=[ANEW]))
+    assert member.reading == tps("a0 b0") and not member.told(Revoke)
+    assert ids_in(member.take(BEAT).request) == {ANEW, b"b".ljust(16)}
+
+
 def test_topics_that_were_not_asked_for_are_read_as_the_coordinator_has_it() -> None:
     # it looks at patterns, and at what we asked for a moment ago: unlike a leader, it cannot be older than we are
     member = newer(["a"]).get_ready("a0 b0")

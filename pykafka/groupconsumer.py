@@ -42,7 +42,7 @@ from .exceptions import (
     KafkaConfigError,
     KafkaException,
 )
-from .group_commits import MOVED_ON, explained
+from .group_commits import MOVED_ON, commit_while_ours, explained
 from .group_protocols import AUTO, CONSUMER, choose_protocol
 from .group_sharing import Sharing
 from .group_topics import GroupTopics, numbers_of
@@ -328,7 +328,7 @@ class GroupConsumer(Consumer):
         self._held_before = self._held()
         positions = self._give_up(event.partitions, event)
         if self._options["auto_commit_enable"]:
-            self._commit_before_giving_up(positions, event.generation)
+            self._commit_before_giving_up(positions, event)
         self._commits.forget(event.partitions)
         try:
             self._call_back("on_revoke", event.partitions)
@@ -337,10 +337,21 @@ class GroupConsumer(Consumer):
             if member is not None:
                 self._tell(lambda now: member.gave_up(event.number, now))
 
-    def _commit_before_giving_up(self, positions: Mapping[TopicPartition, int], generation: int) -> None:
-        by = self._committer(generation)
-        try:
+    def _commit_before_giving_up(self, positions: Mapping[TopicPartition, int], event: Revoke) -> None:
+        member = self._member
+
+        def commit(by: Committer) -> None:
             self._commits.commit_moved(lambda: positions, lambda: by)
+
+        def newest() -> Committer:
+            if isinstance(member, ConsumerMember):
+                self._tell(member.catch_up)
+            return self._committer()
+
+        try:
+            commit_while_ours(
+                commit, self._committer(event.generation), newest, lambda: member is not None and member.gives_up(event.number)
+            )
         except KafkaException as error:
             log.warning("%r: what was delivered last is not committed, others will read it again: %s", self, error)
             if not isinstance(error, MOVED_ON):
@@ -551,6 +562,7 @@ class GroupConsumer(Consumer):
         places = look_for_places(self._offsets, core, generations, dict.fromkeys(generations))
         for tp, position in places.made_anew.items() if places is not None else ():
             core.jump(tp, position, generations[tp])
+
 
 def _text_of(name: Optional[bytes]) -> Optional[str]:
     return None if name is None else name.decode()

@@ -351,7 +351,7 @@ class UnsupportedAssignor(ProtocolClientError, code=112):
     """Unsupported assignor."""
 
 class StaleMemberEpoch(ProtocolClientError, code=113):
-    """Stale member epoch."""
+    """The member's epoch is not the coordinator's any more: its next heartbeat tells it the new one."""
 
 class MismatchedEndpointType(ProtocolClientError, code=114):
     """Mismatched endpoint type."""

@@ -97,6 +97,11 @@ class ConsumerMember(Member):
             if self.state not in (AWAY, ENDED):
                 self._beat_at = now
 
+    def catch_up(self, now: float) -> None:
+        """Ask at once which epoch the coordinator is at: a commit was told that ours is old."""
+        if self.state in (STABLE, GIVING_UP):
+            self._beat_at = min(self._beat_at, now)
+
     def learn(self, names: Mapping[bytes, str], now: float) -> None:
         """Note the names of topics by their ids; an assignment may have waited for them."""
         self._names.update(names)

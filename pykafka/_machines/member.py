@@ -219,6 +219,13 @@ class Member:
         else:
             self._after_giving_up(now)
 
+    def gives_up(self, number: int) -> bool:
+        """Return whether the :class:`Revoke` event of that number is still acted on, so that its partitions are nobody else's.
+
+        May be asked from any thread.
+        """
+        return number == self._revoking
+
     def subscribe(self, topics: Iterable[str], now: float) -> None:
         """Want other topics from now on."""
         raise NotImplementedError

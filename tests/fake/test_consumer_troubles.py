@@ -25,7 +25,7 @@ from pykafka.exceptions import (
     TopicAuthorizationFailed,
     UnsupportedVersion,
 )
-from pykafka.protocol.messages import FetchResponse, FindCoordinatorResponse, ListOffsetsResponse
+from pykafka.protocol.messages import FetchResponse, ListOffsetsResponse
 
 from ..support import until
 from .broker import FakeBroker, fake_broker
@@ -220,27 +220,6 @@ def test_a_coordinator_that_hangs_is_given_up_in_time_for_another_try() -> None:
             topic = client.topics["t"]
             with topic.get_simple_consumer("g", offsets_commit_max_retries=3, offsets_channel_backoff_ms=1000) as consumer:
                 assert consumer.position(topic.partitions[0]) == 5
-
-
-@pytest.mark.parametrize("keys", [[], ["another"]])
-def test_an_answer_about_no_coordinator_or_that_of_others_is_asked_for_again(keys: list[str]) -> None:
-    with fake_broker() as broker:
-        script(broker, {}, start=5)
-        right = broker.scripts["FindCoordinator"]
-
-        def first_wrong(request: Any, version: int) -> Any:
-            reply = right(request, version)
-            if len(broker.seen("FindCoordinator")) == 1:
-                row = FindCoordinatorResponse.Coordinator
-                reply.coordinators = [row(key=key, node_id=99, host="127.0.0.1", port=1) for key in keys]
-            return reply
-
-        broker.scripts["FindCoordinator"] = first_wrong
-        with KafkaClient(broker.hosts) as client:
-            topic = client.topics["t"]
-            with topic.get_simple_consumer("g") as consumer:
-                assert consumer.position(topic.partitions[0]) == 5
-        assert len(broker.seen("FindCoordinator")) == 2
 
 
 def test_without_retries_offsets_are_asked_for_once() -> None:

@@ -314,6 +314,30 @@ def test_late_answers_are_ignored() -> None:
     assert member.reading == tps("a0 a1") and not member.told(Lost)
 
 
+def test_who_is_told_that_its_epoch_is_old_asks_for_the_new_one_at_once() -> None:
+    member = asking()
+    member.answer(BEAT, beat("a1", epoch=3))
+    number = member.one(Revoke).number
+    assert not member.asks and member.machine.gives_up(number)
+    member.machine.catch_up(member.now)
+    member.step()
+    member.answer(BEAT, beat(epoch=4))
+    assert member.machine.generation == 4 and member.machine.gives_up(number) and not member.asks
+
+
+def test_what_is_lost_while_it_is_given_up_is_given_up_no_more() -> None:
+    member = asking()
+    member.answer(BEAT, beat("a1", epoch=3))
+    number = member.one(Revoke).number
+    member.machine.catch_up(member.now)
+    member.step()
+    member.answer(BEAT, beat(code=110))
+    assert not member.machine.gives_up(number)
+    member.machine.catch_up(member.now)  # who joins is asking already
+    member.step()
+    assert member.waiting() == [BEAT]
+
+
 def ids_in(request: Any) -> set[bytes]:
     """Return the topic ids that a heartbeat says are read."""
     return {row.topic_id for row in request.topic_partitions}

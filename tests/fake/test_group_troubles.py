@@ -1,0 +1,155 @@
+"""Members of groups whose coordinator has moved on, is of another opinion, or leaves something unanswered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Callable, Optional
+
+import pytest
+
+from pykafka import KafkaClient
+from pykafka.balancedconsumer import BalancedConsumer
+from pykafka.exceptions import StaleMemberEpoch
+from pykafka.protocol.messages import (
+    ConsumerGroupHeartbeatResponse,
+    FindCoordinatorResponse,
+    OffsetCommitResponse,
+    OffsetFetchResponse,
+)
+
+from .broker import FakeBroker, fake_broker
+from .test_produce_and_fetch import fetched, stored
+
+STALE_MEMBER_EPOCH = 113
+
+
+class Coordinator:
+    """Coordinates a group of the newer protocol with one member, which reads all of ``t``; takes commits at its epoch only."""
+
+    def __init__(self, broker: FakeBroker, partitions: int = 1) -> None:
+        self.epoch = 3
+        #: the epoch that commits are judged by; None for the same
+        self.commits_at: Optional[int] = None
+        self.committed: list[tuple[int, int, int]] = []
+        self.heartbeat_ms = 5000
+        self.share: Optional[list[int]] = [*range(partitions)]
+        self.on_commit: Callable[[], None] = lambda: None
+        for name, script in (
+            ("ConsumerGroupHeartbeat", self.beat),
+            ("OffsetFetch", self.committed_offsets),
+            ("Fetch", self.fetch),
+            ("OffsetCommit", self.commit),
+        ):
+            broker.scripts[name] = script
+
+    def beat(self, request: Any, version: int) -> Any:
+        reply = ConsumerGroupHeartbeatResponse(member_id=request.member_id, heartbeat_interval_ms=self.heartbeat_ms)
+        reply.member_epoch = min(self.epoch, request.member_epoch) if request.member_epoch < 0 else self.epoch
+        if request.member_epoch == 0 and self.share is not None:
+            row = ConsumerGroupHeartbeatResponse.TopicPartitions(topic_id=b"T" * 16, partitions=self.share)
+            reply.assignment = ConsumerGroupHeartbeatResponse.Assignment(topic_partitions=[row] if self.share else [])
+        return reply
+
+    def fetch(self, request: Any, version: int) -> Any:
+        """Have one message in the log of partition 0."""
+        asked = [part for topic in request.topics for part in topic.partitions if part.fetch_offset == 0 == part.partition]
+        return fetched(bytes(stored(0, [b"one"]))) if asked else None
+
+    def committed_offsets(self, request: Any, version: int) -> Any:
+        cls = OffsetFetchResponse
+        (wanted,) = request.groups
+        topics = [
+            cls.OffsetFetchResponseTopics(
+                name=topic.name,
+                partitions=[
+                    cls.OffsetFetchResponsePartitions(partition_index=number, committed_offset=-1, metadata="")
+                    for number in topic.partition_indexes
+                ],
+            )
+            for topic in wanted.topics
+        ]
+        return cls(groups=[cls.OffsetFetchResponseGroup(group_id=wanted.group_id, topics=topics)])
+
+    def commit(self, request: Any, version: int) -> Any:
+        epoch = request.generation_id_or_member_epoch
+        self.on_commit()
+        code = 0 if epoch == self.epoch else STALE_MEMBER_EPOCH
+        cls, topics = OffsetCommitResponse, []
+        for topic in request.topics:
+            rows = []
+            for part in topic.partitions:
+                if not code:
+                    self.committed.append((epoch, part.partition_index, part.committed_offset))
+                rows.append(cls.OffsetCommitResponsePartition(partition_index=part.partition_index, error_code=code))
+            topics.append(cls.OffsetCommitResponseTopic(name=topic.name, partitions=rows))
+        return cls(topics=topics)
+
+
+@pytest.fixture
+def broker() -> Iterator[FakeBroker]:
+    with fake_broker() as fake:
+        yield fake
+
+
+def member(client: KafkaClient, **options: Any) -> BalancedConsumer:
+    given = {"group_protocol": "consumer", "auto_commit_enable": True, "consumer_timeout_ms": 5000, **options}
+    return client.topics["t"].get_balanced_consumer("g", managed=True, **given)
+
+
+# -- commits before partitions are given up ---------------------------------------------------------------------------
+
+
+def read_one(consumer: BalancedConsumer) -> None:
+    message = consumer.consume()
+    assert message is not None and message.value == b"one"
+
+
+def test_what_was_delivered_is_committed_with_the_newest_epoch_when_the_group_has_moved_on_meanwhile(broker: FakeBroker) -> None:
+    group = Coordinator(broker)
+    with KafkaClient(broker.hosts) as client:
+        consumer = member(client)
+        read_one(consumer)
+        group.epoch = 4  # which the member is told with its next heartbeat, in five seconds
+        consumer.stop()
+        # where reading began, and what was delivered since
+        assert group.committed == [(3, 0, 0), (4, 0, 1)]
+
+
+def test_a_commit_that_the_group_never_catches_up_with_is_given_up_in_time(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pykafka.group_commits.CATCH_UP_S", 0.3)
+    group = Coordinator(broker)
+
+    def move_on() -> None:
+        group.epoch += 1
+
+    with KafkaClient(broker.hosts) as client:
+        consumer = member(client)
+        read_one(consumer)
+        group.on_commit = move_on
+        consumer.stop()
+    assert group.committed == [(3, 0, 0)]
+    assert "delivered last is not committed" in caplog.text and StaleMemberEpoch.__name__ in caplog.text
+
+
+# -- coordinators that are none ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", [[], ["another"]])
+def test_an_answer_about_no_coordinator_or_that_of_others_is_asked_for_again(broker: FakeBroker, keys: list[str]) -> None:
+    # by the member first, and then by whoever looks up offsets
+    Coordinator(broker)
+    wrong = [True, False, True, False]
+
+    def mistaken(request: Any, version: int) -> Any:
+        reply = broker.coordinator(request, version)
+        if wrong.pop(0):
+            row = FindCoordinatorResponse.Coordinator
+            reply.coordinators = [row(key=key, node_id=99, host="127.0.0.1", port=1) for key in keys]
+        return reply
+
+    broker.scripts["FindCoordinator"] = mistaken
+    with KafkaClient(broker.hosts) as client, member(client) as consumer:
+        read_one(consumer)
+    assert not wrong

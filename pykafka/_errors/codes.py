@@ -219,7 +219,7 @@ class NonEmptyGroup(ProtocolClientError, code=68):
     """The group has live members."""
 
 class GroupIdNotFound(ProtocolClientError, code=69):
-    """No such group."""
+    """There is no such group, or it is of another type than asked for."""
 
 class FetchSessionIdNotFound(ProtocolClientError, code=70, retriable=True):
     """Fetch session id not found."""

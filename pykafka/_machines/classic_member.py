@@ -87,6 +87,7 @@ class ClassicMember(Member):
     ) -> None:
         super().__init__(settings, topics, chance)
         self._protocols = protocols
+        self._offers = ", ".join(protocol.name for protocol in protocols)
         #: partitions are kept while all join again only if every way of sharing that may be chosen counts on it
         self._cooperative = all(protocol.cooperative for protocol in protocols)
         #: the number of the heartbeat that is being answered, and when it was sent

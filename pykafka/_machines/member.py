@@ -25,6 +25,7 @@ from ..protocol.messages import FindCoordinatorRequest
 from ..protocol.schema import Request
 from .backoff import Backoff
 from .coordinators import about_group
+from .group_types import meaning
 from .metadata import BrokerInfo
 
 AWAY, JOINING, DECIDING, SYNCING = "away", "joining", "deciding", "syncing"
@@ -152,6 +153,8 @@ class Member:
     #: How the group shares out, for :meth:`status`.
     protocol: Optional[str] = None
     is_leader = False
+    #: the ways of sharing that it knows, for people
+    _offers = ""
 
     def __init__(self, settings: MemberSettings, topics: Iterable[str], chance: Callable[[], float]) -> None:
         self.settings = settings
@@ -292,7 +295,9 @@ class Member:
         elif self.state == LEAVING:
             self._gone()
         elif reply.error_code:
-            detail = getattr(reply, "error_message", None) or f"group {self.settings.group}"
+            said = getattr(reply, "error_message", None) or f"group {self.settings.group}"
+            explained = meaning(ask.api, reply.error_code, self.settings.group, self._offers)
+            detail = f"{said.rstrip('.')}; {explained}" if explained else said
             self._on_error(ask, reply, error_for(reply.error_code, api=ask.api, detail=detail), now)
         else:
             self._backoff.reset()

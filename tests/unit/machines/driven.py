@@ -189,9 +189,17 @@ def calm(code: int = 0) -> HeartbeatResponse:
     return HeartbeatResponse(error_code=code)
 
 
-def beat(share: Optional[str] = None, *, epoch: int = 3, code: int = 0, unknown: Iterable[bytes] = ()) -> Any:
+def beat(
+    share: Optional[str] = None,
+    *,
+    epoch: int = 3,
+    code: int = 0,
+    unknown: Iterable[bytes] = (),
+    error_message: Optional[str] = None,
+) -> Any:
     """Return the answer to a heartbeat of the newer protocol; ``unknown``: ids of topics of which it has partition 0, too."""
     reply = ConsumerGroupHeartbeatResponse(error_code=code, member_id="me", member_epoch=epoch, heartbeat_interval_ms=5000)
+    reply.error_message = error_message
     if share is not None:
         row = ConsumerGroupHeartbeatResponse.TopicPartitions
         topics: dict[str, list[int]] = {}

@@ -160,6 +160,14 @@ def test_who_has_no_seat_yet_leaves_none(code: int) -> None:
     assert member.one(Ended).error is not None and not member.asks
 
 
+def test_a_group_that_takes_no_member_like_this_is_said_to_be_of_another_type_perhaps() -> None:
+    member = classic("range", "sticky").start().find()
+    member.answer("JoinGroup", join_error(23))
+    said = str(member.one(Ended).error)
+    assert "share by none of the ways that this one offers, which are range, sticky" in said
+    assert "of another type" in said and "group_protocol='consumer'" in said
+
+
 def test_a_coordinator_that_forgets_new_members_at_once_is_not_asked_without_end() -> None:
     member = classic().start().find()
     asked = 0

@@ -128,6 +128,14 @@ def test_who_has_no_seat_yet_leaves_none(code: int) -> None:
     assert member.one(Ended).error is not None and not member.asks
 
 
+def test_a_group_of_the_other_type_is_called_so_and_it_is_said_what_helps() -> None:
+    member = asking(joining=True)
+    member.answer(BEAT, beat(code=69, error_message="online upgrade is disabled."))
+    said = str(member.one(Ended).error)
+    assert "online upgrade is disabled; group g is there, but it is of another type and has live members" in said
+    assert "group.consumer.migration.policy" in said and "group_protocol='classic'" in said
+
+
 def test_another_process_of_the_same_instance_id_ends_it_and_is_left_alone() -> None:
     member = newer(instance_id="i-1").get_ready("a0")
     member.step(INTERVAL_S)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Optional
 
+from ._engine.clock import chance
 from ._engine.waiting import Deadline
+from ._machines.classic_member import ClassicMember
+from ._machines.consumer_member import ConsumerMember
+from ._machines.member import Member, MemberSettings
 from ._version import __version__
 from .exceptions import KafkaException
 from .protocol.messages import (
@@ -18,6 +25,7 @@ from .protocol.messages import (
 if TYPE_CHECKING:
     from ._machines.metadata import BrokerInfo
     from .cluster import Cluster
+    from .group_sharing import Sharing
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +37,44 @@ FEATURE, LEVEL = "group.version", 1
 #: States of a classic group that anybody may take over; "Dead" is also said of one that does not exist.
 NOBODYS = ("Empty", "Dead", "")
 PAUSE_S = 0.1
+#: How long others wait in a rebalance for a member that has no max_poll_interval_ms (seconds).
+NO_LIMIT_REBALANCE_S = 300.0
+
+
+def member_settings(options: Mapping[str, Any]) -> MemberSettings:
+    """Return what a consumer's ``options`` say of how it takes part in its group."""
+    limit_s = options["max_poll_interval_ms"] / 1000.0
+    return MemberSettings(
+        group=options["consumer_group"].decode(),
+        session_timeout_s=options["session_timeout_ms"] / 1000.0,
+        rebalance_timeout_s=limit_s or NO_LIMIT_REBALANCE_S,
+        heartbeat_interval_s=options["heartbeat_interval_ms"] / 1000.0,
+        max_poll_interval_s=limit_s,
+        instance_id=text_of(options["group_instance_id"]),
+        rack=options["client_rack"] or None,
+        retry_backoff_max_s=options["rebalance_backoff_ms"] / 1000.0,
+    )
+
+
+def text_of(name: Optional[bytes]) -> Optional[str]:
+    """Return a name as text, None for none."""
+    return None if name is None else name.decode()
+
+
+def make_member(
+    cluster: Cluster, options: Mapping[str, Any], sharing: Sharing, topics: Sequence[str], pattern: Optional[str]
+) -> Member:
+    """Return a member by ``group_protocol``, which reads ``topics``, or those that ``pattern`` is true of.
+
+    :raises KafkaException: when the coordinator has to be asked what the group is, and cannot be
+    """
+    settings, kind, assignor = member_settings(options), options["group_protocol"], sharing.server_assignor
+    if kind == AUTO and assignor is not None:
+        kind = choose_protocol(cluster, settings.group, Deadline(cluster.socket_timeout_s))
+    if kind != CONSUMER:
+        return ClassicMember(settings, sharing.protocols, topics, chance)
+    member_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return ConsumerMember(settings, topics, chance, member_id, pattern=pattern, assignor=assignor)
 
 
 def choose_protocol(cluster: Cluster, group: str, deadline: Deadline) -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import uuid
 import weakref
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from ._engine.clock import chance
 from ._engine.fetching import FetchCore, weakly
 from ._engine.group_session import GroupSession
 from ._engine.ticker import Ticker
@@ -20,6 +17,7 @@ from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
 from ._machines.member import (
     AWAY,
+    NOTHING,
     Assign,
     Decide,
     Ended,
@@ -27,7 +25,6 @@ from ._machines.member import (
     LookUp,
     Lost,
     Member,
-    MemberSettings,
     MemberStatus,
     Owned,
     Rebalanced,
@@ -43,7 +40,7 @@ from .exceptions import (
     KafkaException,
 )
 from .group_commits import MOVED_ON, commit_while_ours, explained
-from .group_protocols import AUTO, CONSUMER, choose_protocol
+from .group_protocols import make_member, member_settings, text_of
 from .group_sharing import Sharing
 from .group_topics import GroupTopics, numbers_of
 from .offsets import Committer, Seat, Start
@@ -63,7 +60,6 @@ BEGIN_AGAIN_S = 1.0
 SPARE_S = 10.0
 #: Seconds between looks for topics that a pattern is true of.
 PATTERN_LOOK_S = 5.0
-NO_LIMIT_REBALANCE_S = 300.0
 
 
 class GroupConsumer(Consumer):
@@ -153,7 +149,7 @@ class GroupConsumer(Consumer):
 
     def _wait_for_the_first_share(self) -> None:
         try:
-            patience_s = self._member_settings().rebalance_timeout_s + SPARE_S
+            patience_s = member_settings(self._options).rebalance_timeout_s + SPARE_S
             self._first.wait(Deadline(patience_s), f"joining group {self._group_name}")
         except ConsumerStoppedException:
             return  # by another thread, or a signal handler
@@ -216,30 +212,8 @@ class GroupConsumer(Consumer):
         super()._let_go()
         self._session = self._member = self._worker = None
 
-    def _member_settings(self) -> MemberSettings:
-        options = self._options
-        limit_s = options["max_poll_interval_ms"] / 1000.0
-        return MemberSettings(
-            group=self._group_name,
-            session_timeout_s=options["session_timeout_ms"] / 1000.0,
-            rebalance_timeout_s=limit_s or NO_LIMIT_REBALANCE_S,
-            heartbeat_interval_s=options["heartbeat_interval_ms"] / 1000.0,
-            max_poll_interval_s=limit_s,
-            instance_id=_text_of(options["group_instance_id"]),
-            rack=options["client_rack"] or None,
-            retry_backoff_max_s=options["rebalance_backoff_ms"] / 1000.0,
-        )
-
     def _make_member(self) -> Member:
-        settings, topics = self._member_settings(), sorted(self._topics.by_name)
-        kind = self._options["group_protocol"]
-        assignor = self._sharing.server_assignor
-        if kind == AUTO and assignor is not None:
-            kind = choose_protocol(self._cluster, self._group_name, Deadline(self._cluster.socket_timeout_s))
-        if kind != CONSUMER:
-            return ClassicMember(settings, self._sharing.protocols, topics, chance)
-        member_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        return ConsumerMember(settings, topics, chance, member_id, pattern=self._topics.pattern, assignor=assignor)
+        return make_member(self._cluster, self._options, self._sharing, sorted(self._topics.by_name), self._topics.pattern)
 
     def _look_for_topics(self) -> None:
         """Look for topics that match by now; the coordinator is told of them by a member that has to do so itself."""
@@ -366,7 +340,9 @@ class GroupConsumer(Consumer):
 
     def _assign(self, event: Assign) -> None:
         before = self._held_before
-        self._begin_with(event.partitions)
+        resets = self._resets_on_start
+        self._resets_on_start = resets and not event.partitions
+        self._begin_with(event.partitions, resets)
         self._held_before = self._held()
         try:
             if event.partitions:
@@ -375,50 +351,63 @@ class GroupConsumer(Consumer):
         finally:
             self._first.succeed(None)
 
-    def _begin_with(self, partitions: Owned) -> None:
-        """Read partitions that the group has given us, from where the offset rules say."""
+    def _begin_with(self, partitions: Owned, resets: bool) -> None:
+        """Read partitions that the group has given us, from where the offset rules say; what has no leader yet follows later.
+
+        :param resets: whether what the group has committed for them counts for nothing
+        """
+        left = self._begin_with_known(partitions, resets)
+        if left:
+            try:
+                self._offsets.wait_for_leaders(sorted(left))
+            except KafkaException as error:
+                log.info("%r: whether %s have leaders cannot be asked: %s", self, spelled(left), error)
+            self._begin_again(self._begin_with_known(left, resets), resets)
+
+    def _begin_with_known(self, partitions: Owned, resets: bool) -> Owned:
+        """Begin with the partitions whose positions are known or can be looked up; return those that have no leader for it."""
         member = self._member
         wanted = partitions & member.owned if member is not None else partitions
         known = {tp: partition for tp in wanted for partition in [self._topics.partition(tp)] if partition is not None}
         if not known:
-            return
+            return NOTHING
         try:
-            start = self._places(known)
+            start = self._places(known, resets)
             self._commits.note(start.positions)
             if start.commit:
                 self._commits.commit(lambda: start.commit, self._committer)
         except MOVED_ON as error:
             log.info("%r: the group has moved on before %s were begun with: %s", self, spelled(known), error)
-            return
+            return NOTHING
         except Exception as error:
             log.warning("%r: %s cannot be begun with yet, tried again: %s", self, spelled(known), error)
             if not getattr(error, "retriable", False):
                 self._fail(error)
-            self._begin_again(frozenset(known))
-            return
+            self._begin_again(frozenset(known), resets)
+            return NOTHING
         with self._lock:
             core = self._core
             if core is None:
-                return
-            for tp, partition in known.items():
+                return NOTHING
+            for tp in start.positions:
                 if tp not in self._fenced and tp not in self._owned and (member is None or tp in member.owned):
-                    self._adopt(core, partition)
+                    self._adopt(core, known[tp])
             self._seek({tp: position for tp, position in start.positions.items() if tp in self._owned})
         self._wake()
+        return frozenset(known) - start.positions.keys()
 
-    def _places(self, partitions: Iterable[TopicPartition]) -> Start:
+    def _places(self, partitions: Iterable[TopicPartition], resets: bool) -> Start:
         """Return where partitions start by the offset rules; those that came while we read, at their beginning."""
-        resets, self._resets_on_start = self._resets_on_start, False
         old, new = ([tp for tp in partitions if self._topics.was_there(tp) is wanted] for wanted in (True, False))
-        there = self._offsets.start(old, reset_on_start=resets)
-        came = self._offsets.start(new, OffsetType.EARLIEST, reset_on_start=False)
+        there = self._offsets.start(old, reset_on_start=resets, led_only=True)
+        came = self._offsets.start(new, OffsetType.EARLIEST, reset_on_start=False, led_only=True)
         return Start({**there.positions, **came.positions}, {**there.commit, **came.commit})
 
-    def _begin_again(self, partitions: Owned) -> None:
+    def _begin_again(self, partitions: Owned, resets: bool) -> None:
         worker, loop = self._worker, self._cluster.engine.loop
         again = weakly(weakref.WeakMethod(self._begin_with))
-        if worker is not None:
-            loop.call_soon(lambda: loop.call_at(loop.now() + BEGIN_AGAIN_S, worker.submit, again, partitions))
+        if worker is not None and partitions:
+            loop.call_soon(lambda: loop.call_at(loop.now() + BEGIN_AGAIN_S, worker.submit, again, partitions, resets))
 
     def _decide(self, event: Decide) -> None:
         member = self._member
@@ -499,7 +488,7 @@ class GroupConsumer(Consumer):
         if session is None:
             return Committer()
         status = session.status  # one look: what belongs together
-        seat = Seat(status.generation if generation is None else generation, status.member_id, _text_of(instance_id))
+        seat = Seat(status.generation if generation is None else generation, status.member_id, text_of(instance_id))
         return Committer(status.member_id.encode(), seat)
 
     def commit_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
@@ -510,7 +499,7 @@ class GroupConsumer(Consumer):
         """
         if not self._running:
             self._check_running()
-        deadline = Deadline(self._member_settings().rebalance_timeout_s)
+        deadline = Deadline(member_settings(self._options).rebalance_timeout_s)
         while True:
             generation = self._committer().seat.generation
             try:
@@ -563,9 +552,6 @@ class GroupConsumer(Consumer):
         for tp, position in places.made_anew.items() if places is not None else ():
             core.jump(tp, position, generations[tp])
 
-
-def _text_of(name: Optional[bytes]) -> Optional[str]:
-    return None if name is None else name.decode()
 
 
 _ACTIONS: dict[type, Callable[[GroupConsumer, Any], None]] = {

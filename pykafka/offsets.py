@@ -113,6 +113,7 @@ class OffsetManager:
         kept: Optional[Mapping[TopicPartition, int]] = None,
         reset_on_start: Optional[bool] = None,
         leave_out: bool = False,
+        led_only: bool = False,
     ) -> Start:
         """Return where each partition starts by the offset rules (positions.START_RULES), asking the cluster as needed.
 
@@ -121,6 +122,7 @@ class OffsetManager:
         :param reset: what stands in the place of ``auto_offset_reset`` for these partitions
         :param reset_on_start: what stands in the place of ``reset_offset_on_start``
         :param leave_out: leave out partitions that have to be looked up and have no leader, if there are others
+        :param led_only: do so at once, without waiting for an election, also when there are no others
         :param kept: where the consumer was when it stopped: without a group that is written down nowhere else
         """
         tps = list(partitions)
@@ -138,15 +140,20 @@ class OffsetManager:
         rules = {tp: start_rule(has_group, resets, committed.get(tp)) for tp in tps}
         positions = {tp: offset for tp, offset in committed.items() if offset is not None and rules[tp].source == COMMITTED}
         to_look_up = [tp for tp in tps if tp not in positions]
-        if leave_out:
-            led = self._wait_for_leaders(to_look_up)
+        if led_only:
+            to_look_up = [tp for tp in to_look_up if self._engine.view.leader(*tp) is not None]
+        elif leave_out:
+            led = self.wait_for_leaders(to_look_up)
             to_look_up = led if led or positions else to_look_up
         where = settings.auto_offset_reset if reset is None else reset
         positions.update(self.look_up(dict.fromkeys(to_look_up, where)))
         return Start(positions, {tp: positions[tp] for tp in tps if tp in positions and rules[tp].commit_now})
 
-    def _wait_for_leaders(self, tps: list[TopicPartition]) -> list[TopicPartition]:
-        """Return the partitions that have a leader, after all of them were given the time that an election takes."""
+    def wait_for_leaders(self, tps: list[TopicPartition]) -> list[TopicPartition]:
+        """Return the partitions that have a leader, after all of them were given the time that an election takes.
+
+        :raises KafkaException: when no broker answers
+        """
         deadline = Deadline(ELECTION_S)
         while True:
             led = [tp for tp in tps if self._engine.view.leader(*tp) is not None]

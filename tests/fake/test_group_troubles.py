@@ -17,7 +17,9 @@ from pykafka.protocol.messages import (
     OffsetFetchResponse,
 )
 
+from ..support import until
 from .broker import FakeBroker, fake_broker
+from .scripts import depose, with_metadata
 from .test_produce_and_fetch import fetched, stored
 
 STALE_MEMBER_EPOCH = 113
@@ -31,6 +33,8 @@ class Coordinator:
         #: the epoch that commits are judged by; None for the same
         self.commits_at: Optional[int] = None
         self.committed: list[tuple[int, int, int]] = []
+        #: what the group had committed before
+        self.stored = -1
         self.heartbeat_ms = 5000
         self.share: Optional[list[int]] = [*range(partitions)]
         self.on_commit: Callable[[], None] = lambda: None
@@ -62,7 +66,7 @@ class Coordinator:
             cls.OffsetFetchResponseTopics(
                 name=topic.name,
                 partitions=[
-                    cls.OffsetFetchResponsePartitions(partition_index=number, committed_offset=-1, metadata="")
+                    cls.OffsetFetchResponsePartitions(partition_index=number, committed_offset=self.stored, metadata="")
                     for number in topic.partition_indexes
                 ],
             )
@@ -131,6 +135,37 @@ def test_a_commit_that_the_group_never_catches_up_with_is_given_up_in_time(
         consumer.stop()
     assert group.committed == [(3, 0, 0)]
     assert "delivered last is not committed" in caplog.text and StaleMemberEpoch.__name__ in caplog.text
+
+
+# -- partitions without a leader --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_partition_without_a_leader_keeps_nobody_from_reading_the_others_and_follows_when_it_has_one(
+    resets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykafka.offsets.ELECTION_S", 0.1)
+    monkeypatch.setattr("pykafka.groupconsumer.BEGIN_AGAIN_S", 0.05)
+    with fake_broker(partitions=2) as broker:
+        Coordinator(broker, partitions=2)
+        elect = with_metadata(broker, depose(1))
+        with KafkaClient(broker.hosts) as client, member(client, reset_offset_on_start=resets) as consumer:
+            read_one(consumer)
+            assert [*consumer.partitions] == [0]
+            elect()
+            until(lambda: sorted(consumer.partitions) == [0, 1], what="the partition that has a leader by now")
+            assert consumer.position(consumer.partitions[1]) == 0
+        # who resets its offsets does so for all of its first share, whenever it comes
+        assert bool(broker.seen("OffsetFetch")) is not resets
+
+
+def test_what_the_group_has_committed_is_begun_with_whether_there_is_a_leader_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pykafka.offsets.ELECTION_S", 0.1)
+    with fake_broker(partitions=2) as broker:
+        Coordinator(broker, partitions=2).stored = 7
+        with_metadata(broker, depose(1))
+        with KafkaClient(broker.hosts) as client, member(client) as consumer:
+            assert consumer.held_offsets == {0: 6, 1: 6}
 
 
 # -- coordinators that are none ---------------------------------------------------------------------------------------

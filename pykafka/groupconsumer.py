@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import weakref
 from collections.abc import Iterable, Mapping
 from operator import length_hint
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from ._engine.fetching import FetchCore, weakly
 from ._engine.group_session import GroupSession
 from ._engine.ticker import Ticker
-from ._engine.waiting import Deadline, Result
+from ._engine.waiting import Deadline, Result, refuse_on_io_thread
 from ._engine.worker import Worker
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
@@ -58,6 +59,8 @@ log = logging.getLogger(__name__)
 BEGIN_AGAIN_S = 1.0
 #: A rebalance that waits for others is given this much more than they have (seconds).
 SPARE_S = 10.0
+#: Pause between looks whether all is done that stop() waits for (seconds).
+LOOK_S = 0.01
 #: Seconds between looks for topics that a pattern is true of.
 PATTERN_LOOK_S = 5.0
 
@@ -179,11 +182,28 @@ class GroupConsumer(Consumer):
             if worker.in_worker():
                 self._stopped_by_callback = True
                 return  # a callback stops us: it is in the way of what is left to do, which _note_end will see to
-            session.wait_until_left(Deadline(STOP_TIMEOUT_S))
+            self._wait_unlocked(lambda: session.has_left)
+            session.wait_until_left(Deadline(0.0))
             self._finish()
         error, self._worker_error = self._worker_error, None
         if isinstance(error, KafkaException):
             raise error
+
+    def _wait_unlocked(self, is_done: Callable[[], bool]) -> None:
+        """Wait until ``is_done()``, STOP_TIMEOUT_S at most, letting go of the lock meanwhile even if the caller has it.
+
+        A signal handler that calls stop() may have interrupted a consume() of its own thread, which has the lock. The worker
+        needs it to give partitions up, and would get it only when nobody waits any more, too late to commit anything.
+        """
+        try:
+            refuse_on_io_thread("stop()")
+        except KafkaException:
+            return  # whatever is waited for cannot come about here
+        deadline = Deadline(STOP_TIMEOUT_S)
+        with self._lock:
+            unlocked = threading.Condition(self._lock)
+            while not is_done() and not deadline.passed:
+                unlocked.wait(LOOK_S)
 
     def _finish(self) -> None:
         """End everything that goes on in the background; twice is harmless."""
@@ -194,7 +214,8 @@ class GroupConsumer(Consumer):
         if self._topic_looks is not None:
             self._topic_looks.stop()
         session.close()
-        worker.stop(STOP_TIMEOUT_S)
+        worker.stop(0.0)
+        self._wait_unlocked(lambda: worker.ended or worker.in_worker())
         self._topics.end()
         core = self._end()
         if core is not None:

@@ -160,7 +160,9 @@ class FetchCore:
 
     def took(self, tp: TopicPartition, count: int, size: int) -> None:
         """Note that the consumer took this much; fetching goes on if it had stopped for want of room."""
-        fetch = self._fetches[tp]
+        fetch = self._fetches.get(tp)
+        if fetch is None:  # given up meanwhile, for a signal handler that has stopped the consumer in the middle of this
+            return
         fetch.taken += count
         fetch.taken_bytes += size
         if self.starved:

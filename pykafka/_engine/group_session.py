@@ -74,6 +74,11 @@ class GroupSession:
         """Have the member give up everything and leave; see :meth:`wait_until_left`."""
         self.tell(lambda now: self._member.leave(now, reason))
 
+    @property
+    def has_left(self) -> bool:
+        """Return whether the member is in no group (any more)."""
+        return self._ended.done
+
     def wait_until_left(self, deadline: Deadline) -> bool:
         """Return whether the member has left its group before ``deadline``."""
         try:

@@ -102,6 +102,12 @@ class Worker:
         """Return whether the caller is a job of this worker."""
         return threading.current_thread() is self._thread or threading.get_ident() == self._running_here
 
+    @property
+    def ended(self) -> bool:
+        """Return whether no thread runs any jobs (any more)."""
+        thread = self._thread
+        return thread is None or not thread.is_alive()
+
     def stop(self, timeout_s: float) -> None:
         """End the thread after the jobs already submitted, waiting at most ``timeout_s`` for it."""
         # no lock: a finalizer may call this in the middle of _start, on the very same thread

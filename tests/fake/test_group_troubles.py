@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 import pytest
 
-from pykafka import KafkaClient
+from pykafka import KafkaClient, reader
+from pykafka._machines import turns
 from pykafka.balancedconsumer import BalancedConsumer
-from pykafka.exceptions import StaleMemberEpoch
+from pykafka.common import TopicPartition
+from pykafka.consumer import STOP_TIMEOUT_S
+from pykafka.exceptions import ConsumerStoppedException, StaleMemberEpoch
 from pykafka.protocol.messages import (
     ConsumerGroupHeartbeatResponse,
     FindCoordinatorResponse,
@@ -19,7 +23,7 @@ from pykafka.protocol.messages import (
 
 from ..support import until
 from .broker import FakeBroker, fake_broker
-from .scripts import depose, with_metadata
+from .scripts import depose, interrupting, with_metadata
 from .test_produce_and_fetch import fetched, stored
 
 STALE_MEMBER_EPOCH = 113
@@ -166,6 +170,36 @@ def test_what_the_group_has_committed_is_begun_with_whether_there_is_a_leader_or
         with_metadata(broker, depose(1))
         with KafkaClient(broker.hosts) as client, member(client) as consumer:
             assert consumer.held_offsets == {0: 6, 1: 6}
+
+
+# -- signal handlers --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["refill", "deal"])
+def test_a_signal_handler_that_stops_a_member_in_the_middle_of_consume_does_not_wait_for_it(
+    broker: FakeBroker, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, took = Coordinator(broker), []
+
+    def handle() -> None:
+        began = time.monotonic()
+        consumer.stop()
+        took.append(time.monotonic() - began)
+
+    with KafkaClient(broker.hosts) as client:
+        consumer = member(client)
+        until(lambda: consumer._core.parcels[TopicPartition("t", 0)], what="a message")  # type: ignore[union-attr]
+        interrupting(monkeypatch, reader if where == "deal" else turns.PartitionBuffer, where, handle)
+        with pytest.raises(ConsumerStoppedException):
+            consumer.consume()
+        assert took and took[0] < STOP_TIMEOUT_S / 2
+        assert not consumer.partitions and [request.member_epoch for request in broker.seen("ConsumerGroupHeartbeat")][-1] == -1
+        # what was not delivered is not committed, and comes again
+        assert group.committed == [(3, 0, 0)]
+        consumer.start()
+        read_one(consumer)
+        consumer.stop()
+        assert group.committed[-1] == (3, 0, 1)
 
 
 # -- coordinators that are none ---------------------------------------------------------------------------------------

@@ -439,7 +439,12 @@ CONSUMER = _table(
 
 #: What PyKafka's balanced consumers did not have.
 _GROUP = _table(
-    ("session_timeout_ms", 30000, _integer(1, unit=_MS), "Who shows no life for so long loses its partitions."),
+    (
+        "session_timeout_ms",
+        30000,
+        _integer(1, unit=_MS),
+        "Who shows no life for so long loses its partitions; with KIP-848 after the brokers' time for that where it is shorter.",
+    ),
     ("max_poll_interval_ms", 300000, _integer(0, unit=_MS), "Who takes no message for so long leaves the group; 0: never."),
     ("group_instance_id", None, _name_or_nothing(), "The name of a static member: it comes back to what it had (KIP-345)."),
     (

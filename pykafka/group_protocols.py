@@ -14,13 +14,15 @@ from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
 from ._machines.member import Member, MemberSettings
 from ._version import __version__
-from .exceptions import KafkaException
+from .exceptions import KafkaException, ProtocolError, error_for
 from .protocol.messages import (
     ApiVersionsRequest,
     ConsumerGroupDescribeRequest,
     ConsumerGroupHeartbeatRequest,
+    DescribeConfigsRequest,
     DescribeGroupsRequest,
 )
+from .protocol.messages.configs import GROUP
 
 if TYPE_CHECKING:
     from ._machines.metadata import BrokerInfo
@@ -37,6 +39,10 @@ FEATURE, LEVEL = "group.version", 1
 #: States of a classic group that anybody may take over; "Dead" is also said of one that does not exist.
 NOBODYS = ("Empty", "Dead", "")
 PAUSE_S = 0.1
+#: The setting of a group that says how long its coordinator waits for a member, in milliseconds.
+SESSION_TIMEOUT = "consumer.session.timeout.ms"
+#: How long start() waits to hear of it (seconds): reading is possible without.
+SESSION_ANSWER_S = 5.0
 #: How long others wait in a rebalance for a member that has no max_poll_interval_ms (seconds).
 NO_LIMIT_REBALANCE_S = 300.0
 
@@ -73,8 +79,46 @@ def make_member(
         kind = choose_protocol(cluster, settings.group, Deadline(cluster.socket_timeout_s))
     if kind != CONSUMER:
         return ClassicMember(settings, sharing.protocols, topics, chance)
+    settings = settings._replace(session_timeout_s=session_bound(cluster, settings))
     member_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     return ConsumerMember(settings, topics, chance, member_id, pattern=pattern, assignor=assignor)
+
+
+def session_bound(cluster: Cluster, settings: MemberSettings) -> float:
+    """Return after how many seconds without an answer a member of the newer protocol has to take its seat for lost.
+
+    That must not be later than the coordinator has others read the member's partitions, and the coordinator goes by a time of
+    its own: group.consumer.session.timeout.ms of the brokers, or consumer.session.timeout.ms of the group. Its heartbeats name
+    their interval only, which promises no more than that the session is longer, so a multiple of it would be a guess: 9
+    intervals by default, 150 where a test of ours sets it. So the setting is asked for (DescribeConfigs), and the shorter of it
+    and session_timeout_ms counts: who wants to stop reading sooner than the coordinator puts members out may do so.
+
+    Where it cannot be asked, for want of the right to DescribeConfigs of the group for one, ``session_timeout_ms`` counts. Its
+    default is below the least that brokers allow by default (group.consumer.min.session.timeout.ms, 45 s).
+    """
+    row = DescribeConfigsRequest.DescribeConfigsResource
+    asked = row(resource_type=GROUP, resource_name=settings.group, configuration_keys=[SESSION_TIMEOUT])
+    deadline = Deadline(min(cluster.socket_timeout_s, SESSION_ANSWER_S))
+    try:
+        coordinator = cluster.engine.coordinator(settings.group, deadline)
+        reply = cluster.engine.call(coordinator, DescribeConfigsRequest(resources=[asked]), deadline)
+        theirs_s = _session_timeout_s(reply, settings.group)
+    except KafkaException as error:
+        said = "group %s: what its coordinator takes for a session cannot be asked, session_timeout_ms has to be below it: %s"
+        log.info(said, settings.group, error)
+        return settings.session_timeout_s
+    return min(settings.session_timeout_s, theirs_s)
+
+
+def _session_timeout_s(reply: Any, group: str) -> float:
+    for result in reply.results:
+        if result.error_code:
+            raise error_for(result.error_code, api="DescribeConfigs", detail=result.error_message or f"group {group}")
+        for setting in result.configs:
+            value = setting.value or ""
+            if setting.name == SESSION_TIMEOUT and value.isdecimal() and int(value) > 0:
+                return int(value) / 1000.0
+    raise ProtocolError(f"the answer to DescribeConfigs says nothing of {SESSION_TIMEOUT} of group {group}")
 
 
 def choose_protocol(cluster: Cluster, group: str, deadline: Deadline) -> str:

@@ -35,6 +35,9 @@ JOIN_EPOCH, LEAVE_EPOCH, LEAVE_FOR_A_WHILE_EPOCH = 0, -1, -2
 COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR = 14, 15, 16
 UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH = 25, 110
 
+#: How often a member is heard of at least in the time after which it takes its seat for lost.
+BEATS_PER_SESSION = 2
+
 #: Error code -> what the member does about it. Others are tried again when they may pass, and end the membership else.
 REACTIONS = {
     COORDINATOR_LOAD_IN_PROGRESS: "wait",
@@ -164,7 +167,8 @@ class ConsumerMember(Member):
         self._heard_at = self._sent_at
         self.generation = reply.member_epoch
         if reply.heartbeat_interval_ms > 0:
-            self._interval_s = reply.heartbeat_interval_ms / 1000.0
+            # an answer has to come in time also where the session is given up sooner than the coordinator thinks
+            self._interval_s = min(reply.heartbeat_interval_ms / 1000.0, self.settings.session_timeout_s / BEATS_PER_SESSION)
         up_to_date = self._told == self.owned and not self._topics_changed
         # what has changed while this was being answered is waited for
         self._beat_at = now + (self._interval_s if up_to_date or self.state == GIVING_UP else 0.0)

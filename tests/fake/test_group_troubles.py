@@ -16,6 +16,7 @@ from pykafka.consumer import STOP_TIMEOUT_S
 from pykafka.exceptions import ConsumerStoppedException, StaleMemberEpoch
 from pykafka.protocol.messages import (
     ConsumerGroupHeartbeatResponse,
+    DescribeConfigsResponse,
     FindCoordinatorResponse,
     OffsetCommitResponse,
     OffsetFetchResponse,
@@ -34,18 +35,20 @@ class Coordinator:
 
     def __init__(self, broker: FakeBroker, partitions: int = 1) -> None:
         self.epoch = 3
-        #: the epoch that commits are judged by; None for the same
-        self.commits_at: Optional[int] = None
         self.committed: list[tuple[int, int, int]] = []
         #: what the group had committed before
         self.stored = -1
         self.heartbeat_ms = 5000
+        #: what DescribeConfigs says of the session
+        self.session_ms: Optional[str] = "45000"
+        self.configs_error = 0
         self.share: Optional[list[int]] = [*range(partitions)]
         self.on_commit: Callable[[], None] = lambda: None
         for name, script in (
             ("ConsumerGroupHeartbeat", self.beat),
             ("OffsetFetch", self.committed_offsets),
             ("Fetch", self.fetch),
+            ("DescribeConfigs", self.configs),
             ("OffsetCommit", self.commit),
         ):
             broker.scripts[name] = script
@@ -77,6 +80,15 @@ class Coordinator:
             for topic in wanted.topics
         ]
         return cls(groups=[cls.OffsetFetchResponseGroup(group_id=wanted.group_id, topics=topics)])
+
+    def configs(self, request: Any, version: int) -> Any:
+        cls = DescribeConfigsResponse
+        (asked,) = request.resources
+        rows = [] if self.session_ms is None else [cls.DescribeConfigsResourceResult(name=asked.configuration_keys[0])]
+        for row in rows:
+            row.value = self.session_ms
+        result = cls.DescribeConfigsResult(error_code=self.configs_error, resource_type=32, resource_name="g", configs=rows)
+        return cls(results=[result])
 
     def commit(self, request: Any, version: int) -> Any:
         epoch = request.generation_id_or_member_epoch
@@ -139,6 +151,40 @@ def test_a_commit_that_the_group_never_catches_up_with_is_given_up_in_time(
         consumer.stop()
     assert group.committed == [(3, 0, 0)]
     assert "delivered last is not committed" in caplog.text and StaleMemberEpoch.__name__ in caplog.text
+
+
+# -- sessions ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours_ms", "theirs_ms", "error", "bound_s"),
+    [
+        (30000, "45000", 0, 30.0),
+        (60000, "45000", 0, 45.0),
+        (60000, "45000", 30, 60.0),  # may not be asked
+        (60000, None, 0, 60.0),
+        (60000, "soon", 0, 60.0),
+        (60000, "0", 0, 60.0),
+        (60000, "-1", 0, 60.0),
+    ],
+)
+def test_the_shorter_session_counts_ours_or_the_coordinators_where_that_is_known(
+    broker: FakeBroker, ours_ms: int, theirs_ms: Optional[str], error: int, bound_s: float
+) -> None:
+    group = Coordinator(broker)
+    group.session_ms, group.configs_error = theirs_ms, error
+    with KafkaClient(broker.hosts) as client, member(client, session_timeout_ms=ours_ms) as consumer:
+        assert consumer._member is not None and consumer._member.settings.session_timeout_s == bound_s
+
+
+def test_a_broker_that_does_not_tell_the_session_keeps_nobody_from_reading(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykafka.group_protocols.SESSION_ANSWER_S", 0.2)
+    Coordinator(broker)
+    broker.scripts["DescribeConfigs"] = lambda request, version: None
+    with KafkaClient(broker.hosts) as client, member(client) as consumer:
+        read_one(consumer)
 
 
 # -- partitions without a leader --------------------------------------------------------------------------------------
@@ -207,7 +253,7 @@ def test_a_signal_handler_that_stops_a_member_in_the_middle_of_consume_does_not_
 
 @pytest.mark.parametrize("keys", [[], ["another"]])
 def test_an_answer_about_no_coordinator_or_that_of_others_is_asked_for_again(broker: FakeBroker, keys: list[str]) -> None:
-    # by the member first, and then by whoever looks up offsets
+    # by the consumer first, which asks how long a session is, and then by its member
     Coordinator(broker)
     wrong = [True, False, True, False]
 

@@ -19,8 +19,13 @@ QUICK = {"heartbeat_interval_ms": 200, "consumer_timeout_ms": 300}
 
 @pytest.fixture(scope="module")
 def strict(kafka: KafkaCluster) -> Iterator[KafkaCluster]:
-    """A broker that converts no group with members."""
-    with KafkaCluster(settings={"group.consumer.migration.policy": "disabled"}) as cluster:
+    """A broker that converts no group with members, and puts out members that show no life sooner than others do."""
+    settings = {
+        "group.consumer.migration.policy": "disabled",
+        "group.consumer.session.timeout.ms": 8000,
+        "group.consumer.min.session.timeout.ms": 8000,
+    }
+    with KafkaCluster(settings=settings) as cluster:
         yield cluster
 
 
@@ -46,3 +51,10 @@ def test_who_is_refused_because_of_the_groups_type_is_told_so_and_what_helps(top
             member(topic, "classic")
         with member(topic, "auto") as second:
             assert second.group_status().protocol == "consumer"
+
+
+@pytest.mark.kafka(since="4.0")
+def test_a_member_gives_its_seat_up_no_later_than_the_broker_takes_it_away(topic: Topic) -> None:
+    with member(topic, "consumer", session_timeout_ms=60000) as consumer:
+        assert consumer._member is not None and consumer._member.settings.session_timeout_s == 8.0
+        assert sorted(consumer.partitions) == [0, 1]

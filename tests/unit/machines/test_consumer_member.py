@@ -391,6 +391,14 @@ def test_the_coordinators_interval_counts() -> None:
     assert member.waiting() == [BEAT]
 
 
+def test_an_interval_that_is_longer_than_our_session_costs_nobody_the_seat() -> None:
+    member = newer(session_timeout_s=4.0).get_ready("a0")  # the coordinator wants to hear of it every 5 s
+    for _ in range(5):
+        member.step(member.machine.wake_at() - member.now)
+        member.answer(BEAT, beat())
+    assert member.reading == tps("a0") and not member.told(Lost)
+
+
 def test_a_session_that_is_over_on_our_side_is_lost_before_others_read() -> None:
     member = newer().get_ready("a0 a1")
     member.step(INTERVAL_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._engine.fetching import FetchCore, weakly
 from ._engine.ticker import Ticker
+from ._engine.waiting import Deadline, refuse_on_io_thread
 from ._machines.fetch_requests import FetchSettings
 from ._machines.turns import PartitionBuffer
 from .common import TopicPartition
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that stop() waits for the I/O thread.
 STOP_TIMEOUT_S = 10.0
+#: Pause between looks whether all is done that stop() waits for (seconds).
+LOOK_S = 0.01
 
 
 class Consumer(Reader):
@@ -51,6 +55,22 @@ class Consumer(Reader):
             yield
         finally:
             self._is_starting = False
+
+    def _wait_unlocked(self, is_done: Callable[[], bool]) -> None:
+        """Wait until ``is_done()``, STOP_TIMEOUT_S at most, letting go of the lock meanwhile even if the caller has it.
+
+        A signal handler that calls stop() may have interrupted a consume() of its own thread, which has the lock. The worker
+        needs it to give partitions up, and would get it only when nobody waits any more, too late to commit anything.
+        """
+        try:
+            refuse_on_io_thread("stop()")
+        except KafkaException:
+            return  # whatever is waited for cannot come about here
+        deadline = Deadline(STOP_TIMEOUT_S)
+        with self._lock:
+            unlocked = threading.Condition(self._lock)
+            while not is_done() and not deadline.passed:
+                unlocked.wait(LOOK_S)
 
     def _make_core(self) -> FetchCore:
         out_of_range, unplaced = (weakly(weakref.WeakMethod(hook)) for hook in (self._on_out_of_range, self._on_unplaced))

@@ -14,7 +14,14 @@ from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
 from ._machines.member import Member, MemberSettings
 from ._version import __version__
-from .exceptions import KafkaException, ProtocolError, error_for
+from .exceptions import (
+    GroupIdNotFound,
+    InconsistentGroupProtocol,
+    KafkaException,
+    ProtocolError,
+    UnsupportedVersion,
+    error_for,
+)
 from .protocol.messages import (
     ApiVersionsRequest,
     ConsumerGroupDescribeRequest,
@@ -45,6 +52,10 @@ SESSION_TIMEOUT = "consumer.session.timeout.ms"
 SESSION_ANSWER_S = 5.0
 #: How long others wait in a rebalance for a member that has no max_poll_interval_ms (seconds).
 NO_LIMIT_REBALANCE_S = 300.0
+
+
+#: Errors that end a membership and may mean that the group, or the broker that coordinates it now, has the other protocol.
+OTHER_PROTOCOL = (GroupIdNotFound, InconsistentGroupProtocol, UnsupportedVersion)
 
 
 def member_settings(options: Mapping[str, Any]) -> MemberSettings:

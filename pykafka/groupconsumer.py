@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
 from collections.abc import Iterable, Mapping
 from operator import length_hint
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from ._engine.fetching import FetchCore, weakly
 from ._engine.group_session import GroupSession
 from ._engine.ticker import Ticker
-from ._engine.waiting import Deadline, Result, refuse_on_io_thread
+from ._engine.waiting import Deadline, Result
 from ._engine.worker import Worker
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
@@ -41,7 +40,7 @@ from .exceptions import (
     KafkaException,
 )
 from .group_commits import MOVED_ON, commit_while_ours, explained
-from .group_protocols import make_member, member_settings, text_of
+from .group_protocols import AUTO, OTHER_PROTOCOL, make_member, member_settings, text_of
 from .group_sharing import Sharing
 from .group_topics import GroupTopics, numbers_of
 from .offsets import Committer, Seat, Start
@@ -59,8 +58,8 @@ log = logging.getLogger(__name__)
 BEGIN_AGAIN_S = 1.0
 #: A rebalance that waits for others is given this much more than they have (seconds).
 SPARE_S = 10.0
-#: Pause between looks whether all is done that stop() waits for (seconds).
-LOOK_S = 0.01
+#: How often the protocol of a group is chosen anew before what ended the membership is an error.
+CHOICES = 3
 #: Seconds between looks for topics that a pattern is true of.
 PATTERN_LOOK_S = 5.0
 
@@ -109,6 +108,8 @@ class GroupConsumer(Consumer):
         self._held_before: dict[Any, int] = {}
         self._resets_on_start = False
         self._stopped_by_callback = False
+        #: how often the protocol was chosen since there was a share; see :meth:`_joins_otherwise`
+        self._choices = 0
         #: topic -> partition numbers, as of this leader's last decision
         self._decided_on: Optional[dict[str, list[int]]] = None
 
@@ -132,7 +133,7 @@ class GroupConsumer(Consumer):
     def _start(self) -> None:
         self._fatal, self._first, self._decided_on, self._stopped_by_callback = None, Result(), None, False
         self._owned, self._fenced, self._parked, self._held_before = {}, {}, {}, {}
-        self._resets_on_start = self._options["reset_offset_on_start"]
+        self._choices, self._resets_on_start = 0, self._options["reset_offset_on_start"]
         self._topics.find()  # what came before our start is what the brokers know now, not what we knew last
         self._member = self._make_member()  # what can go wrong so far starts nothing
         self._worker = Worker(f"pykafka-group-{self._group_name}")
@@ -175,7 +176,8 @@ class GroupConsumer(Consumer):
             session, worker = self._session, self._worker
             assert session is not None and worker is not None
             self._stop_ticking()
-            self._running = False
+            with self._lock:  # from here on nobody joins again
+                self._running = False
             self._wake()
             worker.submit(self._first.fail, ConsumerStoppedException(f"{self!r} was stopped"))
             session.leave("the consumer was stopped")
@@ -188,22 +190,6 @@ class GroupConsumer(Consumer):
         error, self._worker_error = self._worker_error, None
         if isinstance(error, KafkaException):
             raise error
-
-    def _wait_unlocked(self, is_done: Callable[[], bool]) -> None:
-        """Wait until ``is_done()``, STOP_TIMEOUT_S at most, letting go of the lock meanwhile even if the caller has it.
-
-        A signal handler that calls stop() may have interrupted a consume() of its own thread, which has the lock. The worker
-        needs it to give partitions up, and would get it only when nobody waits any more, too late to commit anything.
-        """
-        try:
-            refuse_on_io_thread("stop()")
-        except KafkaException:
-            return  # whatever is waited for cannot come about here
-        deadline = Deadline(STOP_TIMEOUT_S)
-        with self._lock:
-            unlocked = threading.Condition(self._lock)
-            while not is_done() and not deadline.passed:
-                unlocked.wait(LOOK_S)
 
     def _finish(self) -> None:
         """End everything that goes on in the background; twice is harmless."""
@@ -360,7 +346,7 @@ class GroupConsumer(Consumer):
         self._call_back("on_lost", event.partitions)
 
     def _assign(self, event: Assign) -> None:
-        before = self._held_before
+        before, self._choices = self._held_before, 0
         resets = self._resets_on_start
         self._resets_on_start = resets and not event.partitions
         self._begin_with(event.partitions, resets)
@@ -468,7 +454,36 @@ class GroupConsumer(Consumer):
             spelled(event.lost),
         )
 
+    def _joins_otherwise(self, error: KafkaException) -> bool:
+        """Return whether this member joins its group again, by the protocol that it has now.
+
+        That was chosen at the start, and may be another one since: brokers were replaced by older or newer ones, or all members
+        were away and others came first. Tried only as often as CHOICES says without a share in between.
+        """
+        session, old = self._session, self._member
+        if session is None or self._options["group_protocol"] != AUTO or not isinstance(error, OTHER_PROTOCOL):
+            return False
+        self._choices += 1
+        if self._choices > CHOICES:
+            return False
+        try:
+            member = self._make_member()
+        except KafkaException as failure:
+            log.warning("%r: which protocol the group has now cannot be asked: %s", self, failure)
+            return False
+        if isinstance(old, ClassicMember) and isinstance(member, ClassicMember):
+            return False  # it is about something else
+        with self._lock:
+            if not self._running:
+                return False
+            self._member, self._decided_on = member, None
+            session.replace(member)
+        log.info("%r: joins again, as %s after %s: %s", self, type(member).__name__, type(old).__name__, error)
+        return True
+
     def _note_end(self, event: Ended) -> None:
+        if event.error is not None and self._joins_otherwise(event.error):
+            return
         if event.error is not None:
             self._fatal = event.error
             self._first.fail(event.error)

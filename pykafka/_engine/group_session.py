@@ -70,6 +70,11 @@ class GroupSession:
         """Have ``on_view`` called on the I/O thread with the cluster's picture, now and whenever it changes."""
         self._engine.loop.call_soon(self._watch, on_view)
 
+    def replace(self, member: Member) -> None:
+        """Go on with another member, in the place of one that has ended, and have it join."""
+        self._ended = Result()
+        self._engine.loop.call_soon(self._replace, member)
+
     def leave(self, reason: str) -> None:
         """Have the member give up everything and leave; see :meth:`wait_until_left`."""
         self.tell(lambda now: self._member.leave(now, reason))
@@ -104,6 +109,12 @@ class GroupSession:
         if not self._closed:
             step(*args, self._engine.loop.now())
             self._step()
+
+    def _replace(self, member: Member) -> None:
+        if not self._closed:
+            self._member = member
+            self._look_at_view()
+            self._tell(member.join, ())
 
     def _watch(self, on_view: Callable[[ClusterView], None]) -> None:
         if self._on_view is None:
@@ -167,30 +178,31 @@ class GroupSession:
 
     def _send(self, ask: Ask, now: float) -> None:
         # a heartbeat without an answer has to be noticed while the session lasts
-        patience_s = min(self._engine.request_timeout_s, self._member.settings.session_timeout_s / 2)
+        member = self._member
+        patience_s = min(self._engine.request_timeout_s, member.settings.session_timeout_s / 2)
         deadline = now + (ask.held_s + self._engine.request_timeout_s if ask.held_s else patience_s)
 
         def on_done(reply: Any, error: Optional[Exception]) -> None:
-            if self._closed:
+            if self._closed or self._member is not member:
                 return
             then = self._engine.loop.now()
             try:
                 if error is None:
-                    self._member.on_reply(ask, reply, then)
+                    member.on_reply(ask, reply, then)
             except ProtocolError as fault:
                 error = fault
             if error is not None:
-                log.info("group %s: %s failed: %s", self._member.settings.group, ask.api, error)
-                self._member.on_failure(ask, error, then)
+                log.info("group %s: %s failed: %s", member.settings.group, ask.api, error)
+                member.on_failure(ask, error, then)
             self._step()
 
         if ask.api == FIND_COORDINATOR:
             self._engine.ask_any(ask.request, on_done)
             return
-        coordinator = self._member.coordinator
+        coordinator = member.coordinator
         assert coordinator is not None  # a member asks nothing else before it knows whom
         # a broker answers in order, and may hold a JoinGroup back for long: who leaves must not wait behind it
-        name = "control" if self._member.state == LEAVING else self._lane_name
+        name = "control" if member.state == LEAVING else self._lane_name
         lane = self._engine.lane(coordinator.host, coordinator.port, name)
 
         def build(abilities: BrokerAbilities) -> tuple[Request, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
@@ -13,13 +14,20 @@ from pykafka._machines import turns
 from pykafka.balancedconsumer import BalancedConsumer
 from pykafka.common import TopicPartition
 from pykafka.consumer import STOP_TIMEOUT_S
-from pykafka.exceptions import ConsumerStoppedException, StaleMemberEpoch
+from pykafka.exceptions import ConsumerStoppedException, GroupIdNotFound, StaleMemberEpoch
+from pykafka.groupconsumer import CHOICES
 from pykafka.protocol.messages import (
+    ApiVersionsResponse,
+    ConsumerGroupDescribeResponse,
     ConsumerGroupHeartbeatResponse,
     DescribeConfigsResponse,
     FindCoordinatorResponse,
+    HeartbeatResponse,
+    JoinGroupResponse,
+    LeaveGroupResponse,
     OffsetCommitResponse,
     OffsetFetchResponse,
+    SyncGroupResponse,
 )
 
 from ..support import until
@@ -27,7 +35,7 @@ from .broker import FakeBroker, fake_broker
 from .scripts import depose, interrupting, with_metadata
 from .test_produce_and_fetch import fetched, stored
 
-STALE_MEMBER_EPOCH = 113
+STALE_MEMBER_EPOCH, UNSUPPORTED_VERSION = 113, 35
 
 
 class Coordinator:
@@ -36,6 +44,8 @@ class Coordinator:
     def __init__(self, broker: FakeBroker, partitions: int = 1) -> None:
         self.epoch = 3
         self.committed: list[tuple[int, int, int]] = []
+        #: what heartbeats are refused with
+        self.error = 0
         #: what the group had committed before
         self.stored = -1
         self.heartbeat_ms = 5000
@@ -55,6 +65,7 @@ class Coordinator:
 
     def beat(self, request: Any, version: int) -> Any:
         reply = ConsumerGroupHeartbeatResponse(member_id=request.member_id, heartbeat_interval_ms=self.heartbeat_ms)
+        reply.error_code = self.error
         reply.member_epoch = min(self.epoch, request.member_epoch) if request.member_epoch < 0 else self.epoch
         if request.member_epoch == 0 and self.share is not None:
             row = ConsumerGroupHeartbeatResponse.TopicPartitions(topic_id=b"T" * 16, partitions=self.share)
@@ -246,6 +257,102 @@ def test_a_signal_handler_that_stops_a_member_in_the_middle_of_consume_does_not_
         read_one(consumer)
         consumer.stop()
         assert group.committed[-1] == (3, 0, 1)
+
+
+# -- groups that are of the other protocol by now ------------------------------------------------------------------------
+
+
+def with_newer_protocol(broker: FakeBroker) -> Callable[[], None]:
+    """Have the broker offer the newer protocol, which the group is of; return what ends that."""
+
+    def versions(request: Any, version: int) -> Any:
+        reply = broker.versions(request, version)
+        row = ApiVersionsResponse.FinalizedFeatureKey(name="group.version", max_version_level=1, min_version_level=1)
+        reply.finalized_features = [row]
+        return reply
+
+    def describe(request: Any, version: int) -> Any:
+        cls = ConsumerGroupDescribeResponse
+        return cls(groups=[cls.DescribedGroup(group_id="g", group_state="Stable", members=[])])
+
+    def end() -> None:
+        broker.scripts["ApiVersions"] = broker.versions
+
+    broker.scripts.update({"ApiVersions": versions, "ConsumerGroupDescribe": describe})
+    return end
+
+
+def coordinate_classic(broker: FakeBroker) -> None:
+    """Coordinate a classic group whose only member, also its leader, reads what it decides."""
+    shares: list[bytes] = []
+
+    def join(request: Any, version: int) -> Any:
+        rows = [JoinGroupResponse.JoinGroupResponseMember(member_id="m", metadata=request.protocols[0].metadata)]
+        chosen = request.protocols[0].name
+        return JoinGroupResponse(generation_id=8, protocol_name=chosen, leader="m", member_id="m", members=rows)
+
+    def sync(request: Any, version: int) -> Any:
+        shares.extend(bytes(row.assignment) for row in request.assignments)
+        return SyncGroupResponse(assignment=shares[-1])
+
+    broker.scripts.update(
+        {
+            "JoinGroup": join,
+            "SyncGroup": sync,
+            "Heartbeat": lambda request, version: HeartbeatResponse(),
+            "LeaveGroup": lambda request, version: LeaveGroupResponse(),
+        }
+    )
+
+
+def test_a_member_that_may_choose_goes_on_when_brokers_do_not_have_the_newer_protocol_any_more(broker: FakeBroker) -> None:
+    group = Coordinator(broker)
+    group.heartbeat_ms = 50
+    coordinate_classic(broker)
+    roll_down = with_newer_protocol(broker)
+    with KafkaClient(broker.hosts) as client, member(client, group_protocol="auto") as consumer:
+        assert consumer.group_status().protocol == "consumer"
+        read_one(consumer)
+        roll_down()
+        group.error, group.epoch = UNSUPPORTED_VERSION, 8
+        until(lambda: consumer.group_status().protocol == "range" and consumer.partitions, what="a share in the classic group")
+        consumer.commit_offsets()
+        assert group.committed[-1][0] == 8
+    assert len(broker.seen("LeaveGroup")) == 1
+
+
+def test_a_coordinator_that_is_of_two_opinions_is_believed_a_few_times_only(broker: FakeBroker) -> None:
+    Coordinator(broker).error = GroupIdNotFound.ERROR_CODE
+    with_newer_protocol(broker)
+    with KafkaClient(broker.hosts) as client, pytest.raises(GroupIdNotFound):
+        member(client, group_protocol="auto")
+    assert len(broker.seen("ConsumerGroupHeartbeat")) == 1 + CHOICES
+
+
+def test_a_member_that_was_stopped_while_it_looked_for_its_groups_protocol_stays_stopped(broker: FakeBroker) -> None:
+    group, looking, gate = Coordinator(broker), threading.Event(), threading.Event()
+    group.heartbeat_ms = 50
+    with_newer_protocol(broker)
+    described = broker.scripts["ConsumerGroupDescribe"]
+    with KafkaClient(broker.hosts) as client:
+        consumer = member(client, group_protocol="auto")
+
+        def describe(request: Any, version: int) -> Any:
+            looking.set()
+            gate.wait(10)
+            return described(request, version)
+
+        broker.scripts["ConsumerGroupDescribe"] = describe
+        group.error = GroupIdNotFound.ERROR_CODE
+        assert looking.wait(10)
+        stopping = threading.Thread(target=consumer.stop)
+        stopping.start()
+        until(lambda: not consumer._running, what="the stop")
+        joined = [request.member_epoch for request in broker.seen("ConsumerGroupHeartbeat")].count(0)
+        gate.set()
+        stopping.join(10)
+        assert not stopping.is_alive() and consumer._worker is None
+        assert [request.member_epoch for request in broker.seen("ConsumerGroupHeartbeat")].count(0) == joined == 1
 
 
 # -- coordinators that are none ---------------------------------------------------------------------------------------

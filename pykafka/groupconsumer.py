@@ -589,7 +589,6 @@ class GroupConsumer(Consumer):
             core.jump(tp, position, generations[tp])
 
 
-
 _ACTIONS: dict[type, Callable[[GroupConsumer, Any], None]] = {
     Revoke: GroupConsumer._revoke,
     Lost: GroupConsumer._lost,

@@ -208,9 +208,7 @@ class OffsetManager:
             )
         return {tp: found[tp] for tp in tps}
 
-    def commit(
-        self, offsets: Mapping[TopicPartition, int], by: Committer, within_s: Optional[float] = None
-    ) -> None:
+    def commit(self, offsets: Mapping[TopicPartition, int], by: Committer, within_s: Optional[float] = None) -> None:
         """Commit ``offsets`` (partition -> next offset to read, sent as it is); return when the coordinator has them.
 
         :param within_s: how long passing errors are put up with; None is as long as the settings say

@@ -40,7 +40,7 @@ from .exceptions import (
     KafkaException,
 )
 from .group_commits import MOVED_ON, commit_while_ours, explained
-from .group_protocols import AUTO, OTHER_PROTOCOL, make_member, member_settings, text_of
+from .group_protocols import AUTO, CONSUMER, OTHER_PROTOCOL, make_member, member_settings, text_of
 from .group_sharing import Sharing
 from .group_topics import GroupTopics, numbers_of
 from .offsets import Committer, Seat, Start

@@ -9,16 +9,17 @@ import queue
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from itertools import repeat
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from . import compression as codecs
 from ._engine import exiting
 from ._engine.clock import wall_ns
-from ._engine.producing import ROW_BYTES, ProducerCore
+from ._engine.producing import ProducerCore
+from ._engine.queueing import ROW_BYTES
 from ._engine.waiting import Deadline
 from ._machines import dealing
 from ._machines.accumulator import SendSettings
+from ._machines.segments import Fates, refused
 from .common import CompressionType, brief, checked_timeout
 from .config import PRODUCER, check_options
 from .exceptions import (
@@ -30,7 +31,8 @@ from .exceptions import (
     ProducerStoppedException,
 )
 from .partitioners import HashingPartitioner, RandomPartitioner
-from .records.message import Headers, Message, OnDelivery, Origin, QueuedMessage, to_epoch_ms
+from .records.message import Headers, Message, OnDelivery, to_epoch_ms
+from .records.queued import Block, Extra, QueuedMessage, QueuedMessages, Row, queued_message
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -43,6 +45,8 @@ Serializer = Callable[[Any, Any], tuple[Optional[bytes], Optional[bytes]]]
 MANY_AT_ONCE = 2000
 #: ... and at most this part of the bounds, so that what was queued before is sent while the rest waits for room.
 STEPS_IN_QUEUE = 4
+#: Makes a message without calling a constructor, which would cost half as much again.
+_new = object.__new__
 #: How many delivery reports a thread may leave unread, as a multiple of max_queued_messages.
 UNREAD_FACTOR = 2
 
@@ -209,7 +213,7 @@ class Producer:
         core.wants_reports = self._keeps_reports
         return core
 
-    def _dealer(self) -> dealing.Deal:
+    def _dealer(self) -> dealing.Dealer:
         """Return how rows get their partitions: by column on the I/O thread for our own partitioners, else in produce()."""
         partitioner = self._partitioner
         if type(partitioner) is RandomPartitioner:
@@ -323,57 +327,64 @@ class Producer:
         elif self._needs_key:
             raise ValueError("this partitioner needs a partition_key for every message")
         timestamp = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
-        row = QueuedMessage(message, partition_key, timestamp, headers, on_delivery, core.queue_origin)
+        extra = None
         if headers is not None or on_delivery is not None or self._reports is not None or self._chooser is not None:
-            size += self._dress(row, core)
+            extra = self._dress(core, partition_key, headers, on_delivery)
+            size += _headers_size(extra[0])
+        row = (message, partition_key, timestamp, extra)
         if size > self._most_counted and _size_of(row) > self._max_size:
-            return self._refuse_size(row)
-        rows = core.rows
+            return self._refuse_size(row, core)
+        segment = core.segment
+        # before the append: fates that nobody holds are not written when the outcome is known
+        fates = segment.fates
+        rows = segment.rows
         if len(rows) >= core.row_limit or core.room < size:
-            self._queue_in_turn(core, [row], size)
+            fates = self._queue_in_turn(core, row, 1, size)
         else:
             core.room -= size
             rows.append(row)
+            if segment.closed:
+                fates = core.place_late(segment, row)
+        queued = _new(QueuedMessage)
+        queued._row = row
+        queued._fates = fates
         if self._sync:
-            return self._wait_sync(row)
+            return self._wait_sync(queued)
         if core.idle:
             core.wake()
         elif len(rows) >= core.full_at:
             core.hurry()
-        return row
+        return queued
 
-    def _dress(self, row: QueuedMessage, core: ProducerCore) -> int:
-        """Give a row what only some rows have; return what that costs in bytes."""
-        size = 0
-        if row.headers is not None:
-            row.headers = _checked_headers(row.headers)
-            core.has_headers = True
-            size = sum(len(name.encode()) + len(value or b"") + 20 for name, value in row.headers)
-        if row.on_delivery is not None:
-            if not callable(row.on_delivery):
-                raise TypeError(f"on_delivery must be callable, not {type(row.on_delivery).__name__}")
+    def _dress(self, core: ProducerCore, partition_key: Optional[bytes], headers: Any, on_delivery: Any) -> Extra:
+        """Return what only some rows have."""
+        if headers is not None:
+            headers = _checked_headers(headers)
+        if on_delivery is not None:
+            if not callable(on_delivery):
+                raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
             core.wants_callbacks = True
             # now: at exit, when the outcome may come, no thread can be started any more
             self._cluster.engine.callbacks.ensure_started()
-        if self._reports is not None:
-            row.delivery_report_q = self._reports.queue
-        if self._chooser is not None:
-            row._origin = core.origin(self._chooser(row.partition_key))
-        return size
+        reports = self._reports and self._reports.queue
+        partition_id = -1 if self._chooser is None else self._chooser(partition_key)
+        core.has_extras = True
+        return headers, on_delivery, reports, partition_id
 
-    def produce_many(self, values: Iterable[Any], partition_key: Any = None, timestamp: Any = None) -> list[QueuedMessage]:
-        """Queue many messages at once, all with the same key and timestamp, and return them: the cheapest way to produce.
+    def produce_many(self, values: Iterable[Any], partition_key: Any = None, timestamp: Any = None) -> QueuedMessages:
+        """Queue many messages at once, all with the same key and timestamp, and return them: by far the cheapest way to produce.
 
-        A sync producer waits until all are acknowledged.
+        What is returned is a sequence that makes each message when it is asked for. A sync producer waits until all are
+        acknowledged.
 
         :raises TypeError: naming the type of a value that is neither bytes nor None; nothing is queued then
         :raises MessageSizeTooLarge: when one is larger than ``max_request_size``; nothing is queued then
         :raises ProducerQueueFullError: when there is no room for all and ``block_on_queue_full`` is off; nothing is queued
         """
         core = self._running_core()
-        values = values if isinstance(values, list) else _listed(values)
+        values = _listed(values)
         if not values:
-            return []
+            return QueuedMessages([])
         keys: Optional[list[Optional[bytes]]] = None
         if self._serializer is not None:
             pairs = [self._serializer(value, partition_key) for value in values]
@@ -384,23 +395,22 @@ class Producer:
         overhead = ROW_BYTES + (len(partition_key or b"") if keys is None else 0)
         if max(sizes) + overhead > self._most_counted:
             raise self._too_large(max(sizes) + overhead - ROW_BYTES)
+        if keys is None and partition_key is not None:
+            keys = [partition_key] * len(values)
         moment = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
-        origins: Iterable[Origin] = repeat(core.queue_origin, len(values))
-        if self._chooser is not None:
-            origins = [core.origin(self._chooser(key)) for key in keys or repeat(partition_key, len(values))]
-        core.has_keys = core.has_keys or partition_key is not None or keys is not None
-        # hot: per message
-        made = list(
-            map(QueuedMessage, values, keys or repeat(partition_key), repeat(moment), repeat(None), repeat(None), origins)
-        )
-        if self._reports is not None:
-            for row in made:
-                row.delivery_report_q = self._reports.queue
+        extras: Optional[list[Optional[Extra]]] = None
+        if self._reports is not None or self._chooser is not None:
+            extras = [self._dress(core, key, None, None) for key in keys or [None] * len(values)]
+        core.has_keys = core.has_keys or keys is not None
+        blocks = []
         for start, stop in self._steps(sizes, overhead):
-            self._queue_some(core, made[start:stop], sum(sizes[start:stop]) + overhead * (stop - start))
+            some_keys, some_extras = keys and keys[start:stop], extras and extras[start:stop]
+            blocks.append(Block(values[start:stop], some_keys, moment, some_extras, Fates(core, of_block=True)))
+            self._queue_block(core, blocks[-1], sum(sizes[start:stop]) + overhead * (stop - start))
+        made = QueuedMessages(blocks)
         if self._sync:
-            for row in made:
-                self._wait_sync(row)
+            for message in made:
+                self._wait_sync(message)
         return made
 
     def _check_types(self, values: list[Any], keys: list[Any]) -> None:
@@ -418,34 +428,39 @@ class Producer:
         most_rows = min(MANY_AT_ONCE, max(1, self._options["max_queued_messages"] // STEPS_IN_QUEUE))
         return _cut(sizes, overhead, most_rows, self._options["max_queued_bytes"] // STEPS_IN_QUEUE)
 
-    def _queue_some(self, core: ProducerCore, some: list[QueuedMessage], size: int) -> None:
-        if len(core.rows) + len(some) > core.row_limit or core.room < size:
-            self._queue_in_turn(core, some, size)
+    def _queue_block(self, core: ProducerCore, block: Block, size: int) -> None:
+        count = len(block.values)
+        if len(core.segment.rows) + count > core.row_limit or core.room < size:
+            self._queue_in_turn(core, block, count, size)
         else:
-            core.room -= size
-            core.rows.extend(some)
+            core.queue(block, size)
         if core.idle:
             core.wake()
-        elif len(core.rows) >= core.full_at:
+        elif core.queued >= core.full_at:
             core.hurry()
 
-    def _queue_in_turn(self, core: ProducerCore, rows: list[QueuedMessage], size: int) -> None:
-        """Queue ``rows`` of ``size`` bytes when there is room for them, behind those who wait for that already."""
+    def _queue_in_turn(self, core: ProducerCore, item: Union[Row, Block], count: int, size: int) -> Fates:
+        """Queue ``count`` rows of ``size`` bytes when there is room for them, behind those who wait for that already."""
         if core.failed is not None:
             raise core.failed.with_traceback(None)
+        topic = self._topic.name
         if self._options["block_on_queue_full"]:
             # every queued message has an outcome by the delivery timeout, so there is room by then at the latest
-            if not core.queue_when_room(rows, size, Deadline(self._options["delivery_timeout_ms"] / 1000.0 + 30.0)):
-                topic = self._topic.name
+            deadline = Deadline(self._options["delivery_timeout_ms"] / 1000.0 + 30.0)
+            fates = core.queue_when_room(item, count, size, deadline)
+            if fates is None:
                 raise ProducerQueueFullError(f"no room in the queue of {topic.decode()} in time", topic=topic)
-        elif not core.queue_if_room(rows, size):
+            return fates
+        fates = core.queue_if_room(item, count, size)
+        if fates is None:
             core.hurry()
             raise ProducerQueueFullError(
-                f"{core.outstanding} messages of {self._topic.name.decode()} are waiting"
+                f"{core.outstanding} messages of {topic.decode()} are waiting"
                 f" (max_queued_messages={self._options['max_queued_messages']},"
                 f" max_queued_bytes={self._options['max_queued_bytes']}): slow down, or let produce() block",
-                topic=self._topic.name,
+                topic=topic,
             )
+        return fates
 
     def _too_large(self, size: int) -> MessageSizeTooLarge:
         return MessageSizeTooLarge(
@@ -454,18 +469,19 @@ class Producer:
             topic=self._topic.name,
         )
 
-    def _refuse_size(self, row: QueuedMessage) -> QueuedMessage:
+    def _refuse_size(self, row: Row, core: ProducerCore) -> QueuedMessage:
         error = self._too_large(_size_of(row))
-        row._outcome = error
         if self._sync:
             raise error
-        if row.delivery_report_q is not None:
-            row.delivery_report_q.put((row, error))
-        if row.on_delivery is not None:
-            self._cluster.engine.callbacks.submit(row.on_delivery, row, error)
-        if row.delivery_report_q is None and row.on_delivery is None:
+        message = queued_message(row, refused(core, error), 0)
+        reports, on_delivery = message.delivery_report_q, message.on_delivery
+        if reports is None and on_delivery is None:
             raise error  # nobody would ever hear of it
-        return row
+        if reports is not None:
+            reports.put((message, error))
+        if on_delivery is not None:
+            self._cluster.engine.callbacks.submit(on_delivery, message, error)
+        return message
 
     def _wait_sync(self, row: QueuedMessage) -> QueuedMessage:
         pending_ms = self._options["pending_timeout_ms"]
@@ -502,10 +518,15 @@ def _listed(values: Any) -> list[Any]:
     return list(values)
 
 
-def _size_of(row: QueuedMessage) -> int:
+def _headers_size(headers: Optional[Headers]) -> int:
+    return sum(len(name.encode()) + len(value or b"") + 20 for name, value in headers or ())
+
+
+def _size_of(row: Row) -> int:
     """Return how many bytes of the user's a message holds."""
-    headers = sum(len(name.encode()) + len(value or b"") for name, value in row.headers or [])
-    return len(row.value or b"") + len(row.partition_key or b"") + headers
+    value, key, _timestamp, extra = row
+    headers = sum(len(name.encode()) + len(value or b"") for name, value in (extra and extra[0]) or ())
+    return len(value or b"") + len(key or b"") + headers
 
 
 def _lengths(column: list[Optional[bytes]]) -> list[int]:

@@ -112,8 +112,8 @@ def test_a_message_spoilt_after_it_was_queued_fails_and_takes_nobody_with_it(ack
         topic = client.topics["t"]
         with topic.get_producer(linger_ms=60000, required_acks=acks, partitioner=by_key) as producer:
             good = producer.produce(b"good", b"0")
-            bad = producer.produce(b"bad", b"1")
-            bad.timestamp = "tomorrow"  # type: ignore[assignment]
+            bad = producer.produce(b"bad", b"1", headers=[("name", b"")])
+            bad.headers[0] = ("name", "text")  # type: ignore[assignment]
             producer.flush(10)
             assert good.offset == 0
             assert isinstance(bad.error, ProduceFailureError) and "t/1" in str(bad.error)
@@ -126,7 +126,7 @@ def test_headers_spoilt_after_they_were_queued_fail_what_was_collected_with_them
         Log(broker)
         with client.topics["t"].get_producer(linger_ms=60000) as producer:
             bad = producer.produce(b"bad", headers=[("name", b"")])
-            bad.headers = [("\ud800", b"")]
+            bad.headers[0] = ("\ud800", b"")
             producer.flush(10)
             assert isinstance(bad.error, ProduceFailureError)
             assert producer.produce(b"after").result(10).offset == 0
@@ -175,7 +175,7 @@ def test_messages_wait_while_no_partition_is_known_and_leave_in_order_when_there
             made = []
             for number in range(3):
                 made.append(producer.produce(b"%d" % number, b"key"))
-                until(lambda: producer._core.accumulator.has_unplaced and not producer._core.rows, what="a collection")
+                until(lambda: producer._core.accumulator.has_unplaced and not producer._core.queued, what="a collection")
             assert producer._core.outstanding == 3
             end()
             assert [message.result(10).offset for message in made] == [0, 1, 2]

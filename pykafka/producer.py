@@ -31,8 +31,10 @@ from .exceptions import (
     ProducerStoppedException,
 )
 from .partitioners import HashingPartitioner, RandomPartitioner
-from .records.message import Headers, Message, OnDelivery, to_epoch_ms
-from .records.queued import Block, Extra, QueuedMessage, QueuedMessages, Row, queued_message
+from .records.encode import encode_headers
+from .records.message import Message, OnDelivery, to_epoch_ms
+from .records.plain import read_headers
+from .records.queued import HEADERS, Block, Extra, QueuedMessage, QueuedMessages, Row, queued_message
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -330,7 +332,7 @@ class Producer:
         extra = None
         if headers is not None or on_delivery is not None or self._reports is not None or self._chooser is not None:
             extra = self._dress(core, partition_key, headers, on_delivery)
-            size += _headers_size(extra[0])
+            size += len(extra[HEADERS] or b"")
         row = (message, partition_key, timestamp, extra)
         if size > self._most_counted and _size_of(row) > self._max_size:
             return self._refuse_size(row, core)
@@ -358,8 +360,7 @@ class Producer:
 
     def _dress(self, core: ProducerCore, partition_key: Optional[bytes], headers: Any, on_delivery: Any) -> Extra:
         """Return what only some rows have."""
-        if headers is not None:
-            headers = _checked_headers(headers)
+        encoded = None if headers is None else _encoded_headers(headers)
         if on_delivery is not None:
             if not callable(on_delivery):
                 raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
@@ -369,7 +370,7 @@ class Producer:
         reports = self._reports and self._reports.queue
         partition_id = -1 if self._chooser is None else self._chooser(partition_key)
         core.has_extras = True
-        return headers, on_delivery, reports, partition_id
+        return encoded, on_delivery, reports, partition_id
 
     def produce_many(self, values: Iterable[Any], partition_key: Any = None, timestamp: Any = None) -> QueuedMessages:
         """Queue many messages at once, all with the same key and timestamp, and return them: by far the cheapest way to produce.
@@ -518,15 +519,12 @@ def _listed(values: Any) -> list[Any]:
     return list(values)
 
 
-def _headers_size(headers: Optional[Headers]) -> int:
-    return sum(len(name.encode()) + len(value or b"") + 20 for name, value in headers or ())
-
-
 def _size_of(row: Row) -> int:
     """Return how many bytes of the user's a message holds."""
     value, key, _timestamp, extra = row
-    headers = sum(len(name.encode()) + len(value or b"") for name, value in (extra and extra[0]) or ())
-    return len(value or b"") + len(key or b"") + headers
+    encoded = extra and extra[HEADERS]
+    headers = read_headers(encoded, 0, len(encoded))[0] if encoded else []
+    return len(value or b"") + len(key or b"") + sum(len(name.encode()) + len(content or b"") for name, content in headers)
 
 
 def _lengths(column: list[Optional[bytes]]) -> list[int]:
@@ -548,21 +546,28 @@ def _cut(sizes: list[int], overhead: int, most_rows: int, most_bytes: int) -> It
         start += count
 
 
-def _checked_headers(headers: Any) -> Headers:
-    pairs: Headers = []
-    try:
-        given = list(headers.items() if isinstance(headers, dict) else headers)
-    except TypeError:
-        raise TypeError(f"headers must be pairs of a str and bytes or None, not {brief(headers)}") from None
-    for item in given:
-        if not isinstance(item, (tuple, list)) or len(item) != 2:
-            raise TypeError(f"headers must be pairs of a str and bytes or None; one of them is {brief(item)}")
-        name, value = item
-        if not isinstance(name, str) or not (value is None or isinstance(value, bytes)):
-            raise TypeError(f"a header is a str and bytes or None, not {type(name).__name__} and {type(value).__name__}")
+def _encoded_headers(headers: Any) -> Optional[bytes]:
+    if type(headers) is not list:
         try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"the name of header {name!r} cannot be written as UTF-8: {error}") from error
-        pairs.append((name, value))
-    return pairs
+            headers = list(headers.items() if isinstance(headers, dict) else headers)
+        except TypeError:
+            raise TypeError(f"headers must be pairs of a str and bytes or None, not {brief(headers)}") from None
+    if not headers:
+        return None
+    try:
+        return encode_headers(headers)
+    except (TypeError, ValueError):
+        # mostly a mistake, which is to be named, and sometimes a str or bytes of the user's own kind
+        return encode_headers([_checked_header(pair) for pair in headers])
+
+
+def _checked_header(pair: Any) -> tuple[str, Optional[bytes]]:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"headers must be pairs of a str and bytes or None; one of them is {brief(pair)}")
+    name, value = pair
+    if not isinstance(name, str) or not (value is None or isinstance(value, bytes)):
+        raise TypeError(f"a header is a str and bytes or None, not {type(name).__name__} and {type(value).__name__}")
+    try:
+        return name.encode().decode(), None if value is None else bytes(value)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the name of header {name!r} cannot be written as UTF-8: {error}") from error

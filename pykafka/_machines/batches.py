@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import NamedTuple, Optional, TypeVar
 
-from ..records.encode import RECORD_OVERHEAD, encode_batch, headers_size
-from ..records.message import Headers
+from ..records.encode import RECORD_OVERHEAD, encode_batch
 from .segments import Taken
 
 T = TypeVar("T")
@@ -27,7 +26,7 @@ class Columns(NamedTuple):
     parts: list[Part]
     values: list[Optional[bytes]]
     keys: Optional[list[Optional[bytes]]]
-    headers: Optional[list[Optional[Headers]]]
+    headers: Optional[list[Optional[bytes]]]
     timestamps: list[int]
     size: int
 
@@ -47,7 +46,7 @@ class Columns(NamedTuple):
     def join(self, other: Columns) -> Columns:
         """Return our rows and then those of ``other``."""
         keys: Optional[list[Optional[bytes]]] = None
-        headers: Optional[list[Optional[Headers]]] = None
+        headers: Optional[list[Optional[bytes]]] = None
         if self.keys is not None or other.keys is not None:
             keys = (self.keys or [None] * len(self.values)) + (other.keys or [None] * len(other.values))
         if self.headers is not None or other.headers is not None:
@@ -93,14 +92,14 @@ def _pick(column: list[T], places: Sequence[int]) -> list[T]:
 def encoded_size(
     values: Sequence[Optional[bytes]],
     keys: Optional[Sequence[Optional[bytes]]],
-    headers: Optional[Sequence[Optional[Headers]]],
+    headers: Optional[Sequence[Optional[bytes]]],
 ) -> int:
     """Return an upper bound of the encoded size of records, in bytes."""
     size = RECORD_OVERHEAD * len(values) + _length(values)
     if keys is not None:
         size += _length(keys)
     if headers is not None:
-        size += sum(headers_size(some) for some in headers if some)
+        size += _length(headers)
     return size
 
 

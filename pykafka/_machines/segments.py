@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import count as count_up
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Protocol, cast
 
-from ..records.message import Headers, Origin
+from ..records.message import Origin
 from ..records.queued import DELIVERED, EXTRA, HEADERS, KEY, TIMESTAMP, VALUE, Block, Extra, QueuedMessage, Row, queued_message
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Taken:
         """Return what is to be told to the holders of messages, None when there is nobody to tell."""
         return self._fates()
 
-    def headers(self, places: Sequence[int]) -> Optional[list[Optional[Headers]]]:
+    def headers(self, places: Sequence[int]) -> Optional[list[Optional[bytes]]]:
         """Return the column of headers of the rows at ``places``; None when none has any."""
         if self.extras is None:
             return None

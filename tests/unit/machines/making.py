@@ -10,6 +10,7 @@ from pykafka._machines.idempotence import PartitionSequence
 from pykafka._machines.segments import Fates, Taken
 from pykafka.records.batch import split_batches
 from pykafka.records.decode import decode_batch
+from pykafka.records.encode import encode_headers
 from pykafka.records.message import Origin
 from pykafka.records.queued import EXTRA, KEY, TIMESTAMP, VALUE, Extra, QueuedMessage, Row
 
@@ -40,7 +41,7 @@ def row(
     stamp: int = 1_700_000_000_000,
 ) -> Row:
     """Return a queued row as produce() makes it."""
-    extra: Optional[Extra] = None if headers is None else (headers, None, None, -1)
+    extra: Optional[Extra] = None if headers is None else (encode_headers(headers), None, None, -1)
     return value, key, stamp, extra
 
 

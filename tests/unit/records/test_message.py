@@ -12,6 +12,7 @@ import pytest
 import pykafka.protocol
 from pykafka.common import Message as MessageBase
 from pykafka.exceptions import KafkaException, OperationTimedOut
+from pykafka.records.encode import encode_headers
 from pykafka.records.message import (
     BareConsumedMessage,
     ConsumedMessage,
@@ -224,7 +225,7 @@ def test_timestamp_dt_may_be_assigned() -> None:
 
 
 def _queued(fates: _Fates) -> QueuedMessage:
-    return queued_message((b"value", b"key", 1000, ([("h", None)], print, None, -1)), fates)
+    return queued_message((b"value", b"key", 1000, (encode_headers([("h", None)]), print, None, -1)), fates)
 
 
 def test_a_queued_message_is_undecided() -> None:

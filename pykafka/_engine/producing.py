@@ -13,7 +13,7 @@ from .._machines.segments import Decision, Fates, Segment, Taken, taken_block
 from ..exceptions import KafkaException, OperationTimedOut, ProduceFailureError, ProducerStoppedException, error_for
 from ..protocol.messages import InitProducerIdRequest
 from ..records.message import Origin
-from ..records.queued import ON_DELIVERY, Block, QueuedMessage, Row
+from ..records.queued import ON_DELIVERY, REPORTS, Block, QueuedMessage, Row
 from . import forking
 from .crashes import log_crash
 from .line import WaitingLine
@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 #: The record format ("magic") that everything is written in.
 RECORD_FORMAT = 2
-#: How many queued rows make a send worth while before their sizes are known.
-FIRST_FULL_AT = 1000
 #: How many full batches' worth of rows are collected at once when a producer is fast.
 BATCHES_AT_ONCE = 4
 
@@ -54,9 +52,6 @@ class ProducerCore(RowQueue):
         self.ack_timeout_ms = ack_timeout_ms
         self.origin = Origin(settings.topic.encode(), -1, None, settings.codec, RECORD_FORMAT)
         super().__init__(max_queued_messages, max_queued_bytes)
-        #: with this many rows queued there is enough for full batches, and produce() need not wait for the linger timer
-        self.full_at = FIRST_FULL_AT
-        self.idle = True
         self.failed: Optional[Exception] = None
         self._deal = dealer
         self._linger_s = linger_s
@@ -83,13 +78,18 @@ class ProducerCore(RowQueue):
 
     # -- user threads -------------------------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Tell the I/O thread that there are rows; called by produce() when the queue was idle."""
-        self._post(self._on_rows)
+    def act(self) -> None:
+        """Tell the I/O thread that there are rows, or enough of them for full batches; for produce(), by ``act_at``."""
+        if self.idle:
+            self._post(self._on_rows)
+        else:
+            self.hurry()
 
     def hurry(self) -> None:
         """Have what is queued sent at once: somebody waits for it, or there is enough for full batches."""
         self.full_at = self._max_rows + 1  # asked for once; the collection sets it again
+        if not self.idle:
+            self.act_at = self.full_at
         if self._hurrying and not self.engine.loop.stopped:
             return  # what is queued by now is seen by the collection that is to come
         self._hurrying = True
@@ -421,10 +421,9 @@ class ProducerCore(RowQueue):
     @staticmethod
     def _report(outcome: Outcome) -> None:
         for taken, places in outcome.parts:
-            for place in places if taken.extras is not None else ():
-                message = taken.message(place)
-                if message.delivery_report_q is not None:
-                    message.delivery_report_q.put((message, outcome.error))
+            for extra, message in taken.messages(places):
+                if extra[REPORTS] is not None:
+                    extra[REPORTS].put((message, outcome.error))
 
     @staticmethod
     def _let_go(outcome: Outcome) -> None:
@@ -438,12 +437,11 @@ class ProducerCore(RowQueue):
         """
         error = outcome.error
         for taken, places in outcome.parts:
-            extras = taken.extras
-            for place in places if extras is not None else ():
-                extra = extras[place]  # type: ignore[index]  # it is not None
-                if extra is not None and extra[ON_DELIVERY] is not None:
+            for extra, message in taken.messages(places):
+                on_delivery = extra[ON_DELIVERY]
+                if on_delivery is not None:
                     try:
-                        extra[ON_DELIVERY](taken.message(place), error)
+                        on_delivery(message, error)
                     except BaseException:  # SystemExit too: the others and the count of them must not suffer
                         log.exception("an on_delivery callback raised; the others go on")
         with contextlib.suppress(KafkaException):  # closed meanwhile: nobody queues anything any more

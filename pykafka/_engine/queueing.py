@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Union, cast
+from typing import TYPE_CHECKING, Optional, Union, cast
 
 from .._machines.segments import Fates, Segment, fates_of
-from ..records.queued import Block, Row
+from ..records.queued import Block, Extra, Row
 
 if TYPE_CHECKING:
     from .._machines.segments import Delivery
 
 #: What a queued row costs beside its value and key: the row, its message, its timestamp, its place in lists.
 ROW_BYTES = 200
+
+#: How many queued rows make a send worth while before their sizes are known.
+FIRST_FULL_AT = 1000
 
 Queued = Union[Segment, Block]
 
@@ -33,7 +36,22 @@ class RowQueue:
         self.has_extras = False
         self.wants_callbacks = False
         self.wants_reports = False
+        #: what rows have that have nothing but a callback, the one that the first such row had
+        self.usual: Optional[Extra] = None
+        #: with this many rows queued there is enough for full batches, and produce() need not wait for the linger timer
+        self.full_at = FIRST_FULL_AT
+        #: with this many rows in the open segment produce() has to tell the I/O thread: 0 when that knows of none
+        self.act_at = 0
         self.forget_queued()
+
+    @property
+    def idle(self) -> bool:
+        """Return whether the I/O thread was not told of anything queued."""
+        return self.act_at == 0
+
+    @idle.setter
+    def idle(self, idle: bool) -> None:
+        self.act_at = 0 if idle else self.full_at
 
     def forget_queued(self) -> None:
         """Begin with nothing queued; in a forked child, what is there belongs to the parent, and so may the lock."""

@@ -9,12 +9,12 @@ whatever would be written into them is not even worked out.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count as count_up
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional, Protocol, Union, cast
 
 from ..records.message import Origin
-from ..records.queued import DELIVERED, EXTRA, HEADERS, KEY, TIMESTAMP, VALUE, Block, Extra, QueuedMessage, Row, queued_message
+from ..records.queued import DELIVERED, EXTRA, HEADERS, KEY, TIMESTAMP, VALUE, Block, Extra, QueuedMessage, Row, new_message
 
 if TYPE_CHECKING:
     from .dealing import Deal
@@ -26,6 +26,10 @@ class Delivery(Protocol):
     @property
     def origin(self) -> Origin:
         """Return what all messages of the producer have in common."""
+
+    @property
+    def usual(self) -> Optional[Extra]:
+        """Return what True stands for in a row."""
 
     def settle_partitions(self) -> None:
         """Return when everything queued so far has its partition."""
@@ -77,6 +81,11 @@ class Fates:
     def origin(self) -> Origin:
         """Return what all messages of the producer have in common."""
         return self.delivery.origin
+
+    @property
+    def usual(self) -> Optional[Extra]:
+        """Return what True stands for in a row."""
+        return self.delivery.usual
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 
@@ -183,7 +192,7 @@ class Segment:
         values = [row[VALUE] for row in rows]
         timestamps = [row[TIMESTAMP] for row in rows]
         keys = [row[KEY] for row in rows] if with_keys else None
-        extras = [row[EXTRA] for row in rows] if with_extras else None
+        extras = _plain_extras([row[EXTRA] for row in rows], self.fates.usual) if with_extras else None
         return Taken(self.fates, values, keys, timestamps, extras, rows if with_messages else None)
 
 
@@ -227,10 +236,22 @@ class Taken:
         headers = [extra and extra[HEADERS] for extra in map(extras.__getitem__, places)]
         return headers if any(headers) else None
 
-    def message(self, place: int) -> QueuedMessage:
-        """Return the message at ``place``, equal to the one that was returned when it was queued."""
-        assert self._kept is not None and self._rows is not None
-        return queued_message(self._rows[place], self._kept, place)
+    def messages(self, places: Sequence[int]) -> Iterator[tuple[Extra, QueuedMessage]]:
+        """Yield what is special about each row at ``places`` that has anything, and its message.
+
+        The message is equal to the one that was returned when the row was queued. Once :meth:`told` of all there are none.
+        """
+        rows, extras, fates = self._rows, self.extras, self._kept
+        if rows is None or extras is None or fates is None:
+            return
+        for place in places:  # hot: per message
+            extra = extras[place]
+            if extra is not None:
+                message = new_message(QueuedMessage)
+                message._row = rows[place]
+                message._fates = fates
+                message._place = place
+                yield extra, message
 
     def told(self, count: int) -> None:
         """Note that everybody was told what became of ``count`` rows; after the last of them nothing is kept for messages."""
@@ -240,6 +261,13 @@ class Taken:
             if fates is not None:
                 fates.let_go()
             self._kept = self._rows = None
+
+
+def _plain_extras(extras: Sequence[Union[Extra, Literal[True], None]], usual: Optional[Extra]) -> list[Optional[Extra]]:
+    """Return ``extras`` with what True stands for."""
+    if extras.count(True) == len(extras):
+        return [usual] * len(extras)
+    return [usual if extra is True else extra for extra in extras]
 
 
 def fates_of(block: Block) -> Fates:
@@ -254,6 +282,6 @@ def taken_block(block: Block, *, with_messages: bool) -> Taken:
     fates.take(count, None)
     keys = block.keys or [None] * count
     timestamps = [block.timestamp] * count
-    extras = block.extras or [None] * count
-    rows = list(zip(block.values, keys, timestamps, extras)) if with_messages else None
-    return Taken(fates, block.values, block.keys, timestamps, block.extras, rows)
+    extras = _plain_extras(block.extras or [None] * count, fates.usual)
+    rows: Optional[list[Row]] = list(zip(block.values, keys, timestamps, extras)) if with_messages else None
+    return Taken(fates, block.values, block.keys, timestamps, extras, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Final, NamedTuple, Optional, Protocol, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Final, Literal, NamedTuple, Optional, Protocol, Union, overload
 
 from ..common import checked_timeout
 from .message import Headers, Message, OnDelivery, Origin
@@ -11,8 +11,9 @@ from .plain import read_headers
 
 #: A row, and what only some rows have: (headers as they are written, on_delivery, delivery reports, partition id or -1).
 #: These are exact tuples because the garbage collector stops looking at such when all they hold are atoms, as it never does
-#: at objects with slots: with 100,000 messages queued, that was a third of what producing cost.
-Row = tuple[Optional[bytes], Optional[bytes], int, Optional["Extra"]]
+#: at objects with slots: with 100,000 messages queued, that was a third of what producing cost. A function is no atom, so True
+#: stands for what most rows have that have a callback: see :attr:`Fates.usual`.
+Row = tuple[Optional[bytes], Optional[bytes], int, Union["Extra", Literal[True], None]]
 Extra = tuple[Optional[bytes], Optional[OnDelivery], Any, int]
 VALUE: Final = 0
 KEY: Final = 1
@@ -36,6 +37,10 @@ class Fates(Protocol):
     @property
     def origin(self) -> Origin:
         """Return what all messages of the producer have in common."""
+
+    @property
+    def usual(self) -> Optional[Extra]:
+        """Return what True stands for in a row."""
 
     def place_of(self, row: Row) -> Optional[int]:
         """Return where in the queue ``row`` stood; None until it was taken out of it."""
@@ -76,14 +81,14 @@ class QueuedMessage(Message):
         @property
         def headers(self) -> Headers:
             """Return the headers, as a list of the caller's own."""
-            extra = self._row[EXTRA]
+            extra = self._extra
             encoded = extra and extra[HEADERS]
             return read_headers(encoded, 0, len(encoded))[0] if encoded else []
 
         @property
         def delivery_report_q(self) -> Any:
             """Return the queue that the outcome is put into, None when nobody asked for reports."""
-            extra = self._row[EXTRA]
+            extra = self._extra
             return extra and extra[REPORTS]
 
         @property
@@ -96,6 +101,11 @@ class QueuedMessage(Message):
         def partition_id(self) -> int:
             """Return the number of the partition, which is chosen at once instead of with the next batch if need be."""
             return self._fates.partition_of(self._row, self._place)
+
+    @property
+    def _extra(self) -> Optional[Extra]:
+        extra = self._row[EXTRA]
+        return self._fates.usual if extra is True else extra
 
     @property
     def _outcome(self) -> Any:
@@ -122,7 +132,7 @@ class QueuedMessage(Message):
     @property
     def on_delivery(self) -> Optional[OnDelivery]:
         """Return what is called once the outcome is known."""
-        extra = self._row[EXTRA]
+        extra = self._extra
         return extra and extra[ON_DELIVERY]
 
     @property
@@ -154,12 +164,13 @@ class QueuedMessage(Message):
         return self
 
 
-_new: Callable[[type[QueuedMessage]], QueuedMessage] = object.__new__
+#: Makes a message without calling a constructor, which would cost half as much again; who calls it gives it a row and fates.
+new_message: Callable[[type[QueuedMessage]], QueuedMessage] = object.__new__
 
 
 def queued_message(row: Row, fates: Fates, place: Optional[int] = None) -> QueuedMessage:
     """Return the message for a row; ``place`` is where it stood in the queue, if that is known."""
-    message = _new(QueuedMessage)
+    message = new_message(QueuedMessage)
     message._row = row
     message._fates = fates
     if place is not None:
@@ -173,7 +184,7 @@ class Block(NamedTuple):
     values: list[Optional[bytes]]
     keys: Optional[list[Optional[bytes]]]
     timestamp: int
-    extras: Optional[list[Optional[Extra]]]
+    extras: Optional[list[Union[Extra, Literal[True], None]]]
     fates: Fates
 
     def message(self, place: int) -> QueuedMessage:

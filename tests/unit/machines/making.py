@@ -24,6 +24,7 @@ class NoProducer:
     """A producer that nobody should ask for anything."""
 
     origin = Origin(b"orders", -1, None, 0, 2)
+    usual = None
 
     def settle_partitions(self) -> None:
         """Refuse."""

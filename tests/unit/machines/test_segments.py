@@ -175,14 +175,27 @@ def test_a_message_that_is_kept_does_not_keep_the_others_once_all_are_decided() 
     assert other() is None and message.offset == 7
 
 
+class UsualCallback(NoProducer):
+    """A producer whose messages mostly have one callback."""
+
+    usual = (None, print, None, -1)
+
+
 def test_callbacks_get_a_message_equal_to_the_one_that_was_returned() -> None:
-    segment = segment_of(b"a", b"a")
-    first, second = (queued_message(each, segment.fates) for each in segment.rows)
+    segment = Segment(UsualCallback())
+    segment.rows += [(b"a", None, 1, True), (b"a", None, 1, None), (b"a", None, 1, (b"\2\2h\1", None, None, -1))]
+    returned = [queued_message(each, segment.fates) for each in segment.rows]
     columns = taken(segment, with_messages=True)
-    segment.fates.decide(Decision(range(2), 7, None))
-    told = columns.message(1)
-    assert told == second and hash(told) == hash(second) and told != first and told.offset == 8
-    assert first != b"a" and len({first, second, told}) == 2
+    segment.fates.decide(Decision(range(3), 7, None))
+    told = list(columns.messages(range(3)))
+    assert [message for _extra, message in told] == [returned[0], returned[2]]
+    assert [extra for extra, _message in told] == [(None, print, None, -1), (b"\2\2h\1", None, None, -1)]
+    for (_extra, message), same in zip(told, [returned[0], returned[2]]):
+        assert message is not same and hash(message) == hash(same) and message.offset == same.offset
+        assert message.on_delivery is same.on_delivery and message.headers == same.headers
+    assert returned[0] != returned[1] and returned[0] != b"a" and len({*returned, *(message for _extra, message in told)}) == 3
+    columns.told(3)
+    assert list(columns.messages(range(3))) == []
 
 
 # -- blocks -----------------------------------------------------------------------------------------------------------
@@ -220,7 +233,7 @@ def test_messages_of_a_block_hear_what_became_of_them() -> None:
     messages = QueuedMessages([block])
     block.fates.decide(Decision([1, 0], 3, None))  # type: ignore[attr-defined]  # Fates of ours
     assert [message.offset for message in messages] == [4, 3]
-    assert columns.message(1).offset == 3 and columns.message(1).value is None
+    assert list(columns.messages(range(2))) == [], "with neither callbacks nor reports there is nobody to tell"
 
 
 def test_taken_rows_without_extras_have_no_column_of_them() -> None:

@@ -36,6 +36,7 @@ class _Fates:
 
     of_block = False
     origin = Origin(b"clicks", -1, None, 1, 2)
+    usual = None
 
     def __init__(self, outcome: Any = None, when_waited: Any = None) -> None:
         self.outcome = outcome

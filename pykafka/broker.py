@@ -64,7 +64,7 @@ class Broker(GroupRequests):
     :param offsets_channel_socket_timeout_ms: the same for committing and fetching offsets
     :param buffer_size: without effect, as are ``broker_version`` and ``api_versions``: versions are negotiated
     :param source_host: and ``source_port``: what connections are made from
-    :param ssl_config: an :class:`~pykafka.connection.SslConfig` or ``ssl.SSLContext``
+    :param ssl_config: an :class:`~pykafka.connection.SslConfig`, an ``ssl.SSLContext``, or anything with ``wrap_socket(sock)``
     :raises KafkaConfigError: naming everything that is not right
     """
 

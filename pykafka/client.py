@@ -33,7 +33,7 @@ class KafkaClient:
     :param socket_timeout_ms: how long connecting, or one request, may take
     :param use_greenlets: make sure that gevent has patched the standard library, so that only the calling greenlet waits
     :param source_address: ``host[:port]`` that outgoing connections are made from
-    :param ssl_config: an :class:`~pykafka.connection.SslConfig` or ``ssl.SSLContext``
+    :param ssl_config: an :class:`~pykafka.connection.SslConfig`, an ``ssl.SSLContext``, or anything with ``wrap_socket(sock)``
     :raises NoBrokersAvailableError: when no host can be reached, listing each with its own reason
     :raises KafkaConfigError: naming every option that is unknown, of the wrong type or out of range
     :raises ImportError: when gevent has not patched what it must, saying what is missing

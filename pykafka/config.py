@@ -290,15 +290,48 @@ def _any() -> tuple[Check, str]:
     return (lambda value: value), "anything"
 
 
+def tls_context_maker(config: Any) -> Optional[Callable[[], Any]]:
+    """Return what gives the ssl.SSLContext of ``config``; None when ``config`` wants to wrap sockets by itself.
+
+    An SslConfig and an SSLContext make contexts, which take the handshake in steps. Anything else only has PyKafka's
+    wrap_socket(sock), and so has a subclass of SslConfig that overrides it.
+    """
+    if callable(getattr(config, "context", None)):
+        by_class = [cls for cls in type(config).__mro__ if "context" in vars(cls) or "wrap_socket" in vars(cls)]
+        overridden = bool(by_class) and "context" not in vars(by_class[0])
+        return None if overridden else config.context
+    # by what it has, not by its class: gevent's patching puts another class in the place of ssl.SSLContext
+    return (lambda: config) if hasattr(config, "wrap_bio") else None
+
+
 def _tls() -> tuple[Check, str]:
+    allowed = "an SslConfig, an ssl.SSLContext, an object with wrap_socket(sock), or None"
+
     def check(value: Any) -> Any:
-        if value is not None and not hasattr(value, "wrap_socket"):
-            raise ValueError("must be an SslConfig, an ssl.SSLContext or None")
-        if callable(getattr(value, "context", None)):
-            value.context()  # files that are missing or wrong are named now, not at the first connection
+        if value is None:
+            return value
+        if isinstance(value, type):
+            raise ValueError(f"must be {allowed}, not a class: make an object of it")
+        make_context = tls_context_maker(value)
+        if make_context is not None:
+            _check_context(make_context)
+        elif not callable(getattr(value, "wrap_socket", None)):
+            raise ValueError(f"must be {allowed}")
         return value
 
-    return check, "an SslConfig, an ssl.SSLContext or None"
+    return check, allowed
+
+
+def _check_context(make_context: Callable[[], Any]) -> None:
+    """Have files that are missing or wrong named now, not at the first connection."""
+    try:
+        context = make_context()
+    except KafkaConfigError:
+        raise
+    except Exception as error:
+        raise ValueError(f"its context() failed: {brief(error)}") from error
+    if not callable(getattr(context, "wrap_socket", None)):
+        raise ValueError(f"its context() must return an ssl.SSLContext, not {brief(context)}")
 
 
 def _none(instead: str) -> tuple[Check, str]:

@@ -7,12 +7,14 @@ import logging
 import os
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, Optional, Protocol, cast
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, cast
 
+from ..config import tls_context_maker
 from ..exceptions import ProtocolError, SocketDisconnectedError
 from ..protocol.wire import FrameReader
 from . import resolver
 from .loop import READ, WRITE, Loop, Timer
+from .tls import Wrapping, close_quietly, wants_more
 
 if TYPE_CHECKING:
     import ssl
@@ -64,6 +66,10 @@ class Channel:
         self._port = port
         self._setup_timeout_s = setup_timeout_s
         self._tls = tls
+        self._make_context = None if tls is None else tls_context_maker(tls)
+        self._wrapping: Optional[Wrapping] = None
+        #: how many bytes TLS has decrypted that no selector will report
+        self._pending: Optional[Callable[[], int]] = None
         self._source = source or None
         self._reader = FrameReader(max_frame, peer=self.peer)
         self._sock: Optional[socket.socket] = None
@@ -74,7 +80,7 @@ class Channel:
         #: all bytes ever given to send, and how many of them the socket has taken
         self.given = 0
         self.written = 0
-        self._state = "new"  # new -> resolving -> connecting -> (handshaking) -> open -> closed
+        self._state = "new"  # new -> resolving -> connecting -> (handshaking or wrapping) -> open -> closed
         self._watching = 0
         self._timer: Optional[Timer] = None
         self._heard_anything = False
@@ -94,6 +100,7 @@ class Channel:
             "resolving": "the name server did not answer in time",
             "connecting": f"{self._address[0]}: nobody answered in time; is the host down, or a firewall in between?",
             "handshaking": "the TLS handshake did not end in time; is this a TLS listener?",
+            "wrapping": "wrap_socket(sock) of ssl_config did not return in time; is this a TLS listener?",
         }
         return "; ".join([*self._failures, waits.get(self._state, "no answer in time")])
 
@@ -148,26 +155,51 @@ class Channel:
         if code:
             self._connect_failed(OSError(code, os.strerror(code)))
             self._try_next_address()
+        elif self._make_context is not None:
+            self._start_tls(self._make_context)
         elif self._tls is not None:
-            self._start_tls()
+            self._start_wrapping()
         else:
             self._opened()
 
-    def _start_tls(self) -> None:
+    def _start_tls(self, make_context: Callable[[], Any]) -> None:
         assert self._sock is not None
         self._state = "handshaking"
-        plain = self._sock
         self._unwatch()
         # a trailing dot is DNS notation, not part of the name in a certificate
         name = self._host.rstrip(".")
-        assert self._tls is not None
         try:
-            context = self._tls.context() if callable(getattr(self._tls, "context", None)) else self._tls
-            self._sock = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
-        except (OSError, ValueError) as error:
+            self._sock = make_context().wrap_socket(self._sock, server_hostname=name, do_handshake_on_connect=False)
+        except Exception as error:  # a context may be the user's own
             self.close(SocketDisconnectedError(f"TLS with {self.peer} could not start: {error}; check ssl_config"))
             return
         self._continue_handshake()
+
+    def _start_wrapping(self) -> None:
+        """Have the user's object wrap the socket, which is no longer ours until it comes back."""
+        assert self._sock is not None and self._timer is not None
+        self._state = "wrapping"
+        self._unwatch()
+        plain, self._sock = self._sock, None
+        self._wrapping = Wrapping(self._tls, plain, self.peer, self._timer.when - self._loop.now())
+        try:
+            self._wrapping.start(self._loop.call_soon, self._on_wrapped)
+        except OSError as error:
+            self.close(SocketDisconnectedError(f"TLS with {self.peer} could not start: {error}"))
+
+    def _on_wrapped(self, sock: Optional[socket.socket], error: Optional[SocketDisconnectedError]) -> None:
+        if self._state != "wrapping":
+            if sock is not None:
+                close_quietly(sock)
+            return
+        assert self._wrapping is not None
+        self._wrapping.done()
+        self._wrapping = None
+        if error is not None:
+            self.close(error)
+        else:
+            self._sock = sock
+            self._opened()
 
     def _continue_handshake(self) -> None:
         try:
@@ -189,6 +221,7 @@ class Channel:
         self._state = "open"
         if self._timer is not None:
             self._timer.cancel()
+        self._pending = getattr(self._sock, "pending", None)
         self._watch(READ)
         self._owner.on_open()
 
@@ -236,8 +269,7 @@ class Channel:
             if self._state != "open":
                 return
             self._owner.on_frame(frame)
-        # TLS may hold decrypted bytes that no selector will report
-        if self._tls is not None and self._state == "open" and cast("ssl.SSLSocket", self._sock).pending():
+        if self._pending is not None and self._state == "open" and self._pending():
             self._loop.call_soon(self._read_pending)
 
     def _read_pending(self) -> None:
@@ -245,10 +277,8 @@ class Channel:
             self._read()
 
     def _must_wait(self, error: OSError) -> bool:
-        """Return whether ``error`` only means: not now (TLS has its own two words for it, SSL_ERROR_WANT_*)."""
-        if isinstance(error, BlockingIOError):
-            return True
-        return self._tls is not None and type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")
+        """Return whether ``error`` only means: not now."""
+        return isinstance(error, BlockingIOError) or (self._tls is not None and wants_more(error))
 
     def _ended_by_peer(self) -> SocketDisconnectedError:
         if self._heard_anything:
@@ -332,6 +362,10 @@ class Channel:
 
     def _drop_socket(self) -> None:
         self._unwatch()
+        self._pending = None
+        if self._wrapping is not None:
+            self._wrapping.give_up()
+            self._wrapping = None
         if self._sock is not None:
             self._sock.close()
             self._sock = None

@@ -235,6 +235,7 @@ CALLS: dict[str, Bad] = {
     "deserialize_utf8 value": Bad(lambda _e, v: deserialize_utf8(v, None), "None", "value|utf-8"),
     "deserialize_utf8 key": Bad(lambda _e, v: deserialize_utf8(None, v), "None", "partition_key|utf-8"),
     "Message timestamp": Bad(lambda _e, v: Message(b"").set_timestamp(v), "negative|zero|float", "timestamp"),
+    "KafkaClient ssl_config": Bad(lambda e, v: KafkaClient(e.broker.hosts, ssl_config=v).close(), "None", "ssl_config"),
     "SslConfig cafile": Bad(lambda _e, v: SslConfig(v).context(), "None", "cafile"),
 }
 

@@ -294,11 +294,16 @@ client.close()
     assert run(connect(kafka, make_topic()) + code) == "b'from a thread'\n"
 
 
-def test_tls_works_under_gevent() -> None:
+@pytest.mark.parametrize("own", [False, True], ids=["SslConfig", "wrap_socket(sock)"])
+def test_tls_works_under_gevent(own: bool) -> None:
     with fake_broker(tls=serving()) as broker:
         code = f"""
 from pykafka.connection import SslConfig
-with KafkaClient("localhost:{broker.port}", use_greenlets=True, ssl_config=SslConfig({CA!r})) as client:
+class Own:
+    def wrap_socket(self, sock):
+        return SslConfig({CA!r}).wrap_socket(sock)
+tls = Own() if {own} else SslConfig({CA!r})
+with KafkaClient("localhost:{broker.port}", use_greenlets=True, ssl_config=tls) as client:
     see_ticks()
     print(list(client.topics))
 """

@@ -307,6 +307,7 @@ class Producer:
                     queued = new_message(QueuedMessage)
                     queued._row = row
                     queued._fates = fates
+                    queued._place = None
                     if len(rows) >= core.act_at:
                         core.act()
                     return queued

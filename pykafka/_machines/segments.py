@@ -119,8 +119,14 @@ class Fates:
         # rows of one segment live side by side, and who asks holds this one: its address is nobody else's
         return None if index is None else index.get(id(row))
 
-    def outcome_at(self, place: int) -> Any:
-        """Return None while undecided, then the offset, DELIVERED or an exception."""
+    # hot: per message that is waited for
+    def outcome_of(self, row: Row, place: Optional[int]) -> Any:
+        """Return None while undecided, then the offset, DELIVERED or an exception; ``place`` is that of the row, if known."""
+        if place is None:
+            index = self._index
+            place = self.place_of(row) if index is None else index.get(id(row))
+            if place is None:
+                return None
         table, filled = self._table
         if filled < len(self.decided):
             table = self._fill()

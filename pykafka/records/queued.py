@@ -45,8 +45,8 @@ class Fates(Protocol):
     def place_of(self, row: Row) -> Optional[int]:
         """Return where in the queue ``row`` stood; None until it was taken out of it."""
 
-    def outcome_at(self, place: int) -> Any:
-        """Return None while undecided, then the offset, DELIVERED or an exception."""
+    def outcome_of(self, row: Row, place: Optional[int]) -> Any:
+        """Return None while undecided, then the offset, DELIVERED or an exception; ``place`` is that of the row, if known."""
 
     def partition_of(self, row: Row, place: Optional[int]) -> int:
         """Return the partition of a row, having it chosen if need be."""
@@ -109,10 +109,7 @@ class QueuedMessage(Message):
 
     @property
     def _outcome(self) -> Any:
-        place = self._place
-        if place is None:
-            place = self._place = self._fates.place_of(self._row)
-        return None if place is None else self._fates.outcome_at(place)
+        return self._fates.outcome_of(self._row, self._place)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, QueuedMessage):
@@ -126,8 +123,8 @@ class QueuedMessage(Message):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> None:
-            if name != "_place":  # produce() does not write what it does not know
-                raise AttributeError(f"a Message has no attribute {name!r}")
+            # all slots are written: that of other messages has defaults for those that are not
+            raise AttributeError(f"a Message has no attribute {name!r}")
 
     @property
     def on_delivery(self) -> Optional[OnDelivery]:
@@ -154,8 +151,8 @@ class QueuedMessage(Message):
         :raises OperationTimedOut: when ``timeout`` passed first; the message may still be delivered
         :raises KafkaException: the reason why the message was not delivered
         """
-        limit = checked_timeout(timeout)
-        outcome = self._outcome
+        limit = None if timeout is None else checked_timeout(timeout)
+        outcome = self._fates.outcome_of(self._row, self._place)
         if outcome is None:
             self._fates.wait_for(self, limit)
             outcome = self._outcome
@@ -164,7 +161,8 @@ class QueuedMessage(Message):
         return self
 
 
-#: Makes a message without calling a constructor, which would cost half as much again; who calls it gives it a row and fates.
+#: Makes a message without calling a constructor, which would cost half as much again. Who calls it writes all of _row, _fates
+#: and _place.
 new_message: Callable[[type[QueuedMessage]], QueuedMessage] = object.__new__
 
 
@@ -173,8 +171,7 @@ def queued_message(row: Row, fates: Fates, place: Optional[int] = None) -> Queue
     message = new_message(QueuedMessage)
     message._row = row
     message._fates = fates
-    if place is not None:
-        message._place = place
+    message._place = place
     return message
 
 

@@ -74,7 +74,7 @@ def test_the_quick_way_does_what_the_whole_of_it_does(options: dict[str, Any]) -
             entire = quick._produce_any
             quick._produce_any = lambda *given: (ways.update(whole=1), entire(*given))[1]  # type: ignore[method-assign]
 
-            @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
             @given(calls)
             def same(call: dict[str, Any]) -> None:
                 ways.pop("whole", None)

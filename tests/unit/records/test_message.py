@@ -47,7 +47,7 @@ class _Fates:
         """Return the only place."""
         return 0
 
-    def outcome_at(self, place: int) -> Any:
+    def outcome_of(self, row: Row, place: Optional[int]) -> Any:
         """Return what was decided."""
         return self.outcome
 

@@ -9,18 +9,21 @@ import queue
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from itertools import repeat
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, Union
 
 from . import compression as codecs
 from ._engine import exiting
 from ._engine.clock import wall_ns
-from ._engine.producing import ROW_BYTES, ProducerCore
+from ._engine.producing import ProducerCore
+from ._engine.queueing import ROW_BYTES
 from ._engine.waiting import Deadline
 from ._machines import dealing
 from ._machines.accumulator import SendSettings
-from .common import CompressionType, brief, checked_timeout
+from ._machines.segments import Fates, refused
+from .common import CompressionType, checked_timeout
 from .config import PRODUCER, check_options
+from .delivery_reports import DeliveryReports
 from .exceptions import (
     KafkaException,
     MessageSizeTooLarge,
@@ -30,7 +33,9 @@ from .exceptions import (
     ProducerStoppedException,
 )
 from .partitioners import HashingPartitioner, RandomPartitioner
-from .records.message import Headers, Message, OnDelivery, Origin, QueuedMessage, to_epoch_ms
+from .produce_arguments import cut, encoded_headers, lengths, listed, size_of
+from .records.message import Message, OnDelivery, to_epoch_ms
+from .records.queued import HEADERS, ON_DELIVERY, Block, Extra, QueuedMessage, QueuedMessages, Row, new_message, queued_message
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -43,49 +48,10 @@ Serializer = Callable[[Any, Any], tuple[Optional[bytes], Optional[bytes]]]
 MANY_AT_ONCE = 2000
 #: ... and at most this part of the bounds, so that what was queued before is sent while the rest waits for room.
 STEPS_IN_QUEUE = 4
+#: A size that no bound allows: produce() takes the long way then.
+_NEVER = 1 << 62
 #: How many delivery reports a thread may leave unread, as a multiple of max_queued_messages.
 UNREAD_FACTOR = 2
-
-
-class _Reports:
-    """Every thread's own queue of delivery reports: a thread sees the reports of what it produced."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        # made here and not a base class, which would be the one of threads if gevent patches after the import
-        self._local = threading.local()
-
-    @property
-    def queue(self) -> ReportQueue:
-        """Return the calling thread's."""
-        try:
-            found: ReportQueue = self._local.queue
-        except AttributeError:
-            found = self._local.queue = ReportQueue(self._limit)
-        return found
-
-
-class ReportQueue:
-    """Delivery reports of one thread, at most ``limit``; when nobody reads them the oldest go, with one warning."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._items: queue.SimpleQueue[tuple[Message, Optional[Exception]]] = queue.SimpleQueue()
-        self._warned = False
-
-    def put(self, report: tuple[Message, Optional[Exception]]) -> None:
-        """Add a report."""
-        self._items.put(report)
-        if self._items.qsize() > self._limit:
-            with contextlib.suppress(queue.Empty):  # its reader was faster
-                self._items.get_nowait()
-            if not self._warned:
-                self._warned = True
-                log.warning("more than %d delivery reports are unread: the oldest are dropped; read or disable them", self._limit)
-
-    def get(self, block: bool, timeout: Optional[float]) -> tuple[Message, Optional[Exception]]:
-        """Return the oldest report; raise queue.Empty when there is none (in time)."""
-        return self._items.get(block, timeout)
 
 
 class Producer:
@@ -138,8 +104,12 @@ class Producer:
         self._max_size: int = options["max_request_size"]
         self._most_counted = self._max_size + ROW_BYTES
         self._needs_key = isinstance(self._partitioner, HashingPartitioner) and self._partitioner.is_builtin
-        self._reports = _Reports(options["max_queued_messages"] * UNREAD_FACTOR) if self._keeps_reports else None
+        self._reports = DeliveryReports(options["max_queued_messages"] * UNREAD_FACTOR) if self._keeps_reports else None
         self._running = False
+        #: while running: messages, those with a key too, need nothing looked at but their types and size
+        self._quick = self._quick_keyed = False
+        #: messages with this callback and nothing else that is special may go the quick way as well
+        self._usual_callback: Optional[OnDelivery] = None
         self._lock = threading.Lock()
         self._core: ProducerCore
         #: what stop() has not finished: Ctrl-C may interrupt it, and start() come before it is done
@@ -185,6 +155,9 @@ class Producer:
             self._cluster.track(self)
             self._core = core
             self._running = True
+            self._usual_callback = None
+            self._quick_keyed = not (self._sync or self._serializer or self._reports or self._chooser)
+            self._quick = self._quick_keyed and not self._needs_key
 
     def _make_core(self) -> ProducerCore:
         options = self._options
@@ -209,7 +182,7 @@ class Producer:
         core.wants_reports = self._keeps_reports
         return core
 
-    def _dealer(self) -> dealing.Deal:
+    def _dealer(self) -> dealing.Dealer:
         """Return how rows get their partitions: by column on the I/O thread for our own partitioners, else in produce()."""
         partitioner = self._partitioner
         if type(partitioner) is RandomPartitioner:
@@ -233,7 +206,7 @@ class Producer:
         with self._lock:
             if self._running:
                 self._unfinished.append(self._core)  # first: Ctrl-C may come between any two lines
-                self._running = False
+                self._running = self._quick = self._quick_keyed = False
         deadline = self._pending_deadline()
         left = 0
         trouble = ""
@@ -306,101 +279,144 @@ class Producer:
         :raises ProducerQueueFullError: when the queue is full and ``block_on_queue_full`` is off
         :raises ProducerStoppedException: when the producer is not running
         """
-        # once: another thread may stop and start the producer meanwhile, which gives it another core
-        core = self._core if self._running else self._running_core()
+        usual = on_delivery is None or on_delivery is self._usual_callback
+        if usual and type(message) is bytes and timestamp is headers is None:
+            # what most messages are, without the looks at everything that few have; _produce_any does the same for those
+            if partition_key is None:
+                size = ROW_BYTES + len(message) if self._quick else _NEVER
+            elif type(partition_key) is bytes:
+                size = ROW_BYTES + len(message) + len(partition_key) if self._quick_keyed else _NEVER
+            else:
+                size = _NEVER
+            if size <= self._most_counted:
+                # once: another thread may stop and start the producer meanwhile, which gives it another core
+                core = self._core
+                segment = core.segment
+                rows = segment.rows
+                if size <= core.room and len(rows) < core.row_limit:
+                    if partition_key is not None:
+                        core.has_keys = True
+                    # before the append: fates that nobody holds are not written when the outcome is known
+                    fates = segment.fates
+                    core.room -= size
+                    extra: Optional[Literal[True]] = None if on_delivery is None else True
+                    row = (message, partition_key, wall_ns() // 1_000_000, extra)
+                    rows.append(row)
+                    if segment.closed:
+                        fates = core.place_late(segment, row)
+                    queued = new_message(QueuedMessage)
+                    queued._row = row
+                    queued._fates = fates
+                    queued._place = None
+                    if len(rows) >= core.act_at:
+                        core.act()
+                    return queued
+        return self._produce_any(message, partition_key, timestamp, headers, on_delivery)
+
+    def _produce_any(
+        self, message: Any, partition_key: Any, timestamp: Any, headers: Any, on_delivery: Optional[OnDelivery]
+    ) -> QueuedMessage:
+        """Queue any message: the whole of what :meth:`produce` promises."""
+        core = self._running_core()
         if self._serializer is not None:
             message, partition_key = self._serializer(message, partition_key)
-        size = ROW_BYTES
-        if type(message) is bytes:
-            size += len(message)
-        elif message is not None:
+        if type(message) is not bytes and message is not None:
             raise TypeError(f"message must be bytes or None, not {type(message).__name__}; give a serializer for other types")
+        if type(partition_key) is not bytes and partition_key is not None:
+            raise TypeError(f"partition_key must be bytes or None, not {type(partition_key).__name__}")
         if partition_key is not None:
-            if type(partition_key) is not bytes:
-                raise TypeError(f"partition_key must be bytes or None, not {type(partition_key).__name__}")
-            size += len(partition_key)
             core.has_keys = True
         elif self._needs_key:
             raise ValueError("this partitioner needs a partition_key for every message")
         timestamp = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
-        row = QueuedMessage(message, partition_key, timestamp, headers, on_delivery, core.queue_origin)
+        extra: Union[Extra, Literal[True], None] = None
+        size = ROW_BYTES + len(message or b"") + len(partition_key or b"")
         if headers is not None or on_delivery is not None or self._reports is not None or self._chooser is not None:
-            size += self._dress(row, core)
-        if size > self._most_counted and _size_of(row) > self._max_size:
-            return self._refuse_size(row)
-        rows = core.rows
-        if len(rows) >= core.row_limit or core.room < size:
-            self._queue_in_turn(core, [row], size)
+            extra = self._dress(core, partition_key, headers, on_delivery)
+            size += 0 if extra is True else len(extra[HEADERS] or b"")
+        row: Row = (message, partition_key, timestamp, extra)
+        if size > self._most_counted and size_of(row) > self._max_size:
+            return self._refuse_size(row, core)
+        if len(core.segment.rows) >= core.row_limit or core.room < size:
+            fates = self._queue_in_turn(core, row, 1, size)
         else:
-            core.room -= size
-            rows.append(row)
+            fates = core.queue(row, size)
+        queued = queued_message(row, fates)
         if self._sync:
-            return self._wait_sync(row)
-        if core.idle:
-            core.wake()
-        elif len(rows) >= core.full_at:
-            core.hurry()
-        return row
+            return self._wait_sync(queued)
+        if len(core.segment.rows) >= core.act_at:
+            core.act()
+        return queued
 
-    def _dress(self, row: QueuedMessage, core: ProducerCore) -> int:
-        """Give a row what only some rows have; return what that costs in bytes."""
-        size = 0
-        if row.headers is not None:
-            row.headers = _checked_headers(row.headers)
-            core.has_headers = True
-            size = sum(len(name.encode()) + len(value or b"") + 20 for name, value in row.headers)
-        if row.on_delivery is not None:
-            if not callable(row.on_delivery):
-                raise TypeError(f"on_delivery must be callable, not {type(row.on_delivery).__name__}")
+    def _dress(
+        self, core: ProducerCore, partition_key: Optional[bytes], headers: Any, on_delivery: Any
+    ) -> Union[Extra, Literal[True]]:
+        """Return what only some rows have; True for the same callback as the first one and nothing else."""
+        if on_delivery is not None and headers is None and self._is_usual(core, on_delivery):
+            return True
+        encoded = None if headers is None else encoded_headers(headers)
+        reports = self._reports and self._reports.queue
+        partition_id = -1 if self._chooser is None else self._chooser(partition_key)
+        extra = (encoded, on_delivery, reports, partition_id)
+        if on_delivery is not None:
+            if not callable(on_delivery):
+                raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
             core.wants_callbacks = True
             # now: at exit, when the outcome may come, no thread can be started any more
             self._cluster.engine.callbacks.ensure_started()
-        if self._reports is not None:
-            row.delivery_report_q = self._reports.queue
-        if self._chooser is not None:
-            row._origin = core.origin(self._chooser(row.partition_key))
-        return size
+            if core.usual is None and encoded is None and self._quick_keyed:
+                core.usual = extra
+                self._usual_callback = on_delivery
+        core.has_extras = True
+        return extra
 
-    def produce_many(self, values: Iterable[Any], partition_key: Any = None, timestamp: Any = None) -> list[QueuedMessage]:
-        """Queue many messages at once, all with the same key and timestamp, and return them: the cheapest way to produce.
+    def _is_usual(self, core: ProducerCore, on_delivery: Any) -> bool:
+        if core.usual is None or self._reports is not None or self._chooser is not None:
+            return False
+        usual = core.usual[ON_DELIVERY]
+        # a method is another object each time it is looked up
+        return on_delivery is usual or (type(on_delivery) is MethodType and on_delivery == usual)
 
-        A sync producer waits until all are acknowledged.
+    def produce_many(self, values: Iterable[Any], partition_key: Any = None, timestamp: Any = None) -> QueuedMessages:
+        """Queue many messages at once, all with the same key and timestamp, and return them: by far the cheapest way to produce.
+
+        What is returned is a sequence that makes each message when it is asked for. A sync producer waits until all are
+        acknowledged.
 
         :raises TypeError: naming the type of a value that is neither bytes nor None; nothing is queued then
         :raises MessageSizeTooLarge: when one is larger than ``max_request_size``; nothing is queued then
         :raises ProducerQueueFullError: when there is no room for all and ``block_on_queue_full`` is off; nothing is queued
         """
         core = self._running_core()
-        values = values if isinstance(values, list) else _listed(values)
+        values = listed(values)
         if not values:
-            return []
+            return QueuedMessages([])
         keys: Optional[list[Optional[bytes]]] = None
         if self._serializer is not None:
             pairs = [self._serializer(value, partition_key) for value in values]
             values, keys = [value for value, _key in pairs], [key for _value, key in pairs]
         # everything that can be wrong is found before the first one is queued
         self._check_types(values, [partition_key] if keys is None else keys)
-        sizes = _lengths(values) if keys is None else list(map(operator.add, _lengths(values), _lengths(keys)))
+        sizes = lengths(values) if keys is None else list(map(operator.add, lengths(values), lengths(keys)))
         overhead = ROW_BYTES + (len(partition_key or b"") if keys is None else 0)
         if max(sizes) + overhead > self._most_counted:
             raise self._too_large(max(sizes) + overhead - ROW_BYTES)
+        if keys is None and partition_key is not None:
+            keys = [partition_key] * len(values)
         moment = wall_ns() // 1_000_000 if timestamp is None else to_epoch_ms(timestamp)
-        origins: Iterable[Origin] = repeat(core.queue_origin, len(values))
-        if self._chooser is not None:
-            origins = [core.origin(self._chooser(key)) for key in keys or repeat(partition_key, len(values))]
-        core.has_keys = core.has_keys or partition_key is not None or keys is not None
-        # hot: per message
-        made = list(
-            map(QueuedMessage, values, keys or repeat(partition_key), repeat(moment), repeat(None), repeat(None), origins)
-        )
-        if self._reports is not None:
-            for row in made:
-                row.delivery_report_q = self._reports.queue
+        extras: Optional[list[Union[Extra, Literal[True], None]]] = None
+        if self._reports is not None or self._chooser is not None:
+            extras = [self._dress(core, key, None, None) for key in keys or [None] * len(values)]
+        core.has_keys = core.has_keys or keys is not None
+        blocks = []
         for start, stop in self._steps(sizes, overhead):
-            self._queue_some(core, made[start:stop], sum(sizes[start:stop]) + overhead * (stop - start))
+            some_keys, some_extras = keys and keys[start:stop], extras and extras[start:stop]
+            blocks.append(Block(values[start:stop], some_keys, moment, some_extras, Fates(core, of_block=True)))
+            self._queue_block(core, blocks[-1], sum(sizes[start:stop]) + overhead * (stop - start))
+        made = QueuedMessages(blocks)
         if self._sync:
-            for row in made:
-                self._wait_sync(row)
+            for message in made:
+                self._wait_sync(message)
         return made
 
     def _check_types(self, values: list[Any], keys: list[Any]) -> None:
@@ -416,36 +432,39 @@ class Producer:
         if not self._options["block_on_queue_full"]:
             return iter([(0, len(sizes))])
         most_rows = min(MANY_AT_ONCE, max(1, self._options["max_queued_messages"] // STEPS_IN_QUEUE))
-        return _cut(sizes, overhead, most_rows, self._options["max_queued_bytes"] // STEPS_IN_QUEUE)
+        return cut(sizes, overhead, most_rows, self._options["max_queued_bytes"] // STEPS_IN_QUEUE)
 
-    def _queue_some(self, core: ProducerCore, some: list[QueuedMessage], size: int) -> None:
-        if len(core.rows) + len(some) > core.row_limit or core.room < size:
-            self._queue_in_turn(core, some, size)
+    def _queue_block(self, core: ProducerCore, block: Block, size: int) -> None:
+        count = len(block.values)
+        if len(core.segment.rows) + count > core.row_limit or core.room < size:
+            self._queue_in_turn(core, block, count, size)
         else:
-            core.room -= size
-            core.rows.extend(some)
-        if core.idle:
-            core.wake()
-        elif len(core.rows) >= core.full_at:
-            core.hurry()
+            core.queue(block, size)
+        if core.queued >= core.act_at:
+            core.act()
 
-    def _queue_in_turn(self, core: ProducerCore, rows: list[QueuedMessage], size: int) -> None:
-        """Queue ``rows`` of ``size`` bytes when there is room for them, behind those who wait for that already."""
+    def _queue_in_turn(self, core: ProducerCore, item: Union[Row, Block], count: int, size: int) -> Fates:
+        """Queue ``count`` rows of ``size`` bytes when there is room for them, behind those who wait for that already."""
         if core.failed is not None:
             raise core.failed.with_traceback(None)
+        topic = self._topic.name
         if self._options["block_on_queue_full"]:
             # every queued message has an outcome by the delivery timeout, so there is room by then at the latest
-            if not core.queue_when_room(rows, size, Deadline(self._options["delivery_timeout_ms"] / 1000.0 + 30.0)):
-                topic = self._topic.name
+            deadline = Deadline(self._options["delivery_timeout_ms"] / 1000.0 + 30.0)
+            fates = core.queue_when_room(item, count, size, deadline)
+            if fates is None:
                 raise ProducerQueueFullError(f"no room in the queue of {topic.decode()} in time", topic=topic)
-        elif not core.queue_if_room(rows, size):
+            return fates
+        fates = core.queue_if_room(item, count, size)
+        if fates is None:
             core.hurry()
             raise ProducerQueueFullError(
-                f"{core.outstanding} messages of {self._topic.name.decode()} are waiting"
+                f"{core.outstanding} messages of {topic.decode()} are waiting"
                 f" (max_queued_messages={self._options['max_queued_messages']},"
                 f" max_queued_bytes={self._options['max_queued_bytes']}): slow down, or let produce() block",
-                topic=self._topic.name,
+                topic=topic,
             )
+        return fates
 
     def _too_large(self, size: int) -> MessageSizeTooLarge:
         return MessageSizeTooLarge(
@@ -454,18 +473,19 @@ class Producer:
             topic=self._topic.name,
         )
 
-    def _refuse_size(self, row: QueuedMessage) -> QueuedMessage:
-        error = self._too_large(_size_of(row))
-        row._outcome = error
+    def _refuse_size(self, row: Row, core: ProducerCore) -> QueuedMessage:
+        error = self._too_large(size_of(row))
         if self._sync:
             raise error
-        if row.delivery_report_q is not None:
-            row.delivery_report_q.put((row, error))
-        if row.on_delivery is not None:
-            self._cluster.engine.callbacks.submit(row.on_delivery, row, error)
-        if row.delivery_report_q is None and row.on_delivery is None:
+        message = queued_message(row, refused(core, error), 0)
+        reports, on_delivery = message.delivery_report_q, message.on_delivery
+        if reports is None and on_delivery is None:
             raise error  # nobody would ever hear of it
-        return row
+        if reports is not None:
+            reports.put((message, error))
+        if on_delivery is not None:
+            self._cluster.engine.callbacks.submit(on_delivery, message, error)
+        return message
 
     def _wait_sync(self, row: QueuedMessage) -> QueuedMessage:
         pending_ms = self._options["pending_timeout_ms"]
@@ -494,54 +514,3 @@ class Producer:
         core = self._core if self._running else None
         if core is not None and core.failed is not None:
             raise core.failed.with_traceback(None)
-
-
-def _listed(values: Any) -> list[Any]:
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise TypeError(f"values must be a list of messages, not {brief(values)}")
-    return list(values)
-
-
-def _size_of(row: QueuedMessage) -> int:
-    """Return how many bytes of the user's a message holds."""
-    headers = sum(len(name.encode()) + len(value or b"") for name, value in row.headers or [])
-    return len(row.value or b"") + len(row.partition_key or b"") + headers
-
-
-def _lengths(column: list[Optional[bytes]]) -> list[int]:
-    try:
-        # hot: per message, in C. A None in the column raises TypeError and takes the slow way
-        return list(map(len, column))  # type: ignore[arg-type]
-    except TypeError:
-        return [len(item or b"") for item in column]
-
-
-def _cut(sizes: list[int], overhead: int, most_rows: int, most_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield (from, to) for stretches of at most ``most_rows`` rows and, but for a single row, ``most_bytes`` bytes."""
-    start = 0
-    while start < len(sizes):
-        count = min(most_rows, len(sizes) - start)
-        while count > 1 and sum(sizes[start : start + count]) + overhead * count > most_bytes:
-            count //= 2
-        yield start, start + count
-        start += count
-
-
-def _checked_headers(headers: Any) -> Headers:
-    pairs: Headers = []
-    try:
-        given = list(headers.items() if isinstance(headers, dict) else headers)
-    except TypeError:
-        raise TypeError(f"headers must be pairs of a str and bytes or None, not {brief(headers)}") from None
-    for item in given:
-        if not isinstance(item, (tuple, list)) or len(item) != 2:
-            raise TypeError(f"headers must be pairs of a str and bytes or None; one of them is {brief(item)}")
-        name, value = item
-        if not isinstance(name, str) or not (value is None or isinstance(value, bytes)):
-            raise TypeError(f"a header is a str and bytes or None, not {type(name).__name__} and {type(value).__name__}")
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"the name of header {name!r} cannot be written as UTF-8: {error}") from error
-        pairs.append((name, value))
-    return pairs

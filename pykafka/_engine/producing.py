@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from .._machines.accumulator import NO_PARTITION, Accumulator, Answer, Outcome, SendSettings
 from .._machines.batches import Batch, Chunk, columns_of
-from .._machines.dealing import as_chosen
+from .._machines.dealing import Dealer, Share, as_chosen
+from .._machines.segments import Decision, Fates, Segment, Taken, taken_block
 from ..exceptions import KafkaException, OperationTimedOut, ProduceFailureError, ProducerStoppedException, error_for
 from ..protocol.messages import InitProducerIdRequest
-from ..records.message import DELIVERED, QueuedMessage
+from ..records.message import Origin
+from ..records.queued import ON_DELIVERY, REPORTS, Block, QueuedMessage, Row
 from . import forking
 from .crashes import log_crash
 from .line import WaitingLine
 from .loop import Timer
-from .origins import AssignedOrigin, QueueOrigin
+from .queueing import ROW_BYTES, Queued, RowQueue
 from .waiting import Deadline, Result, Signal, refuse_on_io_thread
 
 if TYPE_CHECKING:
@@ -25,30 +26,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Chooses partitions for rows in queue order: (rows, partition ids) -> [(partition id, its rows in order), ...]
-Assign = Callable[[list[QueuedMessage], Sequence[int]], list[tuple[int, list[QueuedMessage]]]]
-
-#: What a queued row costs beside its value and key: the object, its timestamp, its place in lists.
-ROW_BYTES = 200
-#: How many queued rows make a send worth while before their sizes are known.
-FIRST_FULL_AT = 1000
+#: The record format ("magic") that everything is written in.
+RECORD_FORMAT = 2
 #: How many full batches' worth of rows are collected at once when a producer is fast.
 BATCHES_AT_ONCE = 4
 
 
-class ProducerCore:
-    """Rows in, outcomes out. ``rows``, ``room`` and ``row_limit`` are shared with produce(); all else is the I/O thread's.
-
-    ``rows`` is appended to by user threads and cut from the front here; each of the two is one atomic list operation.
-    ``room`` (bytes) is counted down by produce() and up here, without a lock, so that two threads may lose a few bytes of
-    count between them; it is set exactly at every collection, so the error never adds up.
-    """
+class ProducerCore(RowQueue):
+    """Rows in, outcomes out. What it has of a :class:`RowQueue` is shared with produce(); all else is the I/O thread's."""
 
     def __init__(
         self,
         engine: Engine,
         settings: SendSettings,
-        assign: Assign,
+        dealer: Dealer,
         *,
         linger_s: float,
         max_queued_messages: int,
@@ -59,20 +50,10 @@ class ProducerCore:
         self.settings = settings
         self.accumulator = Accumulator(settings)
         self.ack_timeout_ms = ack_timeout_ms
-        self.queue_origin = QueueOrigin(settings.topic.encode(), self)
-        self.rows: list[QueuedMessage] = []
-        self.room = max_queued_bytes
-        self.row_limit = max_queued_messages
-        #: with this many rows queued there is enough for full batches, and produce() need not wait for the linger timer
-        self.full_at = FIRST_FULL_AT
-        self.idle = True
-        #: set by produce() before it queues the first such row; what no row has is not looked for
-        self.has_keys = False
-        self.has_headers = False
-        self.wants_callbacks = False
-        self.wants_reports = False
+        self.origin = Origin(settings.topic.encode(), -1, None, settings.codec, RECORD_FORMAT)
+        super().__init__(max_queued_messages, max_queued_bytes)
         self.failed: Optional[Exception] = None
-        self._assign = assign
+        self._deal = dealer
         self._linger_s = linger_s
         self._max_rows = max_queued_messages
         self._max_bytes = max_queued_bytes
@@ -82,8 +63,6 @@ class ProducerCore:
         self._called_rows = 0
         self._called_bytes = 0
         self._partition_ids: list[int] = []
-        self._origins: dict[int, AssignedOrigin] = {}
-        self._waiting: dict[QueuedMessage, Signal] = {}
         self._flush_mark = 0
         self._unresolved: dict[int, int] = {}
         self._flushes: list[tuple[int, Result[None]]] = []
@@ -97,23 +76,20 @@ class ProducerCore:
         self._line = WaitingLine(self._has_room)
         forking.watch(self)
 
-    def origin(self, partition_id: int) -> AssignedOrigin:
-        """Return the origin that all rows of one partition share; any thread may ask."""
-        origin = self._origins.get(partition_id)
-        if origin is None:
-            fresh = AssignedOrigin(self.queue_origin.topic or b"", partition_id, self.settings.codec, self)
-            origin = self._origins.setdefault(partition_id, fresh)
-        return origin
-
     # -- user threads -------------------------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Tell the I/O thread that there are rows; called by produce() when the queue was idle."""
-        self._post(self._on_rows)
+    def act(self) -> None:
+        """Tell the I/O thread that there are rows, or enough of them for full batches; for produce(), by ``act_at``."""
+        if self.idle:
+            self._post(self._on_rows)
+        else:
+            self.hurry()
 
     def hurry(self) -> None:
         """Have what is queued sent at once: somebody waits for it, or there is enough for full batches."""
         self.full_at = self._max_rows + 1  # asked for once; the collection sets it again
+        if not self.idle:
+            self.act_at = self.full_at
         if self._hurrying and not self.engine.loop.stopped:
             return  # what is queued by now is seen by the collection that is to come
         self._hurrying = True
@@ -131,7 +107,7 @@ class ProducerCore:
 
     def abandon(self) -> None:
         """Let go, in a forked child, of what belongs to the parent; every produce() there raises."""
-        self.rows.clear()
+        self.forget_queued()
         self.idle = True
         self._hurrying = False
         self._line = WaitingLine(self._has_room)  # a thread that is not in the child may have held its lock
@@ -139,25 +115,32 @@ class ProducerCore:
     def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
         """Return when ``message`` has an outcome; raise OperationTimedOut after ``timeout`` seconds."""
         refuse_on_io_thread("waiting for the outcome of a message")
-        signal = self._waiting.setdefault(message, Signal())
-        if message.done:
-            # decided between the caller's look and ours; another thread may wait at the same signal, so it is not dropped
-            with contextlib.suppress(KafkaException):
-                self.engine.loop.call_soon(self._release, [message])
-            return
-        self.hurry()
-        if not signal.wait(Deadline(timeout)):
-            raise OperationTimedOut(
-                f"{self.settings.topic}: no outcome within {timeout} s; the message is still being sent",
-                topic=self.settings.topic,
-            )
+        waiting = message._fates.waiting  # type: ignore[attr-defined]  # Fates of ours
+        entry = (message, Signal())
+        waiting.append(entry)
+        try:
+            # a look after the entry: what is decided from here on sets the signal
+            if not message.done:
+                self.hurry()
+                if not entry[1].wait(Deadline(timeout)):
+                    raise OperationTimedOut(
+                        f"{self.settings.topic}: no outcome within {timeout} s; the message is still being sent",
+                        topic=self.settings.topic,
+                    )
+        finally:
+            with contextlib.suppress(ValueError):
+                waiting.remove(entry)
 
-    def queue_if_room(self, rows: list[QueuedMessage], size: int) -> bool:
-        """Queue ``rows`` of ``size`` bytes and return True, or return False when there is no room for all of them."""
-        return self._line.try_to_pass(len(rows), size, lambda: self._queue(rows, size))
+    # -- queueing -----------------------------------------------------------------------------------------------------
 
-    def queue_when_room(self, rows: list[QueuedMessage], size: int, deadline: Deadline) -> bool:
-        """Queue ``rows`` of ``size`` bytes as soon as there is room for all; return False when there was none in time.
+    def queue_if_room(self, item: Union[Row, Block], count: int, size: int) -> Optional[Fates]:
+        """Queue a row or a block of ``count`` rows and ``size`` bytes; return its fates, or None when there is no room."""
+        queued: list[Fates] = []
+        self._line.try_to_pass(count, size, lambda: queued.append(self.queue(item, size)))
+        return queued[0] if queued else None
+
+    def queue_when_room(self, item: Union[Row, Block], count: int, size: int, deadline: Deadline) -> Optional[Fates]:
+        """Queue a row or a block as soon as there is room for all of it; return None when there was none in time.
 
         :raises KafkaException: when the producer was stopped, or can never send
         """
@@ -165,15 +148,14 @@ class ProducerCore:
         try:
             refuse_on_io_thread("a full queue")
         except KafkaException:
-            return self.queue_if_room(rows, size)
+            return self.queue_if_room(item, count, size)
+        queued: list[Fates] = []
         try:
-            return self._line.wait(len(rows), size, lambda: self._queue(rows, size), self._may_wait, self.hurry, deadline)
+            enter = lambda: queued.append(self.queue(item, size))  # noqa: E731  # what the line calls, and nothing else
+            self._line.wait(count, size, enter, self._may_wait, self.hurry, deadline)
         finally:
             self._set_row_limit()
-
-    def _queue(self, rows: list[QueuedMessage], size: int) -> None:
-        self.room -= size
-        self.rows.extend(rows)
+        return queued[0] if queued else None
 
     def _may_wait(self) -> bool:
         self._set_row_limit()
@@ -221,7 +203,7 @@ class ProducerCore:
     @property
     def outstanding(self) -> int:
         """Return how many messages have no outcome yet."""
-        return len(self.rows) + self._held_rows
+        return self.queued + self._held_rows
 
     def finish_at_exit(self, deadline: Deadline) -> int:
         """Send what is queued; return how many messages had no outcome by ``deadline``."""
@@ -276,31 +258,39 @@ class ProducerCore:
             self._linger_timer.cancel()
             self._linger_timer = None
         try:
-            if self.rows:
-                self._take_rows()
+            if self.queued:
+                self._take_queued()
         finally:
-            # produce() looks at idle after its append, and we look at rows after setting it: one of the two sees the other
+            # produce() looks at idle after its append, and we look for rows after setting it: one of the two sees the other
             self.idle = True
-            if self.rows:
+            if self.queued:
                 # not at once: a fast producer would keep us here, and the sockets would wait
                 with contextlib.suppress(KafkaException):  # the client is being closed
                     self._post(self._on_rows)
             self._count_room()
         self.engine.sender.dispatch_for(self)
 
-    def _take_rows(self) -> None:
+    def _take_queued(self) -> None:
         """Move queued rows into the accumulator, by partition."""
-        count = len(self.rows)
-        rows = self.rows[:count]
-        del self.rows[:count]
         mark = self._flush_mark
+        segments, count = self.take_all()
         # counted before anything can fail, so that every row has exactly one outcome
         self._held_rows += count
         self._held_bytes += ROW_BYTES * count
         self._unresolved[mark] = self._unresolved.get(mark, 0) + count
         self._place_waiting()
-        taken = self._place(rows, 0, self.engine.loop.now(), mark)
-        self.full_at = max(1, BATCHES_AT_ONCE * self.settings.max_batch_bytes * count // max(1, taken))
+        size = 0
+        while segments:
+            # out of the list: where nobody holds a message of it, a segment is gone once its columns are there
+            taken = self._columns_of(segments.pop(0))
+            size += self._place(taken, 0, self.engine.loop.now(), mark)
+        self.full_at = max(1, BATCHES_AT_ONCE * self.settings.max_batch_bytes * count // max(1, size))
+
+    def _columns_of(self, queued: Queued) -> Taken:
+        with_messages = self.wants_callbacks or self.wants_reports
+        if isinstance(queued, Segment):
+            return queued.take(with_keys=self.has_keys, with_extras=self.has_extras, with_messages=with_messages)
+        return taken_block(queued, with_messages=with_messages)
 
     def _place_waiting(self) -> None:
         """Choose partitions for the rows that have had to wait for that, if any partition is known by now."""
@@ -308,34 +298,38 @@ class ProducerCore:
         self._partition_ids = self.engine.partition_ids(self.settings.topic) or self._partition_ids
         if self._partition_ids:
             for chunk in self.accumulator.take_unplaced():
-                self._place(chunk.columns.rows, chunk.columns.size, chunk.born_at, chunk.flush_mark)
+                ((taken, _places),) = chunk.columns.parts  # as it was put there: nothing cuts or joins what has no partition
+                self._place(taken, chunk.columns.size, chunk.born_at, chunk.flush_mark)
 
-    def _place(self, rows: list[QueuedMessage], counted: int, born_at: float, mark: int) -> int:
-        """Give ``rows`` to the accumulator and return their size, of which ``counted`` is in ``_held_bytes`` already."""
+    def _place(self, taken: Taken, counted: int, born_at: float, mark: int) -> int:
+        """Give rows to the accumulator and return their size, of which ``counted`` is in ``_held_bytes`` already."""
         try:
-            # a partitioner of the user's has chosen in produce() already; ours need to know what there is to choose from
-            can_choose = bool(self._partition_ids) or self._assign is as_chosen
-            groups = self._assign(rows, self._partition_ids) if can_choose else [(NO_PARTITION, rows)]
-            assert sum(len(group) for _partition_id, group in groups) == len(rows)
             chunks = {
-                partition_id: Chunk(columns_of(group, with_keys=self.has_keys, with_headers=self.has_headers), born_at, mark)
-                for partition_id, group in groups
+                partition_id: Chunk(columns_of(taken, places), born_at, mark) for partition_id, places in self._shares(taken)
             }
-        except Exception as error:  # a partitioner that raises, or a message that was changed after it was queued
+        except Exception as error:  # a partitioner that raises, or headers that were changed after they were queued
             log_crash(log, "choosing partitions for %s failed", self.settings.topic)
             failure = ProduceFailureError(f"no partition could be chosen: {error}", topic=self.settings.topic)
             failure.__cause__ = error
-            self.apply([Outcome(rows, -1, failure, mark, counted)])
+            self.apply([Outcome([(taken, range(len(taken)))], -1, failure, mark, counted)])
             return 0
-        taken = sum(chunk.columns.size for chunk in chunks.values())
-        self._held_bytes += taken - counted
+        size = sum(chunk.columns.size for chunk in chunks.values())
+        self._held_bytes += size - counted
         for partition_id, chunk in chunks.items():
-            if partition_id != NO_PARTITION:
-                origin = self.origin(partition_id)
-                for row in chunk.columns.rows:  # hot: per message
-                    row._origin = origin
             self.accumulator.append(partition_id, chunk.columns, born_at, mark)
-        return taken
+        return size
+
+    def _shares(self, taken: Taken) -> list[Share]:
+        # a partitioner of the user's has chosen in produce() already; ours need to know what there is to choose from
+        if not self._partition_ids and self._deal is not as_chosen:
+            return [(NO_PARTITION, range(len(taken)))]
+        deal = self._deal(taken, self._partition_ids)
+        fates = taken.fates
+        if fates is not None:
+            fates.deal = deal
+        shares = deal.shares()
+        assert sum(len(places) for _partition_id, places in shares) == len(taken)
+        return shares
 
     def _count_room(self) -> None:
         """Tell produce() exactly how much more may be queued, and let in who waits for that; nothing is queued now."""
@@ -344,7 +338,7 @@ class ProducerCore:
 
     def _set_row_limit(self) -> None:
         # none while somebody waits: who comes later has to go to the end of the line
-        self.row_limit = 0 if self._line else self._max_rows - self._held_rows - self._called_rows
+        self.row_limit = 0 if self._line else self._max_rows - self._held_rows - self._called_rows - self._ready_rows
 
     def _let_in(self) -> None:
         self._set_row_limit()
@@ -387,58 +381,74 @@ class ProducerCore:
         if not outcomes:
             return
         for outcome in outcomes:
-            rows = outcome.rows
-            if outcome.error is not None:
-                for row in rows:
-                    row._outcome = outcome.error
-            elif outcome.base_offset >= 0:
-                offset = outcome.base_offset
-                for row in rows:  # hot: per message
-                    row.offset = offset
-                    offset += 1
-            else:
-                for row in rows:
-                    row._outcome = DELIVERED
-            size = outcome.size + ROW_BYTES * len(rows)
-            self._held_rows -= len(rows)
+            self._tell_holders(outcome)
+            count = outcome.row_count
+            size = outcome.size + ROW_BYTES * count
+            self._held_rows -= count
             self._held_bytes -= size
-            self._unresolved[outcome.flush_mark] -= len(rows)
+            self._unresolved[outcome.flush_mark] -= count
             if self.wants_reports:
-                self._report(rows, outcome.error)
+                self._report(outcome)
             if not self.wants_callbacks:
                 self.room += size
+                self._let_go(outcome)
             else:
-                self._called_rows += len(rows)
+                self._called_rows += count
                 self._called_bytes += size
-                self.engine.callbacks.submit(self._call_back, rows, size, outcome.error)
-            if self._waiting:
-                self._release(rows)
+                self.engine.callbacks.submit(self._call_back, outcome, count, size)
         self._end_flushes()
         self._let_in()
         if self._leaving:
             self._close_when_done()
 
-    @staticmethod
-    def _report(rows: list[QueuedMessage], error: Optional[Exception]) -> None:
-        for row in rows:
-            if row.delivery_report_q is not None:
-                row.delivery_report_q.put((row, error))
+    def _tell_holders(self, outcome: Outcome) -> None:
+        """Write an outcome where those find it who hold a message, and wake those who wait for one."""
+        offset = outcome.base_offset
+        for taken, places in outcome.parts:
+            fates = taken.fates
+            if fates is not None:
+                fates.decide(Decision(places, offset, outcome.error))
+                if fates.waiting:
+                    self._wake_waiting(fates)
+            if offset >= 0:
+                offset += len(places)
 
-    def _call_back(self, rows: list[QueuedMessage], size: int, error: Optional[Exception]) -> None:
+    def _wake_waiting(self, fates: Fates) -> None:
+        for message, signal in list(fates.waiting):
+            if message.done:
+                signal.set()
+
+    @staticmethod
+    def _report(outcome: Outcome) -> None:
+        for taken, places in outcome.parts:
+            for extra, message in taken.messages(places):
+                if extra[REPORTS] is not None:
+                    extra[REPORTS].put((message, outcome.error))
+
+    @staticmethod
+    def _let_go(outcome: Outcome) -> None:
+        for taken, places in outcome.parts:
+            taken.told(len(places))
+
+    def _call_back(self, outcome: Outcome, count: int, size: int) -> None:
         """Run the users' callbacks of one batch, in order; one that raises is logged and the next one runs.
 
         On the callbacks' own thread. Only now may as much be queued again: slow callbacks slow the producer down.
         """
-        for row in rows:
-            if row.on_delivery is not None:
-                try:
-                    row.on_delivery(row, error)
-                except BaseException:  # SystemExit too: the others and the count of them must not suffer
-                    log.exception("an on_delivery callback raised; the others go on")
+        error = outcome.error
+        for taken, places in outcome.parts:
+            for extra, message in taken.messages(places):
+                on_delivery = extra[ON_DELIVERY]
+                if on_delivery is not None:
+                    try:
+                        on_delivery(message, error)
+                    except BaseException:  # SystemExit too: the others and the count of them must not suffer
+                        log.exception("an on_delivery callback raised; the others go on")
         with contextlib.suppress(KafkaException):  # closed meanwhile: nobody queues anything any more
-            self.engine.loop.call_soon(self._on_called, len(rows), size)
+            self.engine.loop.call_soon(self._on_called, outcome, count, size)
 
-    def _on_called(self, count: int, size: int) -> None:
+    def _on_called(self, outcome: Outcome, count: int, size: int) -> None:
+        self._let_go(outcome)
         self._called_rows -= count
         self._called_bytes -= size
         self.room += size
@@ -452,15 +462,6 @@ class ProducerCore:
             callbacks.submit(ran.succeed, None)
             callbacks.run_here()  # at exit no thread can be started for them any more
             ran.wait(deadline, f"callbacks of {self.settings.topic}")
-
-    def _release(self, rows: list[QueuedMessage]) -> None:
-        waiting = self._waiting
-        # whichever is shorter is gone through: one waiter behind a full batch is the usual case
-        for row in rows if len(rows) < len(waiting) else list(waiting):
-            if row.done:
-                signal = waiting.pop(row, None)
-                if signal is not None:
-                    signal.set()
 
     # -- flush and close ----------------------------------------------------------------------------------------------
 
@@ -488,11 +489,11 @@ class ProducerCore:
         if self._closed:
             result.succeed(0)
             return
-        # in this order: a produce() that comes too late for _take_rows sees that we are idle, and posts _refuse_late
+        # in this order: a produce() that comes too late for _take_queued sees that we are idle, and posts _refuse_late
         self._closed = True
         self.idle = True
-        if self.rows:
-            self._take_rows()
+        if self.queued:
+            self._take_queued()
         self.engine.sender.remove(self)
         left = self._held_rows
         self.apply(self.accumulator.abandon(self._stopped()))
@@ -519,8 +520,8 @@ class ProducerCore:
     def _refuse_late(self) -> None:
         """Give rows that another thread queued while the producer was being stopped their outcome: not written."""
         self.idle = True
-        if self.rows:
-            self._take_rows()
+        if self.queued:
+            self._take_queued()
             self.apply(self.accumulator.abandon(self._stopped()))
 
     # -- producer id and time -----------------------------------------------------------------------------------------

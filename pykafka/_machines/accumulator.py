@@ -15,8 +15,7 @@ from typing import NamedTuple, Optional
 
 from ..exceptions import DeliveryTimeout, KafkaException, ProduceFailureError, error_for
 from ..records.encode import restamp
-from ..records.message import QueuedMessage
-from .batches import BATCH_OVERHEAD, Batch, Chunk, Columns, columns_of, take_rows
+from .batches import BATCH_OVERHEAD, Batch, Chunk, Columns, Part, columns_of_parts, take_rows
 from .idempotence import NEW_NUMBERS, OUT_OF_ORDER_SEQUENCE_NUMBER, PartitionSequence, Verdict, judge
 
 #: A broker remembers this many batches per producer and partition; with more in flight it could not tell a duplicate.
@@ -39,15 +38,20 @@ class Outcome(NamedTuple):
     ``size`` is the one they were appended with: sizes of all outcomes add up to those of all that was appended.
     """
 
-    rows: list[QueuedMessage]
+    parts: list[Part]
     base_offset: int
     error: Optional[Exception]
     flush_mark: int
     size: int
 
+    @property
+    def row_count(self) -> int:
+        """Return how many rows that are."""
+        return sum(len(places) for _taken, places in self.parts)
+
 
 def _unsent(chunk: Chunk, error: Exception) -> Outcome:
-    return Outcome(chunk.columns.rows, -1, error, chunk.flush_mark, chunk.columns.size)
+    return Outcome(chunk.columns.parts, -1, error, chunk.flush_mark, chunk.columns.size)
 
 
 class SendSettings(NamedTuple):
@@ -302,7 +306,7 @@ class Accumulator:
                 continue
             if sequence is not None:
                 # only now: a batch that could not be encoded leaves no hole in the sequence
-                sequence.take(len(batch.rows))
+                sequence.take(batch.row_count)
             return batch
 
     def take_unencodable(self) -> list[Outcome]:
@@ -313,7 +317,7 @@ class Accumulator:
     def _not_encoded(self, batch: Batch, cause: Exception) -> ProduceFailureError:
         topic = self.settings.topic
         error = ProduceFailureError(
-            f"{topic}/{batch.partition_id}: a batch of {len(batch.rows)} messages could not be encoded and was not sent:"
+            f"{topic}/{batch.partition_id}: a batch of {batch.row_count} messages could not be encoded and was not sent:"
             f" {type(cause).__name__}: {cause}",
             topic=topic,
             partition=batch.partition_id,
@@ -349,7 +353,7 @@ class Accumulator:
             retriable=bool(error.retriable),
             oldest=oldest,
             idempotent=self.settings.idempotent,
-            count=len(batch.rows),
+            count=batch.row_count,
         )
         if answer.code in MAYBE_WRITTEN:
             batch.maybe_written = True
@@ -400,7 +404,7 @@ class Accumulator:
             if queue.sequence is not None:
                 queue.sequence.acked_at = now
             known = base_offset if verdict is Verdict.DELIVERED else -1
-            outcomes.append(Outcome(batch.rows, known, None, batch.flush_mark, batch.size))
+            outcomes.append(Outcome(batch.parts, known, None, batch.flush_mark, batch.size))
         elif batch.expired:
             queue.in_doubt |= batch.maybe_written
             queue.must_renumber |= self.settings.idempotent and (not batch.maybe_written or verdict in NEW_NUMBERS)
@@ -434,9 +438,9 @@ class Accumulator:
         return []
 
     def _halves(self, batch: Batch) -> tuple[Batch, Batch]:
-        middle = len(batch.rows) // 2
+        middle = batch.row_count // 2
         halves = []
-        for columns, shift in zip(columns_of(batch.rows).cut(middle), (0, middle)):
+        for columns, shift in zip(columns_of_parts(batch.parts).cut(middle), (0, middle)):
             half = Batch(batch.partition_id, columns, batch.born_at, batch.flush_mark)
             half.order = (*batch.order, shift)
             half.attempts = batch.attempts
@@ -469,7 +473,7 @@ class Accumulator:
         for batch in queue.resend:
             numbered_by = self._number(queue, batch)
             if numbered_by is not None:
-                numbered_by.take(len(batch.rows))
+                numbered_by.take(batch.row_count)
             batch.is_half = False
             restamp(batch.data, batch.producer_id, batch.producer_epoch, batch.base_sequence)
 
@@ -488,14 +492,14 @@ class Accumulator:
                 if batch.born_at <= born_before and not batch.expired:
                     batch.expired = True
                     late = self._too_late(batch.maybe_written or batch.is_out, queue)
-                    outcomes.append(Outcome(batch.rows, -1, late, batch.flush_mark, batch.size))
+                    outcomes.append(Outcome(batch.parts, -1, late, batch.flush_mark, batch.size))
             while queue.resend and queue.resend[0].born_at <= born_before:
                 batch = queue.resend.popleft()
                 queue.in_doubt |= batch.maybe_written
                 if not batch.maybe_written:
                     queue.must_renumber |= self.settings.idempotent
                 late = self._too_late(batch.maybe_written, queue)
-                outcomes.append(Outcome(batch.rows, -1, late, batch.flush_mark, batch.size))
+                outcomes.append(Outcome(batch.parts, -1, late, batch.flush_mark, batch.size))
             while queue.chunks and queue.chunks[0].born_at <= born_before:
                 chunk = queue.chunks.popleft()
                 outcomes.append(_unsent(chunk, self._too_late(False, queue)))
@@ -565,7 +569,7 @@ class Accumulator:
             )
             doubt.__cause__ = error
             error = doubt
-        return Outcome(batch.rows, -1, error, batch.flush_mark, batch.size)
+        return Outcome(batch.parts, -1, error, batch.flush_mark, batch.size)
 
     def wake_at(self, now: float) -> float:
         """Return when something here needs attention without any answer: a retry is due, or something expires.

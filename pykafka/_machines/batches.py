@@ -1,84 +1,105 @@
-"""Sealed batches and the rows waiting to be sealed, for one partition of one producer.
-
-What is encoded is read out of the rows once, into columns; from there on whole columns are cut and joined.
-"""
+"""Sealed batches and the rows waiting to be sealed, for one partition of one producer: whole columns, cut and joined."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from functools import reduce
+from typing import NamedTuple, Optional, TypeVar
 
-from ..records.encode import RECORD_OVERHEAD, encode_batch, headers_size
-from ..records.message import Headers, QueuedMessage
+from ..records.encode import RECORD_OVERHEAD, encode_batch
+from .segments import Taken
+
+T = TypeVar("T")
 
 #: An upper bound of what a batch costs above its records: the 61-byte header and some slack for a request's framing.
 BATCH_OVERHEAD = 128
 
 
-class Columns(NamedTuple):
-    """Rows and what is encoded of them; ``keys`` or ``headers`` is None when no row has any. ``size`` bounds the encoding."""
+#: Some rows of one segment: where they come from, and their places there.
+Part = tuple[Taken, Sequence[int]]
 
-    rows: list[QueuedMessage]
+
+class Columns(NamedTuple):
+    """What is encoded of some rows; ``keys`` or ``headers`` is None when no row has any. ``size`` bounds the encoding."""
+
+    parts: list[Part]
     values: list[Optional[bytes]]
     keys: Optional[list[Optional[bytes]]]
-    headers: Optional[list[Optional[Headers]]]
+    headers: Optional[list[Optional[bytes]]]
     timestamps: list[int]
     size: int
 
     def cut(self, count: int) -> tuple[Columns, Columns]:
         """Return the first ``count`` rows and the rest; their sizes add up to ours."""
-        rows, values, keys, headers, timestamps, size = self
+        parts, values, keys, headers, timestamps, size = self
+        first_parts, rest_parts = _cut_parts(parts, count)
         first_keys = keys and keys[:count]
         first_headers = headers and headers[:count]
         first_values = values[:count]
         first_size = encoded_size(first_values, first_keys, first_headers)
-        first = Columns(rows[:count], first_values, first_keys, first_headers, timestamps[:count], first_size)
+        first = Columns(first_parts, first_values, first_keys, first_headers, timestamps[:count], first_size)
         rest_keys = keys and keys[count:]
         rest_headers = headers and headers[count:]
-        return first, Columns(rows[count:], values[count:], rest_keys, rest_headers, timestamps[count:], size - first_size)
+        return first, Columns(rest_parts, values[count:], rest_keys, rest_headers, timestamps[count:], size - first_size)
 
     def join(self, other: Columns) -> Columns:
         """Return our rows and then those of ``other``."""
         keys: Optional[list[Optional[bytes]]] = None
-        headers: Optional[list[Optional[Headers]]] = None
+        headers: Optional[list[Optional[bytes]]] = None
         if self.keys is not None or other.keys is not None:
-            keys = (self.keys or [None] * len(self.rows)) + (other.keys or [None] * len(other.rows))
+            keys = (self.keys or [None] * len(self.values)) + (other.keys or [None] * len(other.values))
         if self.headers is not None or other.headers is not None:
-            headers = (self.headers or [None] * len(self.rows)) + (other.headers or [None] * len(other.rows))
+            headers = (self.headers or [None] * len(self.values)) + (other.headers or [None] * len(other.values))
         timestamps = self.timestamps + other.timestamps
-        return Columns(self.rows + other.rows, self.values + other.values, keys, headers, timestamps, self.size + other.size)
+        return Columns(self.parts + other.parts, self.values + other.values, keys, headers, timestamps, self.size + other.size)
 
 
-def columns_of(rows: list[QueuedMessage], *, with_keys: bool = True, with_headers: bool = True) -> Columns:
-    """Return the columns of ``rows``; who knows that no row has a key or headers saves looking for them."""
-    # hot: per message
-    values = [row.value for row in rows]
-    timestamps: list[int] = [row.timestamp for row in rows]  # type: ignore[misc]  # a queued row always has one
-    keys: Optional[list[Optional[bytes]]] = None
-    headers: Optional[list[Optional[Headers]]] = None
-    if with_keys:
-        keys = [row.partition_key for row in rows]
-        if keys.count(None) == len(keys):
-            keys = None
-    if with_headers:
-        headers = [row.headers for row in rows]
-        if not any(headers):
-            headers = None
-    return Columns(rows, values, keys, headers, timestamps, encoded_size(values, keys, headers))
+def _cut_parts(parts: list[Part], count: int) -> tuple[list[Part], list[Part]]:
+    first: list[Part] = []
+    for number, (taken, places) in enumerate(parts):
+        if len(places) > count:
+            head = [(taken, places[:count])] if count > 0 else []
+            return first + head, [(taken, places[max(count, 0) :]), *parts[number + 1 :]]
+        first.append((taken, places))
+        count -= len(places)
+    return first, []
+
+
+def columns_of(taken: Taken, places: Sequence[int]) -> Columns:
+    """Return the columns of the rows at ``places``."""
+    values = _pick(taken.values, places)
+    timestamps = _pick(taken.timestamps, places)
+    keys = None if taken.keys is None else _pick(taken.keys, places)
+    if keys is not None and keys.count(None) == len(keys):
+        keys = None
+    headers = taken.headers(places)
+    return Columns([(taken, places)], values, keys, headers, timestamps, encoded_size(values, keys, headers))
+
+
+def columns_of_parts(parts: list[Part]) -> Columns:
+    """Return the columns of all rows in ``parts``, which are at least one."""
+    return reduce(Columns.join, (columns_of(taken, places) for taken, places in parts))
+
+
+def _pick(column: list[T], places: Sequence[int]) -> list[T]:
+    # hot: per message, in C
+    if isinstance(places, range):
+        return column[places.start : places.stop : places.step]
+    return list(map(column.__getitem__, places))
 
 
 def encoded_size(
     values: Sequence[Optional[bytes]],
     keys: Optional[Sequence[Optional[bytes]]],
-    headers: Optional[Sequence[Optional[Headers]]],
+    headers: Optional[Sequence[Optional[bytes]]],
 ) -> int:
     """Return an upper bound of the encoded size of records, in bytes."""
     size = RECORD_OVERHEAD * len(values) + _length(values)
     if keys is not None:
         size += _length(keys)
     if headers is not None:
-        size += sum(headers_size(some) for some in headers if some)
+        size += _length(headers)
     return size
 
 
@@ -113,16 +134,18 @@ class Batch:
         "maybe_written",
         "order",
         "partition_id",
+        "parts",
         "place",
         "producer_epoch",
         "producer_id",
-        "rows",
+        "row_count",
         "size",
     )
 
     def __init__(self, partition_id: int, columns: Columns, born_at: float, flush_mark: int) -> None:
         self.partition_id = partition_id
-        self.rows = columns.rows
+        self.parts = columns.parts
+        self.row_count = len(columns.values)
         self.size = columns.size
         self.born_at = born_at
         self.flush_mark = flush_mark
@@ -179,7 +202,7 @@ def take_rows(chunks: deque[Chunk], limit: int) -> Optional[Chunk]:
             break
         # a row that is larger than any batch goes alone; the broker judges it
         taken = head if taken is None else taken.join(head)
-        if rest.rows:
+        if rest.values:
             chunks[0] = chunks[0]._replace(columns=rest)
         else:
             chunks.popleft()
@@ -190,7 +213,7 @@ def take_rows(chunks: deque[Chunk], limit: int) -> Optional[Chunk]:
 
 def _cut_to_fit(columns: Columns, room: int) -> tuple[Columns, Columns]:
     """Return about as many rows as fit into ``room`` bytes, never more but at least one, and the rest."""
-    count = max(1, len(columns.rows) * room // columns.size)
+    count = max(1, len(columns.values) * room // columns.size)
     head, rest = columns.cut(count)
     while head.size > room and count > 1:
         # rows of uneven size: a guess by the average took too many

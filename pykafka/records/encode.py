@@ -1,4 +1,4 @@
-"""Messages to record batches (magic 2), whole columns at a time, with the plain way beside it.
+"""Messages to record batches (magic 2), whole columns at a time, with the plain way beside it for comparison.
 
 A record is: length, attributes, timestamp delta, offset delta, key, value, header count. Without keys and headers only
 length and value differ between records of the same millisecond, so they are put together by slice assignment from
@@ -28,15 +28,53 @@ _LEAST_COLUMNS = 4
 _MAX_HEADS = 256
 
 
-def headers_size(headers: Headers) -> int:
-    """Return an upper bound of the encoded size of a message's headers, in bytes."""
-    return 5 + sum(10 + len(name.encode()) + len(value or b"") for name, value in headers)
+#: What ends a record without headers: a count of none.
+NO_HEADERS = b"\0"
+
+
+class _Names(dict[str, bytes]):
+    """Header names to how they are written: programs use the same few again and again."""
+
+    def __missing__(self, name: str) -> bytes:
+        encoded = name.encode()
+        made = VARINTS[len(encoded)] + encoded
+        if len(name) <= _LONGEST_NAME:
+            if len(self) >= _MAX_NAMES:
+                self.clear()
+            self[name] = made
+        return made
+
+
+_MAX_NAMES = 1000
+_LONGEST_NAME = 256
+_names = _Names()
+
+
+def encode_headers(pairs: Headers) -> bytes:
+    """Return the headers of a record as they are written: how many there are, and each name and value.
+
+    :raises TypeError: when a pair is not a str and bytes or None
+    :raises ValueError: for a name that is no Unicode
+    """
+    pieces = [VARINTS[len(pairs)]]
+    for name, value in pairs:  # hot: per header
+        if type(name) is not str:
+            raise TypeError("the name of a header must be a str")
+        pieces.append(_names[name])
+        if type(value) is bytes:
+            pieces.append(VARINTS[len(value)])
+            pieces.append(value)
+        elif value is None:
+            pieces.append(b"\1")
+        else:
+            raise TypeError("the value of a header must be bytes or None")
+    return b"".join(pieces)
 
 
 def encode_batch(
     values: Sequence[Optional[bytes]],
     keys: Optional[Sequence[Optional[bytes]]],
-    headers: Optional[Sequence[Optional[Headers]]],
+    headers: Optional[Sequence[Optional[bytes]]],
     timestamps: Sequence[int],
     *,
     codec: int = 0,
@@ -47,7 +85,8 @@ def encode_batch(
 ) -> bytearray:
     """Return a whole batch, checksum included.
 
-    :param keys: None when no message has a key; ``headers`` likewise
+    :param keys: None when no message has a key
+    :param headers: of each message, by :func:`encode_headers`, None for none; None when no message has any
     :param timestamps: epoch milliseconds
     :raises MissingCodecError: naming the extra to install
     """
@@ -96,20 +135,20 @@ def restamp(data: bytearray, producer_id: int, producer_epoch: int, base_sequenc
 def _record_pieces(
     values: Sequence[Optional[bytes]],
     keys: Optional[Sequence[Optional[bytes]]],
-    headers: Optional[Sequence[Optional[Headers]]],
+    headers: Optional[Sequence[Optional[bytes]]],
     timestamps: Sequence[int],
 ) -> list[bytes]:
     """Return pieces that, joined, are 61 bytes of room for the header and then the records."""
-    if headers is None and len(values) >= _LEAST_COLUMNS:
+    if len(values) >= _LEAST_COLUMNS:
         try:
-            if keys is not None:
-                return _keyed(values, keys, timestamps)  # type: ignore[arg-type]  # None raises TypeError
+            if keys is not None or headers is not None:
+                return _with_keys_or_headers(values, keys, headers, timestamps)  # type: ignore[arg-type]  # None raises TypeError
             runs = _millisecond_runs(timestamps)
             if runs is not None:
                 return _columns(values, runs)  # type: ignore[arg-type]  # likewise
         except TypeError:
             pass  # a tombstone, or keys on some messages only: not for the fast ways
-    return [bytes(HEADER_SIZE), *plain_records(values, keys, headers, timestamps)]
+    return [bytes(HEADER_SIZE), *_any_records(values, keys, headers, timestamps)]
 
 
 def _millisecond_runs(timestamps: Sequence[int]) -> Optional[list[tuple[int, int, int]]]:
@@ -191,20 +230,55 @@ def _columns(values: Sequence[bytes], runs: list[tuple[int, int, int]]) -> list[
     return pieces
 
 
-def _keyed(values: Sequence[bytes], keys: Sequence[bytes], timestamps: Sequence[int]) -> list[bytes]:
-    """Return the pieces for records that all have a key and a value, and no headers."""
+def _with_keys_or_headers(
+    values: Sequence[bytes],
+    keys: Optional[Sequence[bytes]],
+    headers: Optional[Sequence[Optional[bytes]]],
+    timestamps: Sequence[int],
+) -> list[bytes]:
+    """Return the pieces for records that all have a value, and that all have a key or all have none."""
     first = timestamps[0]
     size = VARINTS
+    offsets = offset_varints(len(values))
     # hot: per record
-    bodies = [
-        b"\0%b%b%b%b%b%b\0" % (size[stamp - first], offset, size[len(key)], key, size[len(value)], value)
-        for stamp, offset, key, value in zip(timestamps, offset_varints(len(values)), keys, values)
-    ]
+    if keys is None:
+        assert headers is not None
+        bodies = [
+            b"\0%b%b\1%b%b%b" % (size[stamp - first], offset, size[len(value)], value, tail or NO_HEADERS)
+            for stamp, offset, value, tail in zip(timestamps, offsets, values, headers)
+        ]
+    elif headers is None:
+        bodies = [
+            b"\0%b%b%b%b%b%b\0" % (size[stamp - first], offset, size[len(key)], key, size[len(value)], value)
+            for stamp, offset, key, value in zip(timestamps, offsets, keys, values)
+        ]
+    else:
+        bodies = [
+            b"\0%b%b%b%b%b%b%b"
+            % (size[stamp - first], offset, size[len(key)], key, size[len(value)], value, tail or NO_HEADERS)
+            for stamp, offset, key, value, tail in zip(timestamps, offsets, keys, values, headers)
+        ]
     pieces: list[bytes] = [b""] * (2 * len(bodies) + 1)
     pieces[0] = bytes(HEADER_SIZE)
     pieces[1::2] = map(size.__getitem__, map(len, bodies))
     pieces[2::2] = bodies
     return pieces
+
+
+def _any_records(
+    values: Sequence[Optional[bytes]],
+    keys: Optional[Sequence[Optional[bytes]]],
+    headers: Optional[Sequence[Optional[bytes]]],
+    timestamps: Sequence[int],
+) -> list[bytes]:
+    """Return every record encoded, whatever it has and has not."""
+    encoded = []
+    for index, value in enumerate(values):
+        key = None if keys is None else keys[index]
+        tail = (None if headers is None else headers[index]) or NO_HEADERS
+        body = b"\0%b%b%b%b%b" % (VARINTS[timestamps[index] - timestamps[0]], VARINTS[index], _sized(key), _sized(value), tail)
+        encoded.append(VARINTS[len(body)] + body)
+    return encoded
 
 
 def plain_records(
@@ -213,7 +287,10 @@ def plain_records(
     headers: Optional[Sequence[Optional[Headers]]],
     timestamps: Sequence[int],
 ) -> list[bytes]:
-    """Return every record encoded, field by field: the way for any record, and what the fast ways are tested against."""
+    """Return every record encoded, field by field: what the fast ways are tested against.
+
+    :param headers: as pairs, unlike those of :func:`encode_batch`
+    """
     encoded = []
     for index, value in enumerate(values):
         fields = [

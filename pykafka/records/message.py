@@ -1,11 +1,10 @@
-"""The Message that users hold: consumed ones, and produced ones, which are also the queued row and the handle to wait on."""
+"""The Message that users hold: those made by hand and those that were read. Produced ones are in queued.py."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ..common import Message as MessageBase
-from ..common import checked_timeout
 
 if TYPE_CHECKING:
     import datetime
@@ -22,9 +21,6 @@ class Origin:
 
     __slots__ = ("compression_type", "partition", "partition_id", "protocol_version", "topic")
 
-    #: False where the partition of a queued message is still to be chosen.
-    assigned = True
-
     def __init__(
         self,
         topic: Optional[bytes] = None,
@@ -38,16 +34,6 @@ class Origin:
         self.partition = partition
         self.compression_type = compression_type
         self.protocol_version = protocol_version
-
-    def settle(self, message: Message) -> None:
-        """Have the partition of ``message`` chosen now; nothing to do where it is known."""
-
-
-class Delivery(Protocol):
-    """Where a produced message was queued: what ``message.result()`` needs of the producer behind it."""
-
-    def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
-        """Return when ``message`` has an outcome; raise OperationTimedOut after ``timeout`` seconds."""
 
 
 #: The first and last milliseconds that a datetime can hold, and the most that a record's timestamp can: 64 bits, signed.
@@ -63,8 +49,6 @@ _UNSET: dict[str, Any] = {
     "headers": None,
     "produce_attempt": 0,
     "delivery_report_q": None,
-    "on_delivery": None,
-    "_outcome": None,
     "_origin": Origin(),
 }
 
@@ -148,12 +132,7 @@ class Message(MessageBase):
 
     @property
     def partition_id(self) -> int:
-        """Return the number of the partition, -1 when there is none.
-
-        Reading it right after ``produce()`` has the partition chosen at once instead of with the next batch.
-        """
-        if not self._origin.assigned:
-            self._origin.settle(self)
+        """Return the number of the partition, -1 when there is none."""
         return self._origin.partition_id
 
     @property
@@ -273,60 +252,3 @@ class BareConsumedMessage(Message):
         self.timestamp = timestamp
         self.value = value
         self._origin = origin
-
-
-#: The outcome of a message that the broker has but whose offset it did not tell (acks=0, or a recognised duplicate).
-DELIVERED = object()
-
-
-class QueuedMessage(Message):
-    """A message given to ``produce()``: the row in the producer's queue, and what the caller can wait for."""
-
-    __slots__ = ("_outcome", "on_delivery")
-
-    _outcome: Any
-    on_delivery: Optional[OnDelivery]
-
-    # hot: per message
-    def __init__(  # noqa: D107
-        self,
-        value: Optional[bytes],
-        partition_key: Optional[bytes],
-        timestamp: int,
-        headers: Any,
-        on_delivery: Optional[OnDelivery],
-        origin: Origin,
-    ) -> None:
-        self.value = value
-        self.partition_key = partition_key
-        self.timestamp = timestamp
-        self.headers = headers
-        self.on_delivery = on_delivery
-        self._origin = origin
-
-    @property
-    def done(self) -> bool:
-        """Return whether the message was acknowledged or failed."""
-        return self.offset >= 0 or self._outcome is not None
-
-    @property
-    def error(self) -> Optional[Exception]:
-        """Return why the message could not be delivered; None while undecided or when it was."""
-        return self._outcome if isinstance(self._outcome, Exception) else None
-
-    def result(self, timeout: Optional[float] = None) -> QueuedMessage:
-        """Return this message once the broker has it, waiting at most ``timeout`` seconds (None: until it is decided).
-
-        Every message is decided within the producer's ``delivery_timeout_ms``. Waiting makes the producer send at once.
-
-        :raises OperationTimedOut: when ``timeout`` passed first; the message may still be delivered
-        :raises KafkaException: the reason why the message was not delivered
-        """
-        limit = checked_timeout(timeout)
-        if not self.done:
-            delivery: Delivery = self._origin.delivery  # type: ignore[attr-defined]  # a queued message has such an origin
-            delivery.wait_for(self, limit)
-        if self.error is not None:
-            # it is shared by the whole batch and may be raised again and again: its traceback would grow each time
-            raise self.error.with_traceback(None)
-        return self

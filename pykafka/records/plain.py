@@ -52,7 +52,7 @@ def read_record(body: bytes, at: int) -> tuple[bytes, bytes, Optional[bytes], Op
     stamp, offset = body[stamp_at:offset_at], body[offset_at:at]
     key, at = _sized(body, at, end)
     value, at = _sized(body, at, end)
-    pairs, at = _headers(body, at, end)
+    pairs, at = read_headers(body, at, end)
     if at != end:
         raise ValueError(f"a record ends at byte {at} instead of {end}")
     return stamp, offset, key, value, pairs, at
@@ -67,7 +67,11 @@ def _sized(body: bytes, at: int, end: int) -> tuple[Optional[bytes], int]:
     return body[at : at + size], at + size
 
 
-def _headers(body: bytes, at: int, end: int) -> tuple[Headers, int]:
+def read_headers(body: bytes, at: int, end: int) -> tuple[Headers, int]:
+    """Return the headers that begin at ``at``, as pairs, and the place behind them.
+
+    :raises ValueError: for what cannot be headers
+    """
     count, at = decode_varint(body, at)
     if count < 0 or count > end - at:
         raise ValueError(f"{count} headers at byte {at} of a record that ends at {end}")

@@ -46,17 +46,17 @@ def test_two_threads_may_wait_for_one_message() -> None:
             message = producer.produce(b"x")
             core = producer._core
             released, go_on = threading.Event(), threading.Event()
-            release = core._release
+            wake = core._wake_waiting
 
-            def late(rows: Any) -> None:
+            def late(fates: Any) -> None:
                 released.set()
                 go_on.wait(20)
-                release(rows)
+                wake(fates)
 
-            core._release = late  # type: ignore[method-assign]
+            core._wake_waiting = late  # type: ignore[method-assign]
             first = threading.Thread(target=message.result, args=(20,), daemon=True)
             first.start()
-            until(lambda: core._waiting, what="the first waiter")
+            until(lambda: message._fates.waiting, what="the first waiter")
             log.gate.set()
             assert released.wait(20)
             # decided, but the first waiter was not told yet: the second finds the outcome, and leaves the first its turn
@@ -113,15 +113,15 @@ def test_rows_that_arrive_during_every_collection_do_not_nest_collections() -> N
         log = Log(broker)
         with client.topics["t"].get_producer(linger_ms=0) as producer:
             core = producer._core
-            assign, left = core._assign, [2000]
+            deal, left = core._deal, [2000]
 
-            def more(rows: Any, partition_ids: Any) -> Any:
+            def more(taken: Any, partition_ids: Any) -> Any:
                 if left[0]:
                     left[0] -= 1
                     producer.produce(b"more")
-                return assign(rows, partition_ids)
+                return deal(taken, partition_ids)
 
-            core._assign = more
+            core._deal = more
             producer.produce(b"first")
             until(lambda: len(log.written.get(0, [])) == 2001, what="every message")
 
@@ -163,7 +163,7 @@ def test_produce_many_queues_nothing_when_one_of_them_is_wrong(options: Options)
                 producer.produce_many([b"1"], partition_key="key")
             with pytest.raises(MessageSizeTooLarge):
                 producer.produce_many([b"1", b"2" * 5001])
-            assert producer._core.outstanding == 0 and producer.produce_many([]) == []
+            assert producer._core.outstanding == 0 and list(producer.produce_many([])) == []
             made = producer.produce_many([b"1", None, b"3"], partition_key=b"key")
             producer.flush(10)
             assert [message.offset for message in made] == [0, 1, 2]

@@ -106,14 +106,14 @@ def test_what_no_record_can_hold_is_refused_before_it_is_queued(how: dict[str, A
 
 
 @pytest.mark.parametrize("acks", [-1, 1])
-def test_a_message_spoilt_after_it_was_queued_fails_and_takes_nobody_with_it(acks: int) -> None:
+def test_messages_that_cannot_be_in_one_batch_fail_and_take_nobody_with_them(acks: int) -> None:
     with fake_broker(partitions=2) as broker, KafkaClient(broker.hosts) as client:
         log = Log(broker)
         topic = client.topics["t"]
         with topic.get_producer(linger_ms=60000, required_acks=acks, partitioner=by_key) as producer:
             good = producer.produce(b"good", b"0")
-            bad = producer.produce(b"bad", b"1")
-            bad.timestamp = "tomorrow"  # type: ignore[assignment]
+            bad = producer.produce(b"bad", b"1", timestamp=-(2**62))
+            producer.produce(b"bad", b"1", timestamp=2**62)
             producer.flush(10)
             assert good.offset == 0
             assert isinstance(bad.error, ProduceFailureError) and "t/1" in str(bad.error)
@@ -121,14 +121,21 @@ def test_a_message_spoilt_after_it_was_queued_fails_and_takes_nobody_with_it(ack
         assert log.written == {0: [b"good", b"later"], 1: [b"later"]}
 
 
-def test_headers_spoilt_after_they_were_queued_fail_what_was_collected_with_them_and_nothing_else() -> None:
+def test_what_cannot_be_dealt_to_partitions_fails_with_what_was_collected_with_it_and_nothing_else() -> None:
     with fake_broker() as broker, KafkaClient(broker.hosts) as client:
         Log(broker)
         with client.topics["t"].get_producer(linger_ms=60000) as producer:
-            bad = producer.produce(b"bad", headers=[("name", b"")])
-            bad.headers = [("\ud800", b"")]
+            core = producer._core
+            deal = core._deal
+
+            def fails(taken: Any, partition_ids: Any) -> Any:
+                core._deal = deal
+                raise MemoryError("none left")
+
+            core._deal = fails
+            bad = producer.produce(b"bad")
             producer.flush(10)
-            assert isinstance(bad.error, ProduceFailureError)
+            assert isinstance(bad.error, ProduceFailureError) and "none left" in str(bad.error)
             assert producer.produce(b"after").result(10).offset == 0
             assert producer._core._held_bytes == 0
 
@@ -175,7 +182,7 @@ def test_messages_wait_while_no_partition_is_known_and_leave_in_order_when_there
             made = []
             for number in range(3):
                 made.append(producer.produce(b"%d" % number, b"key"))
-                until(lambda: producer._core.accumulator.has_unplaced and not producer._core.rows, what="a collection")
+                until(lambda: producer._core.accumulator.has_unplaced and not producer._core.queued, what="a collection")
             assert producer._core.outstanding == 3
             end()
             assert [message.result(10).offset for message in made] == [0, 1, 2]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 from ...common import CompressionType
 from ...exceptions import UnsupportedVersion
-from ...records.encode import encode_batch
+from ...records.encode import encode_batch, encode_headers
 from ...records.message import Message
 from ...utils.arguments import MAX_INT32, to_name, whole_number
 from .. import messages as wire
@@ -93,11 +93,11 @@ class ProduceRequest(Request):
 
 def _batch(some: list[Message], codec: int) -> bytearray:
     keys: Optional[list[Optional[bytes]]] = [message.partition_key for message in some]
-    headers: Optional[list[Any]] = [message.headers for message in some]
+    headers = [encode_headers(message.headers) if message.headers else None for message in some]
     return encode_batch(
         [message.value for message in some],
         keys if keys and any(key is not None for key in keys) else None,
-        headers if headers and any(headers) else None,
+        headers if any(headers) else None,
         [NO_TIMESTAMP if message.timestamp is None else message.timestamp for message in some],
         codec=codec,
     )

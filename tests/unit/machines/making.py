@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Union
 
 from pykafka._machines.accumulator import Accumulator, Outcome, SendSettings
-from pykafka._machines.batches import Batch, columns_of
+from pykafka._machines.batches import Batch, Columns, columns_of
 from pykafka._machines.idempotence import PartitionSequence
+from pykafka._machines.segments import Fates, Taken
 from pykafka.records.batch import split_batches
 from pykafka.records.decode import decode_batch
-from pykafka.records.message import Origin, QueuedMessage
+from pykafka.records.encode import encode_headers
+from pykafka.records.message import Origin
+from pykafka.records.queued import EXTRA, KEY, TIMESTAMP, VALUE, Extra, QueuedMessage, Row
 
 BACKOFF_S = 0.1
 TIMEOUT_S = 120.0
@@ -17,11 +20,50 @@ TIMEOUT_S = 120.0
 ROOMY = 1_000_000
 
 
+class NoProducer:
+    """A producer that nobody should ask for anything."""
+
+    origin = Origin(b"orders", -1, None, 0, 2)
+    usual = None
+
+    def settle_partitions(self) -> None:
+        """Refuse."""
+        raise AssertionError("nobody is there to choose partitions")
+
+    def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
+        """Refuse."""
+        raise AssertionError("nobody is there to decide")
+
+
 def row(
-    value: Optional[bytes], key: Optional[bytes] = None, headers: Optional[list[tuple[str, Optional[bytes]]]] = None
-) -> QueuedMessage:
+    value: Optional[bytes],
+    key: Optional[bytes] = None,
+    headers: Optional[list[tuple[str, Optional[bytes]]]] = None,
+    stamp: int = 1_700_000_000_000,
+) -> Row:
     """Return a queued row as produce() makes it."""
-    return QueuedMessage(value, key, 1_700_000_000_000, headers, None, Origin())
+    extra: Optional[Extra] = None if headers is None else (encode_headers(headers), None, None, -1)
+    return value, key, stamp, extra
+
+
+def taken_of(rows: list[Row], fates: Optional[Fates] = None) -> Taken:
+    """Return ``rows`` as they are taken out of the queue."""
+    columns = [[each[field] for each in rows] for field in (VALUE, KEY, TIMESTAMP, EXTRA)]
+    return Taken(fates or Fates(NoProducer()), *columns)  # type: ignore[arg-type]  # each column is of its field's type
+
+
+def columns_of_rows(rows: list[Row]) -> Columns:
+    """Return the columns of ``rows``, which were queued together."""
+    return columns_of(taken_of(rows), range(len(rows)))
+
+
+def rows_of(those: Union[Columns, Batch, Outcome]) -> list[Row]:
+    """Return the rows that columns, a batch or an outcome is about, in order."""
+    return [
+        (taken.values[place], taken.keys and taken.keys[place], taken.timestamps[place], taken.extras and taken.extras[place])
+        for taken, places in those.parts
+        for place in places
+    ]
 
 
 def settings(acks: int = -1, max_retries: Optional[int] = None, codec: int = 0, max_batch_bytes: int = ROOMY) -> SendSettings:
@@ -40,10 +82,10 @@ def accumulator(acks: int = -1, max_retries: Optional[int] = None, max_batch_byt
     return made
 
 
-def add(machine: Accumulator, *values: str, partition: int = 0, now: float = 0.0, mark: int = 0) -> list[QueuedMessage]:
+def add(machine: Accumulator, *values: str, partition: int = 0, now: float = 0.0, mark: int = 0) -> list[Row]:
     """Append one chunk of rows and return them."""
     rows = [row(value.encode()) for value in values]
-    machine.append(partition, columns_of(rows), now, mark)
+    machine.append(partition, columns_of_rows(rows), now, mark)
     return rows
 
 
@@ -79,4 +121,4 @@ def stamp_of(batch: Batch) -> tuple[int, int, int]:
 
 def told(outcomes: list[Outcome]) -> list[str]:
     """Return the values of all rows in ``outcomes``, in order."""
-    return [(each.value or b"").decode() for outcome in outcomes for each in outcome.rows]
+    return [(each[VALUE] or b"").decode() for outcome in outcomes for each in rows_of(outcome)]

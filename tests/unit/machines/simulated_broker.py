@@ -94,7 +94,7 @@ class Wire:
         answer: Optional[Answer] = None
         sent = True
         if fate in ("written", "answer lost", "timed out", "too few replicas"):
-            answer = Answer(10) if len(batch.rows) > self._most_rows else self.broker.append(bytes(batch.data))
+            answer = Answer(10) if batch.row_count > self._most_rows else self.broker.append(bytes(batch.data))
         if fate in ("timed out", "too few replicas") and answer is not None and answer.code == 0:
             answer = Answer(7 if fate == "timed out" else 20)
         elif fate == "answer lost":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pykafka._machines.accumulator import MAYBE_WRITTEN, NO_PARTITION, Accumulator, Answer, Outcome
-from pykafka._machines.batches import columns_of
 from pykafka.exceptions import (
     DeliveryTimeout,
     MessageSizeTooLarge,
@@ -14,9 +13,22 @@ from pykafka.exceptions import (
     SocketDisconnectedError,
     UnsupportedVersion,
 )
-from pykafka.records.message import QueuedMessage
+from pykafka.records.queued import VALUE, Row
 
-from .making import BACKOFF_S, TIMEOUT_S, accumulator, add, row, send, send_each, settings, stamp_of, told, values_of
+from .making import (
+    BACKOFF_S,
+    TIMEOUT_S,
+    accumulator,
+    add,
+    columns_of_rows,
+    rows_of,
+    send,
+    send_each,
+    settings,
+    stamp_of,
+    told,
+    values_of,
+)
 
 OK = Answer(0, 40)
 NOT_LEADER = Answer(6)
@@ -51,7 +63,7 @@ def test_halves_are_halved_again_until_they_fit_and_stay_in_order() -> None:
     sent: list[str] = []
     while machine.active:
         batch = send(machine)
-        if len(batch.rows) > 1:
+        if batch.row_count > 1:
             assert machine.on_answer(batch, TOO_LARGE, 0.0) == []
         else:
             sent += told(machine.on_answer(batch, OK, 0.0))
@@ -314,23 +326,19 @@ def test_it_wakes_when_a_batch_that_waits_to_be_sent_again_expires() -> None:
 # -- what cannot be encoded -------------------------------------------------------------------------------------------
 
 
-def spoil(rows: list[QueuedMessage]) -> None:
-    """Change queued messages behind the producer's back into what no record can hold."""
-    for each in rows:
-        each.value = "text"  # type: ignore[assignment]
+#: What no record can hold. Headers, which are lists, could be changed into such behind the producer's back.
+BAD: Row = ("text", None, 0, None)  # type: ignore[assignment]
 
 
 def test_rows_that_cannot_be_encoded_fail_alone_and_leave_no_hole_in_the_sequence() -> None:
     machine = accumulator()
     add(machine, "before", mark=0)
     before = send(machine)
-    bad = row(b"bad")
-    spoil([bad])
-    machine.append(0, columns_of([bad]), 0.0, 1)
+    machine.append(0, columns_of_rows([BAD]), 0.0, 1)
     add(machine, "after", mark=2)
     after = send(machine)
     (outcome,) = machine.take_unencodable()
-    assert outcome.rows == [bad] and outcome.flush_mark == 1
+    assert rows_of(outcome) == [BAD] and outcome.flush_mark == 1
     assert isinstance(outcome.error, ProduceFailureError) and isinstance(outcome.error.__cause__, Exception)
     assert "orders/0" in str(outcome.error)
     assert [stamp_of(batch) for batch in (before, after)] == [(7, 0, 0), (7, 0, 1)]
@@ -339,9 +347,7 @@ def test_rows_that_cannot_be_encoded_fail_alone_and_leave_no_hole_in_the_sequenc
 
 def test_a_partition_with_nothing_but_rows_that_cannot_be_encoded_is_done() -> None:
     machine = accumulator()
-    bad = row(b"bad")
-    spoil([bad])
-    machine.append(0, columns_of([bad]), 0.0, 0)
+    machine.append(0, columns_of_rows([BAD]), 0.0, 0)
     assert machine.next_batch(0, 1000) is None
     assert len(machine.take_unencodable()) == 1
     assert list(machine.active) == []
@@ -349,11 +355,12 @@ def test_a_partition_with_nothing_but_rows_that_cannot_be_encoded_is_done() -> N
 
 def test_halves_that_cannot_be_encoded_fail_and_the_next_batch_starts_a_new_epoch() -> None:
     machine = accumulator()
-    rows = add(machine, "a", "b")
+    add(machine, "a", "b")
     batch = send(machine)
-    spoil(rows)
+    ((taken, _places),) = batch.parts
+    taken.values[:] = [BAD[VALUE], BAD[VALUE]]
     (outcome,) = machine.on_answer(batch, TOO_LARGE, 0.0)
-    assert outcome.rows == rows and isinstance(outcome.error, ProduceFailureError)
+    assert outcome.row_count == 2 and isinstance(outcome.error, ProduceFailureError)
     assert stamp_of(send_each(machine, "c")[0]) == (7, 1, 0)
 
 
@@ -375,7 +382,7 @@ def test_rows_without_a_partition_wait_to_be_taken_back_and_are_never_sendable()
     add(machine, "a", partition=NO_PARTITION, now=3.0, mark=4)
     assert machine.has_unplaced and machine.sendable(5.0) == []
     (chunk,) = machine.take_unplaced()
-    assert ([each.value for each in chunk.columns.rows], chunk.born_at, chunk.flush_mark) == ([b"a"], 3.0, 4)
+    assert ([each[VALUE] for each in rows_of(chunk.columns)], chunk.born_at, chunk.flush_mark) == ([b"a"], 3.0, 4)
     assert not machine.has_unplaced and machine.take_unplaced() == []
     assert list(machine.active) == []
 

@@ -9,11 +9,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pykafka._machines.accumulator import Accumulator
-from pykafka._machines.batches import columns_of
 from pykafka.exceptions import DeliveryTimeout
-from pykafka.records.message import QueuedMessage
+from pykafka.records.queued import VALUE, Row
 
-from .making import BACKOFF_S, ROOMY, TIMEOUT_S, row
+from .making import BACKOFF_S, ROOMY, TIMEOUT_S, columns_of_rows, row, rows_of
 from .making import settings as send_settings
 from .simulated_broker import REMEMBERED, REMEMBERED_BY_0_11, Wire
 
@@ -49,7 +48,7 @@ def steps(fates: tuple[str, ...], *more: str) -> st.SearchStrategy[list[Step]]:
 class Result(NamedTuple):
     """What a story led to, by partition: the rows in order, the wires, and how often each row had an outcome."""
 
-    rows: list[list[QueuedMessage]]
+    rows: list[list[Row]]
     wires: list[Wire]
     fates: dict[bytes, list[tuple[int, object]]]
 
@@ -58,7 +57,7 @@ def play(story: list[Step], acks: int = -1, first_epoch: int = 0, remembered: in
     """Return what became of everything, once the faults are over and all that is left was sent."""
     machine = Accumulator(send_settings(acks))
     wires = [Wire(machine, partition, 3, remembered) for partition in range(PARTITIONS)]
-    rows: list[list[QueuedMessage]] = [[] for _ in range(PARTITIONS)]
+    rows: list[list[Row]] = [[] for _ in range(PARTITIONS)]
     ids = 0
     now = 0.0
     mark = 0
@@ -71,7 +70,7 @@ def play(story: list[Step], acks: int = -1, first_epoch: int = 0, remembered: in
         if action == "append":
             fresh = [row(b"%d/%05d" % (where, len(rows[where]) + count)) for count in range(number + 1)]
             rows[where] += fresh
-            machine.append(where, columns_of(fresh), now, mark)
+            machine.append(where, columns_of_rows(fresh), now, mark)
         elif action == "send" and where in machine.sendable(now):
             wire.send((200, 400, ROOMY)[number % 3])
         elif action.startswith("arrive: "):
@@ -100,9 +99,9 @@ def play(story: list[Step], acks: int = -1, first_epoch: int = 0, remembered: in
     fates: dict[bytes, list[tuple[int, object]]] = {}
     for wire in wires:
         for outcome in wire.outcomes:
-            for index, each in enumerate(outcome.rows):
+            for index, each in enumerate(rows_of(outcome)):
                 offset = outcome.base_offset + index if outcome.base_offset >= 0 else -1
-                fates.setdefault(each.value or b"", []).append((offset, outcome.error))
+                fates.setdefault(each[VALUE] or b"", []).append((offset, outcome.error))
     return Result(rows, wires, fates)
 
 
@@ -113,7 +112,7 @@ def check(result: Result) -> None:
         assert log == sorted(set(log)), "in order, and nothing twice"
         assert wire.broker.fenced == 0, "no batch of an old epoch after a new one"
         for each in rows:
-            value = each.value or b""
+            value = each[VALUE] or b""
             outcomes = result.fates[value]
             assert len(outcomes) == 1
             ((offset, error),) = outcomes
@@ -130,7 +129,7 @@ def test_while_nothing_is_refused_for_good_every_row_is_written_exactly_once(sto
     result = play(story, remembered=remembered)
     check(result)
     for rows, wire in zip(result.rows, result.wires):
-        assert wire.broker.log == [each.value for each in rows]
+        assert wire.broker.log == [each[VALUE] for each in rows]
         assert {epoch for _id, epoch, _first, _count in wire.broker.accepted} <= {0}, "no trouble, no new epoch"
 
 

@@ -7,31 +7,37 @@ from typing import Optional
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pykafka._machines.dealing import Groups, as_chosen, by_hash, in_turn
+from pykafka._machines.dealing import Deal, as_chosen, by_hash, in_turn
+from pykafka._machines.segments import Taken
 from pykafka.partitioners import HashingPartitioner, RandomPartitioner, murmur2_partitioner
-from pykafka.records.message import Origin, QueuedMessage
+from pykafka.records.queued import Row
+
+from .making import row, taken_of
 
 partition_lists = st.lists(st.integers(0, 50), min_size=1, max_size=9, unique=True).map(sorted)
 
 
-def rows(count: int, keys: Optional[list[bytes]] = None) -> list[QueuedMessage]:
-    """Return rows whose values are their numbers."""
-    return [QueuedMessage(b"%d" % number, keys[number] if keys else None, 0, None, None, Origin()) for number in range(count)]
+def rows(count: int, keys: Optional[list[bytes]] = None) -> Taken:
+    """Return so many rows as they are taken out of the queue."""
+    return taken_of([row(b"", keys and keys[number]) for number in range(count)])  # type: ignore[arg-type]  # no empty keys
 
 
-def by_asking(queue: list[QueuedMessage], chosen: list[int]) -> dict[int, list[QueuedMessage]]:
-    """Return the rows of each partition when each row was asked about."""
-    groups: dict[int, list[QueuedMessage]] = {}
-    for row, partition_id in zip(queue, chosen):
-        groups.setdefault(partition_id, []).append(row)
+def by_asking(chosen: list[int]) -> dict[int, list[int]]:
+    """Return the places of each partition's rows when each row was asked about."""
+    groups: dict[int, list[int]] = {}
+    for place, partition_id in enumerate(chosen):
+        groups.setdefault(partition_id, []).append(place)
     return groups
 
 
-def as_dict(groups: Groups) -> dict[int, list[QueuedMessage]]:
-    """Return groups by partition; none may be empty or come twice."""
-    assert all(group for _partition_id, group in groups)
-    assert len({partition_id for partition_id, _group in groups}) == len(groups)
-    return dict(groups)
+def as_dict(deal: Deal, count: int) -> dict[int, list[int]]:
+    """Return shares by partition; none may be empty or come twice, and each row must be found where it is."""
+    shares = deal.shares()
+    assert all(places for _partition_id, places in shares)
+    found = {partition_id: list(places) for partition_id, places in shares}
+    assert len(found) == len(shares)
+    assert by_asking([deal.partition_at(place) for place in range(count)]) == found
+    return found
 
 
 @given(partition_lists, st.lists(st.integers(0, 40), max_size=6))
@@ -39,16 +45,14 @@ def as_dict(groups: Groups) -> dict[int, list[QueuedMessage]]:
 def test_dealing_in_turn_is_what_asking_the_partitioner_per_row_gives(partition_ids: list[int], collections: list[int]) -> None:
     dealer, asked = in_turn(RandomPartitioner()), RandomPartitioner()
     for count in collections:
-        queue = rows(count)
-        assert as_dict(dealer(queue, partition_ids)) == by_asking(queue, [asked(partition_ids) for _ in queue])
+        assert as_dict(dealer(rows(count), partition_ids), count) == by_asking([asked(partition_ids) for _ in range(count)])
 
 
 def test_turns_go_on_when_partitions_are_added() -> None:
     partitioner, asked = RandomPartitioner(), RandomPartitioner()
     dealer = in_turn(partitioner)
     for partition_ids in ([0, 1], [0, 1, 2, 3, 4]):
-        queue = rows(7)
-        assert as_dict(dealer(queue, partition_ids)) == by_asking(queue, [asked(partition_ids) for _ in queue])
+        assert as_dict(dealer(rows(7), partition_ids), 7) == by_asking([asked(partition_ids) for _ in range(7)])
 
 
 def test_a_dealer_and_the_partitioner_itself_share_their_turns() -> None:
@@ -61,13 +65,12 @@ def test_a_dealer_and_the_partitioner_itself_share_their_turns() -> None:
 @settings(max_examples=80, deadline=None, database=None)
 def test_hashing_all_keys_at_once_is_what_asking_per_key_gives(partition_ids: list[int], keys: list[bytes]) -> None:
     for partitioner in (HashingPartitioner(), murmur2_partitioner):
-        queue = rows(len(keys), keys)
         chosen = [partitioner(partition_ids, key) for key in keys]
-        assert as_dict(by_hash(partitioner)(queue, partition_ids)) == by_asking(queue, chosen)
+        assert as_dict(by_hash(partitioner)(rows(len(keys), keys), partition_ids), len(keys)) == by_asking(chosen)
 
 
 def test_rows_go_where_the_callers_own_partitioner_put_them_in_order() -> None:
-    queue = rows(5)
-    for row, partition_id in zip(queue, [2, 0, 2, 0, 2]):
-        row._origin = Origin(b"t", partition_id)
-    assert as_chosen(queue, [0, 1, 2]) == [(0, [queue[1], queue[3]]), (2, [queue[0], queue[2], queue[4]])]
+    queue: list[Row] = [(b"", None, 0, (None, None, None, partition_id)) for partition_id in [2, 0, 2, 0, 2]]
+    deal = as_chosen(taken_of(queue), [0, 1, 2])
+    assert as_dict(deal, 5) == {0: [1, 3], 2: [0, 2, 4]}
+    assert [partition_id for partition_id, _places in deal.shares()] == [0, 2]

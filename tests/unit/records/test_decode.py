@@ -15,7 +15,7 @@ from pykafka.exceptions import CorruptBatchError, DecompressedSizeError, KafkaEx
 from pykafka.records import framed, uniform, varints
 from pykafka.records.batch import CRC_START, HEADER_SIZE, LOG_APPEND_TIME, split_batches
 from pykafka.records.decode import decode_batch
-from pykafka.records.encode import encode_batch, plain_records
+from pykafka.records.encode import encode_batch, encode_headers, plain_records
 from pykafka.records.framed import framed_columns
 from pykafka.records.plain import plain_columns
 from pykafka.records.uniform import uniform_columns
@@ -291,7 +291,8 @@ def _read(data: bytes) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("kind", ["bare", "mixed"])
 def test_every_single_flipped_byte_under_the_checksum_is_corrupt(kind: str, codec: int) -> None:
     stamps, keys, values, headers = (list(column) for column in zip(*_records(kind, 20)))
-    encoded = encode_batch(values, keys, headers if any(headers) else None, stamps, codec=codec)
+    tails = [encode_headers(pairs) for pairs in headers] if any(headers) else None
+    encoded = encode_batch(values, keys, tails, stamps, codec=codec)
     data = bytearray((700).to_bytes(8, "big") + encoded[8:])
     assert len(_read(bytes(data))) == 20
     for at in range(CRC_START - 4, len(data)):

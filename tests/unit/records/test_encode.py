@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pykafka.records import encode as module
 from pykafka.records import varints
 from pykafka.records.batch import HEADER_SIZE
-from pykafka.records.encode import RECORD_OVERHEAD, encode_batch, headers_size, plain_records, restamp
+from pykafka.records.encode import RECORD_OVERHEAD, encode_batch, encode_headers, plain_records, restamp
 from pykafka.records.varints import MAX_ENTRIES, VARINTS, Cache, decode_varint, encode_varint, offset_varints, width_segments
 
 from .making import decoded, raw, read_by_kafka_python, reseal, rows
@@ -24,7 +24,13 @@ START = 1_700_000_000_000
 
 
 def _body(*columns: Any, **options: Any) -> bytes:
-    return bytes(encode_batch(*columns, **options)[HEADER_SIZE:])
+    return bytes(encoded(*columns, **options)[HEADER_SIZE:])
+
+
+def encoded(values: Any, keys: Any, headers: Any, timestamps: Any, **options: Any) -> bytearray:
+    """Return a batch of columns whose headers are pairs."""
+    tails = headers and [pairs and encode_headers(pairs) for pairs in headers]
+    return encode_batch(values, keys, tails, timestamps, **options)
 
 
 def _plain(*columns: Any) -> bytes:
@@ -93,7 +99,7 @@ def test_any_batch_is_read_back(drawn: tuple[Any, Any, Any, list[int]]) -> None:
     values, keys, headers, stamps = drawn
     count = len(values)
     expected = zip(range(count), stamps, keys or [None] * count, values, [list(one or []) for one in headers or [[]] * count])
-    data = bytes(encode_batch(*drawn))
+    data = bytes(encoded(*drawn))
     assert rows(decoded(data)) == list(expected)
     assert read_by_kafka_python(data) == rows(decoded(data))
 
@@ -171,9 +177,9 @@ def test_compression_covers_the_records_and_nothing_else() -> None:
 
 def test_an_encoded_batch_can_be_stamped_again() -> None:
     made = [b"v"] * 9, None, None, [START] * 9
-    data = encode_batch(*made, producer_id=1, producer_epoch=2, base_sequence=3)
+    data = encoded(*made, producer_id=1, producer_epoch=2, base_sequence=3)
     restamp(data, 40, 5, 2**31 - 1)
-    assert data == encode_batch(*made, producer_id=40, producer_epoch=5, base_sequence=2**31 - 1)
+    assert data == encoded(*made, producer_id=40, producer_epoch=5, base_sequence=2**31 - 1)
     assert len(decoded(bytes(data)).values) == 9
 
 
@@ -194,7 +200,7 @@ def test_sizes_foreseen_are_enough(drawn: tuple[Any, Any, Any, list[int]]) -> No
     for index, record in enumerate(plain_records(*drawn)):
         foreseen = RECORD_OVERHEAD + len(values[index] or b"") + len((keys[index] if keys else None) or b"")
         if headers and headers[index]:
-            foreseen += headers_size(headers[index])
+            foreseen += len(encode_headers(headers[index]))
         assert len(record) <= foreseen
 
 

@@ -12,16 +12,16 @@ import pytest
 import pykafka.protocol
 from pykafka.common import Message as MessageBase
 from pykafka.exceptions import KafkaException, OperationTimedOut
+from pykafka.records.encode import encode_headers
 from pykafka.records.message import (
-    DELIVERED,
     BareConsumedMessage,
     ConsumedMessage,
     KeyedConsumedMessage,
     Message,
     Origin,
-    QueuedMessage,
     to_epoch_ms,
 )
+from pykafka.records.queued import DELIVERED, QueuedMessage, Row, queued_message
 
 ORIGIN = Origin(b"clicks", 3, "the partition", 4, 2)
 CONSUMED = {
@@ -29,6 +29,38 @@ CONSUMED = {
     "keyed": KeyedConsumedMessage(7, 1000, b"key", b"value", ORIGIN),
     "bare": BareConsumedMessage(7, 1000, b"value", ORIGIN),
 }
+
+
+class _Fates:
+    """Fates of one row, with a producer behind them that decides when it is waited for."""
+
+    of_block = False
+    origin = Origin(b"clicks", -1, None, 1, 2)
+    usual = None
+
+    def __init__(self, outcome: Any = None, when_waited: Any = None) -> None:
+        self.outcome = outcome
+        self.when_waited = when_waited
+        self.waited: list[Optional[float]] = []
+
+    def place_of(self, row: Row) -> Optional[int]:
+        """Return the only place."""
+        return 0
+
+    def outcome_of(self, row: Row, place: Optional[int]) -> Any:
+        """Return what was decided."""
+        return self.outcome
+
+    def partition_of(self, row: Row, place: Optional[int]) -> int:
+        """Return the only partition."""
+        return 3
+
+    def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
+        """Decide."""
+        self.waited.append(timeout)
+        if isinstance(self.when_waited, OperationTimedOut):
+            raise self.when_waited
+        self.outcome = self.when_waited
 
 
 # -- made by hand -----------------------------------------------------------------------------------------------------
@@ -97,7 +129,7 @@ def test_an_unknown_attribute_is_an_attribute_error_that_names_it(message: Any) 
         message.ofset = 5
 
 
-@pytest.mark.parametrize("message", [BareConsumedMessage(1, 1, b"", ORIGIN), QueuedMessage(b"", None, 1, None, None, ORIGIN)])
+@pytest.mark.parametrize("message", [BareConsumedMessage(1, 1, b"", ORIGIN), Message(b"")])
 def test_attributes_may_be_assigned(message: Any) -> None:
     message.offset, message.partition_key, message.timestamp, message.produce_attempt = 5, b"k", 9, 3
     assert (message.offset, message.partition_key, message.timestamp, message.produce_attempt) == (5, b"k", 9, 3)
@@ -193,79 +225,34 @@ def test_timestamp_dt_may_be_assigned() -> None:
 # -- queued -----------------------------------------------------------------------------------------------------------
 
 
-class _Assigning(Origin):
-    """An origin whose partition is chosen late."""
-
-    __slots__ = ("asked",)
-
-    assigned = False
-
-    def __init__(self) -> None:
-        super().__init__(b"clicks")
-        self.asked = 0
-
-    def settle(self, message: Message) -> None:
-        self.asked += 1
-        message._origin = ORIGIN
-
-
-class _Delivering(Origin):
-    """An origin with a producer behind it that decides when it is waited for."""
-
-    __slots__ = ("delivery", "outcome", "waited")
-
-    def __init__(self, outcome: Any) -> None:
-        super().__init__(b"clicks", 1)
-        self.delivery = self
-        self.outcome = outcome
-        self.waited: list[Optional[float]] = []
-
-    def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
-        self.waited.append(timeout)
-        if isinstance(self.outcome, OperationTimedOut):
-            raise self.outcome
-        if isinstance(self.outcome, int):
-            message.offset = self.outcome
-        else:
-            message._outcome = self.outcome
-
-
-def _queued(origin: Origin) -> QueuedMessage:
-    return QueuedMessage(b"value", b"key", 1000, [("h", None)], None, origin)
+def _queued(fates: _Fates) -> QueuedMessage:
+    return queued_message((b"value", b"key", 1000, (encode_headers([("h", None)]), print, None, -1)), fates)
 
 
 def test_a_queued_message_is_undecided() -> None:
-    message = _queued(ORIGIN)
-    assert (message.done, message.error, message.offset) == (False, None, -1)
+    message = _queued(_Fates())
+    assert (message.done, message.error, message.offset, message.on_delivery) == (False, None, -1, print)
     assert (message.value, message.partition_key, message.timestamp, message.headers) == (b"value", b"key", 1000, [("h", None)])
-
-
-def test_reading_the_partition_of_a_queued_message_has_it_chosen_once() -> None:
-    origin = _Assigning()
-    message = _queued(origin)
-    assert message.topic == b"clicks"
-    assert origin.asked == 0
-    assert (message.partition_id, message.partition_id, origin.asked) == (3, 3, 1)
+    assert (message.topic, message.partition_id, message.compression_type, message.protocol_version) == (b"clicks", 3, 1, 2)
+    assert (message.produce_attempt, message.delivery_report_q, message.partition) == (0, None, None)
 
 
 def test_an_offset_decides_a_message() -> None:
-    message = _queued(ORIGIN)
-    message.offset = 0
-    assert (message.done, message.error) == (True, None)
+    message = _queued(_Fates(0))
+    assert (message.done, message.error, message.offset) == (True, None, 0)
     assert message.result() is message
 
 
 def test_delivery_without_an_offset_decides_a_message() -> None:
-    message = _queued(ORIGIN)
-    message._outcome = DELIVERED
+    message = _queued(_Fates(DELIVERED))
     assert (message.done, message.error, message.offset) == (True, None, -1)
     assert message.result(0) is message
 
 
 def test_a_failure_is_raised_by_result_each_time() -> None:
-    message = _queued(ORIGIN)
-    failure = message._outcome = KafkaException("broken")
-    assert (message.done, message.error) == (True, failure)
+    failure = KafkaException("broken")
+    message = _queued(_Fates(failure))
+    assert (message.done, message.error, message.offset) == (True, failure, -1)
     for _ in range(2):
         with pytest.raises(KafkaException, match="broken") as raised:
             message.result()
@@ -274,21 +261,21 @@ def test_a_failure_is_raised_by_result_each_time() -> None:
 
 @pytest.mark.parametrize("timeout", [None, 0, 2.5])
 def test_result_waits_for_an_undecided_message(timeout: Optional[float]) -> None:
-    origin = _Delivering(42)
-    message = _queued(origin)
+    fates = _Fates(None, 42)
+    message = _queued(fates)
     assert message.result(timeout) is message
-    assert (origin.waited, message.offset) == ([timeout], 42)
+    assert (fates.waited, message.offset) == ([timeout], 42)
     message.result()
-    assert origin.waited == [timeout]  # decided: there is nothing to wait for
+    assert fates.waited == [timeout]  # decided: there is nothing to wait for
 
 
 def test_result_raises_what_came_out_while_it_waited() -> None:
     with pytest.raises(KafkaException, match="too late"):
-        _queued(_Delivering(KafkaException("too late"))).result()
+        _queued(_Fates(None, KafkaException("too late"))).result()
 
 
 def test_a_timeout_of_result_leaves_the_message_undecided() -> None:
-    message = _queued(_Delivering(OperationTimedOut("not yet")))
+    message = _queued(_Fates(None, OperationTimedOut("not yet")))
     with pytest.raises(OperationTimedOut):
         message.result(1)
     assert (message.done, message.error) == (False, None)
@@ -317,7 +304,7 @@ def test_a_message_goes_to_another_process_without_its_partition(protocol: int) 
         ConsumedMessage(7, 1, b"key", b"value", [("a", b"b")], origin),
         KeyedConsumedMessage(8, 2, b"key", None, origin),
         BareConsumedMessage(9, 3, b"", origin),
-        QueuedMessage(b"v", None, 5, None, print, origin),
+        queued_message((b"v", None, 5, None), _Fates()),
         Message(b"by hand", b"key", timestamp=5),
     ):
         twin = pickle.loads(pickle.dumps(message, protocol))

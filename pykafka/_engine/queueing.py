@@ -1,0 +1,108 @@
+"""The queue between ``produce()`` and the I/O thread: rows go in without a lock, and come out in order."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Optional, Union, cast
+
+from .._machines.segments import Fates, Segment, fates_of
+from ..records.queued import Block, Extra, Row
+
+if TYPE_CHECKING:
+    from .._machines.segments import Delivery
+
+#: What a queued row costs beside its value and key: the row, its message, its timestamp, its place in lists.
+ROW_BYTES = 200
+
+#: How many queued rows make a send worth while before their sizes are known.
+FIRST_FULL_AT = 1000
+
+Queued = Union[Segment, Block]
+
+
+class RowQueue:
+    """Rows and blocks that wait to be collected, and how many more may be queued.
+
+    ``room`` (bytes) is counted down by produce() and up by the I/O thread, without a lock, so that two threads may lose a few
+    bytes of count between them; it is set exactly at every collection, so the error never adds up. ``row_limit`` is how
+    many rows the open segment may hold.
+    """
+
+    def __init__(self, max_queued_messages: int, max_queued_bytes: int) -> None:
+        self.room = max_queued_bytes
+        self.row_limit = max_queued_messages
+        #: set by produce() before it queues the first such row; what no row has is not looked for
+        self.has_keys = False
+        self.has_extras = False
+        self.wants_callbacks = False
+        self.wants_reports = False
+        #: what rows have that have nothing but a callback, the one that the first such row had
+        self.usual: Optional[Extra] = None
+        #: with this many rows queued there is enough for full batches, and produce() need not wait for the linger timer
+        self.full_at = FIRST_FULL_AT
+        #: with this many rows in the open segment produce() has to tell the I/O thread: 0 when that knows of none
+        self.act_at = 0
+        self.forget_queued()
+
+    @property
+    def idle(self) -> bool:
+        """Return whether the I/O thread was not told of anything queued."""
+        return self.act_at == 0
+
+    @idle.setter
+    def idle(self, idle: bool) -> None:
+        self.act_at = 0 if idle else self.full_at
+
+    def forget_queued(self) -> None:
+        """Begin with nothing queued; in a forked child, what is there belongs to the parent, and so may the lock."""
+        #: guards which segment is open; reentrant, since a signal handler may produce as well
+        self._lock = threading.RLock()
+        self._ready: list[Queued] = []
+        self._ready_rows = 0
+        self.segment = self._open_segment()
+
+    def _open_segment(self) -> Segment:
+        return Segment(cast("Delivery", self))  # which every ProducerCore is
+
+    def place_late(self, segment: Segment, row: Row) -> Fates:
+        """Return the fates of a row that was appended to ``segment`` while that was closed: taken with it, or queued now."""
+        with self._lock:  # whoever closes a segment holds it until that is done
+            if segment.holds(row):
+                return segment.fates
+            self.segment.rows.append(row)
+            return self.segment.fates
+
+    def queue(self, item: Union[Row, Block], size: int) -> Fates:
+        """Queue a row or a block, whether there is room or not; return its fates."""
+        self.room -= size
+        with self._lock:
+            if not isinstance(item, Block):
+                self.segment.rows.append(item)
+                return self.segment.fates
+            self._close_segment()
+            self._ready.append(item)
+            self._ready_rows += len(item.values)
+            self.row_limit -= len(item.values)
+            return fates_of(item)
+
+    def _close_segment(self) -> None:
+        """Close the open segment and open another one; with the lock held."""
+        segment = self.segment
+        if segment.rows:
+            self.segment = self._open_segment()
+            segment.close()
+            self._ready.append(segment)
+            self._ready_rows += len(segment.frozen)
+
+    @property
+    def queued(self) -> int:
+        """Return how many rows wait to be collected."""
+        return self._ready_rows + len(self.segment.rows)
+
+    def take_all(self) -> tuple[list[Queued], int]:
+        """Return everything queued, in order, and how many rows that is."""
+        with self._lock:
+            self._close_segment()
+            segments, self._ready = self._ready, []
+            count, self._ready_rows = self._ready_rows, 0
+        return segments, count

@@ -1,0 +1,85 @@
+"""The quick way through produce() does what the whole of it does, only quicker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pykafka import KafkaClient
+from pykafka.partitioners import murmur2_partitioner
+from pykafka.producer import Producer
+from pykafka.records.queued import EXTRA, KEY, TIMESTAMP, VALUE
+
+from .broker import fake_broker
+from .scripts import Log
+
+
+def callback(message: Any, error: Any) -> None:
+    """Be called."""
+
+
+def other_callback(message: Any, error: Any) -> None:
+    """Be called as well."""
+
+
+class OwnBytes(bytes):
+    """Bytes of somebody's own, which are refused."""
+
+
+contents = st.one_of(st.none(), st.binary(max_size=3), st.sampled_from([b"x" * 1000, b"x" * 1025, OwnBytes(b"x"), "text", 5]))
+calls = st.fixed_dictionaries(
+    {"message": contents},
+    optional={
+        "partition_key": contents,
+        "timestamp": st.sampled_from([None, 5, -1, "yesterday"]),
+        "headers": st.sampled_from([None, [], [("h", b"v")], [("h", 5)]]),
+        "on_delivery": st.sampled_from([None, callback, other_callback, 5]),
+    },
+)
+
+
+def outcome(producer: Producer, call: dict[str, Any]) -> Any:
+    """Return what is queued, or the error."""
+    before = producer._core.queued, producer._core.room
+    try:
+        message = producer.produce(**call)
+        refused = message.error  # too large, which a callback is told
+    except Exception as error:
+        refused = error
+    if refused is not None:
+        assert (producer._core.queued, producer._core.room) == before
+        return type(refused), str(refused)
+    assert producer._core.segment.rows[-1] is message._row
+    row = message._row
+    stamp = row[TIMESTAMP] if call.get("timestamp") is not None else "now"
+    spent = before[1] - producer._core.room, producer._core.queued - before[0]
+    return row[VALUE], row[KEY], stamp, row[EXTRA], spent, message.on_delivery, message.headers
+
+
+@pytest.mark.parametrize("options", [{}, {"partitioner": murmur2_partitioner}], ids=["in turn", "by key"])
+def test_the_quick_way_does_what_the_whole_of_it_does(options: dict[str, Any]) -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        Log(broker)
+        topic = client.topics["t"]
+        options = {"linger_ms": 600000, "max_request_size": 1024, "max_queued_bytes": 2**30, **options}
+        with topic.get_producer(**options) as quick, topic.get_producer(**options) as whole:
+            quick._core.full_at = whole._core.full_at = 10**9
+            for producer in (quick, whole):
+                producer.produce(b"first", b"key", on_delivery=callback)
+            whole._quick = whole._quick_keyed = False
+            ways = {"quick": 0}
+            entire = quick._produce_any
+            quick._produce_any = lambda *given: (ways.update(whole=1), entire(*given))[1]  # type: ignore[method-assign]
+
+            @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+            @given(calls)
+            def same(call: dict[str, Any]) -> None:
+                ways.pop("whole", None)
+                assert outcome(quick, call) == outcome(whole, call)
+                ways["quick"] += "whole" not in ways
+
+            same()
+            assert ways["quick"] > 10, "the quick way was taken"

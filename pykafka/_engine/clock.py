@@ -18,3 +18,8 @@ def chance() -> float:
 
 #: The wall clock in nanoseconds since 1970: record timestamps and nothing else.
 wall_ns: Callable[[], int] = time.time_ns
+
+
+def let_others_run() -> None:
+    """Let a thread that was just woken go on at once: it waits for the interpreter's lock, which we hold until we block."""
+    time.sleep(0)

@@ -15,6 +15,7 @@ from ..protocol.messages import InitProducerIdRequest
 from ..records.message import Origin
 from ..records.queued import ON_DELIVERY, REPORTS, Block, QueuedMessage, Row
 from . import forking
+from .clock import let_others_run
 from .crashes import log_crash
 from .line import WaitingLine
 from .loop import Timer
@@ -414,9 +415,14 @@ class ProducerCore(RowQueue):
                 offset += len(places)
 
     def _wake_waiting(self, fates: Fates) -> None:
+        woken = False
         for message, signal in list(fates.waiting):
             if message.done:
                 signal.set()
+                woken = True
+        if woken:
+            # a thread that was woken cannot run before we block: the rest of our work, which can wait, would come first
+            let_others_run()
 
     @staticmethod
     def _report(outcome: Outcome) -> None:

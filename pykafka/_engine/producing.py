@@ -381,8 +381,9 @@ class ProducerCore(RowQueue):
         """Write outcomes into their rows and tell everybody who asked."""
         if not outcomes:
             return
+        waited_for: list[Fates] = []
         for outcome in outcomes:
-            self._tell_holders(outcome)
+            self._tell_holders(outcome, waited_for)
             count = outcome.row_count
             size = outcome.size + ROW_BYTES * count
             self._held_rows -= count
@@ -399,29 +400,30 @@ class ProducerCore(RowQueue):
                 self.engine.callbacks.submit(self._call_back, outcome, count, size)
         self._end_flushes()
         self._let_in()
+        if waited_for:
+            self._wake_waiting(waited_for)
         if self._leaving:
             self._close_when_done()
 
-    def _tell_holders(self, outcome: Outcome) -> None:
-        """Write an outcome where those find it who hold a message, and wake those who wait for one."""
+    @staticmethod
+    def _tell_holders(outcome: Outcome, waited_for: list[Fates]) -> None:
+        """Write an outcome where those find it who hold a message; note whose messages are waited for."""
         offset = outcome.base_offset
         for taken, places in outcome.parts:
             fates = taken.fates
             if fates is not None:
                 fates.decide(Decision(places, offset, outcome.error))
                 if fates.waiting:
-                    self._wake_waiting(fates)
+                    waited_for.append(fates)
             if offset >= 0:
                 offset += len(places)
 
-    def _wake_waiting(self, fates: Fates) -> None:
-        woken = False
-        for message, signal in list(fates.waiting):
-            if message.done:
-                signal.set()
-                woken = True
-        if woken:
-            # a thread that was woken cannot run before we block: the rest of our work, which can wait, would come first
+    def _wake_waiting(self, woken: list[Fates]) -> None:
+        """Wake who waits for a message that has an outcome now; at the end of our bookkeeping, which they may rely on."""
+        signals = [signal for fates in woken for message, signal in list(fates.waiting) if message.done]
+        for signal in signals:
+            signal.set()
+        if signals:
             let_others_run()
 
     @staticmethod

@@ -48,10 +48,10 @@ def test_two_threads_may_wait_for_one_message() -> None:
             released, go_on = threading.Event(), threading.Event()
             wake = core._wake_waiting
 
-            def late(fates: Any) -> None:
+            def late(woken: Any) -> None:
                 released.set()
                 go_on.wait(20)
-                wake(fates)
+                wake(woken)
 
             core._wake_waiting = late  # type: ignore[method-assign]
             first = threading.Thread(target=message.result, args=(20,), daemon=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from .._machines.fetch_plan import PartitionFetch, plan_fetches
-from .._machines.fetch_requests import Asked, FetchSettings, fetch_request
+from .._machines.fetch_requests import Asked, FetchSettings, fetch_request, has_news, request_of
 from .._machines.fetch_sessions import FetchSession
 from .._machines.fetched import read_records
 from .._machines.metadata import ZERO_UUID, TopicInfo
@@ -27,6 +27,10 @@ from .waiting import Deadline, Result
 if TYPE_CHECKING:
     from .._machines.handshake import BrokerAbilities
     from .engine import Engine
+    from .lane import Lane
+
+    Build = Callable[[BrokerAbilities], tuple[Request, Optional[int]]]
+    OnDone = Callable[[Any, Optional[Exception], Call], None]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +45,8 @@ UNKNOWN_SERVER_ERROR = -1
 LEAST_FOR_A_SESSION = 10
 #: Seconds that a copy nearby is fetched from before the leader is asked again which one that is.
 REPLICA_S = 300.0
+#: Seconds that the same is asked of a broker again and again, as long as it has no news, before we look at everything anew.
+REPEAT_S = 30.0
 #: The first pause after a failed fetch (seconds); it doubles up to fetch_error_backoff_ms.
 FIRST_PAUSE_S = 0.05
 _numbers = itertools.count(1)
@@ -97,6 +103,8 @@ class FetchCore:
         #: (broker id, number of the connection) -> what the broker knows of the fetches there
         self._sessions: dict[tuple[int, int], FetchSession] = {}
         self._timer: Optional[Timer] = None
+        #: raised whenever something else is wanted than before, or may be
+        self._changes = 0
         self._stopped = False
 
     # -- user threads -------------------------------------------------------------------------------------------------
@@ -113,7 +121,7 @@ class FetchCore:
         self._followed = set(followed)
         for topic in dict.fromkeys([*(tp.topic for tp in fetches), *self._followed]):
             self._use(topic)
-        self.engine.add_listener(self._plan)
+        self.engine.add_listener(self._plan_anew)
 
     def _use(self, topic: str) -> None:
         if topic not in self._topic_ids.current:
@@ -208,7 +216,7 @@ class FetchCore:
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 
     def _stop(self, result: Optional[Result[None]]) -> None:
-        self.engine.remove_listener(self._plan)
+        self.engine.remove_listener(self._plan_anew)
         for topic in list(self._topic_ids.current):
             self._release(topic)
         if self._timer is not None:
@@ -222,7 +230,7 @@ class FetchCore:
         for tp, (position, generation) in positions.items():
             if tp in self._fetches:
                 self._fetches[tp].seek(position, generation)
-        self._plan()
+        self._plan_anew()
 
     def _add(self, fetch: PartitionFetch) -> None:
         self._unplaced.discard(fetch.tp)
@@ -237,7 +245,7 @@ class FetchCore:
         left = {fetch.tp.topic for fetch in self._order} | self._followed
         for topic in [topic for topic in self._topic_ids.current if topic not in left]:
             self._release(topic)
-        self._plan()
+        self._plan_anew()
 
     def _release(self, topic: str) -> None:
         self._topic_ids.forget(topic)
@@ -285,7 +293,7 @@ class FetchCore:
             fetch.jump(position)
             self._deliver(fetch, Parcel(generation, [], position, 0, 0, is_jump=True, incarnation=fetch.incarnation))
             self.notify()
-        self._plan()
+        self._plan_anew()
 
     def _reset_failed(self, tp: TopicPartition, position: int, generation: int, error: KafkaException) -> None:
         fetch = self._fetches.get(tp)
@@ -297,7 +305,7 @@ class FetchCore:
         else:
             self._fail(fetch, error)
             self.notify()
-        self._plan()
+        self._plan_anew()
 
     def _deliver(self, fetch: PartitionFetch, parcel: Parcel) -> None:
         parcels = self.parcels.get(fetch.tp)
@@ -313,7 +321,7 @@ class FetchCore:
         for tp in partitions:
             if tp in self._fetches:
                 self._fetches[tp].paused = paused
-        self._plan()
+        self._plan_anew()
 
     def _source(self, fetch: PartitionFetch) -> Optional[int]:
         """Return the broker to fetch a partition from."""
@@ -323,6 +331,11 @@ class FetchCore:
             fetch.replica = None
         leader = self.engine.view.leader(*fetch.tp)
         return None if leader is None else leader.id
+
+    def _plan_anew(self) -> None:
+        """Send every fetch that can be sent now; what is under way may be out of date."""
+        self._changes += 1
+        self._plan()
 
     def _plan(self) -> None:
         """Send every fetch that can be sent now."""
@@ -359,6 +372,7 @@ class FetchCore:
         broker = self.engine.view.brokers[broker_id]
         lane = self.engine.lane(broker.host, broker.port, f"{self._lane_prefix}.{number}")
         asked = Asked.of(fetches)
+        asked.changes, asked.good_until = self._changes, self.engine.loop.now() + REPEAT_S
         session = self._sessions.setdefault((broker_id, number), FetchSession())
         for fetch in fetches:
             fetch.in_flight = True
@@ -372,17 +386,32 @@ class FetchCore:
             return request, cap
 
         def on_done(reply: Any, error: Optional[Exception], call: Call) -> None:
-            busy.discard(number)
             if error is not None or reply.error_code:
                 session.on_failure()
             else:
                 session.on_reply(reply.session_id)
+                if self._still_wanted(asked) and not has_news(reply):
+                    self._on_reply(asked, reply, lane.peer)
+                    self._request(lane, (lambda abilities: self._repeated(session)) if session.id else build, on_done)
+                    return
+            busy.discard(number)
             for fetch, _position in asked.current():
                 fetch.in_flight = False
             self._on_done(asked, reply, error, lane.peer)
 
+        self._request(lane, build, on_done)
+
+    def _request(self, lane: Lane, build: Build, on_done: OnDone) -> None:
         wait_s = self.settings.max_wait_ms / 1000.0
         lane.request(Call(build, on_done, self.engine.loop.now() + wait_s + self.engine.request_timeout_s))
+
+    def _still_wanted(self, asked: Asked) -> bool:
+        """Return whether the same may be asked again as it is: of 10,000 partitions without news none is looked at then."""
+        return not self._stopped and asked.changes == self._changes and self.engine.loop.now() < asked.good_until
+
+    def _repeated(self, session: FetchSession) -> tuple[Request, Optional[int]]:
+        request = request_of([], self.settings)
+        return request, session.repeat(request)
 
     def _on_done(self, asked: Asked, reply: Any, error: Optional[Exception], peer: str) -> None:
         if self._stopped:

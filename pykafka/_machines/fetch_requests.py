@@ -47,6 +47,9 @@ class Asked:
 
     def __init__(self, partitions: dict[TopicPartition, tuple[PartitionFetch, int, int]]) -> None:
         self.partitions = partitions
+        #: how often what is wanted had changed when it was asked for, and when it is to be looked at anew at the latest
+        self.changes = 0
+        self.good_until = 0.0
         #: topic id -> name, as the request had them
         self.names: dict[bytes, str] = {}
 
@@ -99,16 +102,30 @@ def fetch_request(
             partition_max_bytes=settings.partition_max_bytes,
         )
         topics[name].partitions.append(row)
-    request = FetchRequest(
+    request = request_of(list(topics.values()), settings)
+    has_ids = all(topic.topic_id != ZERO_UUID for topic in topics.values())
+    names = {topic.topic_id: topic.topic for topic in topics.values()}
+    return request, NEWEST_USEFUL_VERSION if has_ids else LAST_NAMED_VERSION, names
+
+
+def request_of(topics: list[FetchRequest.FetchTopic], settings: FetchSettings) -> FetchRequest:
+    """Return a request that names ``topics``, of no session."""
+    return FetchRequest(
         max_wait_ms=settings.max_wait_ms,
         min_bytes=settings.min_bytes,
         max_bytes=settings.max_bytes,
         isolation_level=1 if settings.read_committed else 0,
         session_id=0,
         session_epoch=-1,
-        topics=list(topics.values()),
+        topics=topics,
         rack_id=settings.rack,
     )
-    has_ids = all(topic.topic_id != ZERO_UUID for topic in topics.values())
-    names = {topic.topic_id: topic.topic for topic in topics.values()}
-    return request, NEWEST_USEFUL_VERSION if has_ids else LAST_NAMED_VERSION, names
+
+
+def has_news(reply: Any) -> bool:
+    """Return whether an answer says anything of any partition but that there is nothing."""
+    return any(
+        part.records or part.error_code or part.preferred_read_replica >= 0 or part.diverging_epoch.end_offset >= 0
+        for topic in reply.responses
+        for part in topic.partitions
+    )

@@ -46,6 +46,11 @@ class FetchSession:
             request.forgotten_topics_data = _forgotten(forgotten)
         self._known = wanted
 
+    def repeat(self, request: FetchRequest) -> int:
+        """Make ``request``, which names nothing, one that asks for the same once more; return the version to cap it at."""
+        request.session_id, request.session_epoch = self.id, self._epoch
+        return self._version
+
     def on_reply(self, session_id: int) -> None:
         """Note that the broker has answered, with the id of the session, 0 when it keeps none."""
         if session_id == NO_SESSION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from typing import Any, Callable
 
@@ -11,6 +12,7 @@ from pykafka import KafkaClient
 from pykafka.protocol.messages import ProduceResponse
 from pykafka.records.batch import split_batches
 from pykafka.records.decode import decode_batch
+from pykafka.records.encode import encode_batch
 
 from ..support import until
 from .broker import FakeBroker
@@ -45,6 +47,13 @@ def values_of(part: Any) -> list[bytes]:
     """Return the values in what one partition was sent."""
     (batch,) = split_batches(bytes(part.records), "t", part.index)
     return [value or b"" for value in decode_batch(batch, "t", part.index, 2**20).values]
+
+
+def stored_batch(offset: int, messages: list[bytes]) -> bytes:
+    """Return a batch as a broker stores it, at ``offset``."""
+    data = encode_batch(messages, None, None, [1700000000000] * len(messages))
+    struct.pack_into(">q", data, 0, offset)
+    return bytes(data)
 
 
 def by_key(partitions: Any, key: Any) -> Any:

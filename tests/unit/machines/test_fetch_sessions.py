@@ -78,6 +78,18 @@ def test_a_broker_that_has_forgotten_the_session_is_told_everything_again() -> N
     assert fetch(session, broker, {0: 1}) == {0: 1}
 
 
+def test_the_same_is_asked_again_without_naming_anything() -> None:
+    session, broker = FetchSession(), Broker()
+    fetch(session, broker, {0: 1, 1: 2})
+    for _ in range(3):
+        asked = FetchRequest(topics=[])
+        assert session.repeat(asked) == NAMED
+        error, session_id, read = broker.answer(asked)
+        assert (error, read, broker.listed) == (0, {0: 1, 1: 2}, 0)
+        session.on_reply(session_id)
+    assert fetch(session, broker, {0: 1, 1: 3}) == {0: 1, 1: 3} and broker.listed == 1
+
+
 def test_another_way_of_naming_topics_needs_another_session() -> None:
     session, broker = FetchSession(), Broker()
     fetch(session, broker, {0: 1}, NAMED)

@@ -141,11 +141,10 @@ def _record_pieces(
     """Return pieces that, joined, are 61 bytes of room for the header and then the records."""
     if len(values) >= _LEAST_COLUMNS:
         try:
-            if keys is not None or headers is not None:
-                return _with_keys_or_headers(values, keys, headers, timestamps)  # type: ignore[arg-type]  # None raises TypeError
-            runs = _millisecond_runs(timestamps)
+            runs = _millisecond_runs(timestamps) if keys is headers is None else None
             if runs is not None:
-                return _columns(values, runs)  # type: ignore[arg-type]  # likewise
+                return _columns(values, runs)  # type: ignore[arg-type]  # None raises TypeError
+            return _one_by_one(values, keys, headers, timestamps)  # type: ignore[arg-type]  # likewise
         except TypeError:
             pass  # a tombstone, or keys on some messages only: not for the fast ways
     return [bytes(HEADER_SIZE), *_any_records(values, keys, headers, timestamps)]
@@ -230,7 +229,7 @@ def _columns(values: Sequence[bytes], runs: list[tuple[int, int, int]]) -> list[
     return pieces
 
 
-def _with_keys_or_headers(
+def _one_by_one(
     values: Sequence[bytes],
     keys: Optional[Sequence[bytes]],
     headers: Optional[Sequence[Optional[bytes]]],
@@ -241,7 +240,12 @@ def _with_keys_or_headers(
     size = VARINTS
     offsets = offset_varints(len(values))
     # hot: per record
-    if keys is None:
+    if keys is None and headers is None:
+        bodies = [
+            b"\0%b%b\1%b%b\0" % (size[stamp - first], offset, size[len(value)], value)
+            for stamp, offset, value in zip(timestamps, offsets, values)
+        ]
+    elif keys is None:
         assert headers is not None
         bodies = [
             b"\0%b%b\1%b%b%b" % (size[stamp - first], offset, size[len(value)], value, tail or NO_HEADERS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Optional
@@ -83,7 +82,7 @@ class Reader:
         """In a forked child: forget what was fetched, which is the parent's, and any lock another thread held."""
         self._lifecycle, self._lock = threading.RLock(), threading.RLock()
         self._running = False
-        deque(self._ready, maxlen=0)
+        self._turn.interrupt()
         self._core, self._buffers, self._order = None, {}, []
 
     def _check_not_forked(self) -> None:
@@ -233,9 +232,8 @@ class Reader:
             return  # a signal handler has done it meanwhile
         self._turn = Turn([])
         self._ready = self._turn.ready
-        for tp, messages in left.items():
-            if messages:
-                buffers[tp].put_back(messages)
+        for tp, rows in left.items():
+            buffers[tp].put_back(rows)
 
     def _refill(self) -> list[PartitionBuffer]:
         """Decode what was fetched; return the partitions with messages, the one that came first last time now last."""

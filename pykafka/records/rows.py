@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 from .decode import Columns
@@ -53,7 +52,7 @@ def dealt(shares: Sequence[Rows]) -> Rows:
 # hot: per message, in C
 def _dealt_column(columns: Sequence[Sequence[Any]]) -> list[Any]:
     width = len(columns)
-    column = list(chain.from_iterable(columns))  # the right length; put in order below
+    column: list[Any] = [None] * (width * len(columns[0]))
     for k, share in enumerate(columns):
         column[k::width] = share
     return column

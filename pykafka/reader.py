@@ -288,6 +288,18 @@ class Reader:
             batch = [] if first is None else [first, *islice(self._ready, max_messages - 1)]
         return batch
 
+    def batches(self, max_messages: int = 500, timeout_ms: Optional[int] = None) -> Iterator[list[Message]]:
+        """Return an iterator of what :meth:`consume_batch` returns; it ends with the first batch that would be empty.
+
+        Calling it again goes on, as iterating over the consumer again does.
+
+        :param timeout_ms: how long to wait for the first message of each batch; None means ``consumer_timeout_ms``
+        """
+        check_count("max_messages", max_messages)
+        if timeout_ms is not None:
+            checked_milliseconds(timeout_ms, "timeout_ms")
+        return iter(lambda: self.consume_batch(max_messages, timeout_ms), [])
+
     def _first_of_batch(self, timeout_ms: Optional[int]) -> Optional[Message]:
         if timeout_ms is None:
             return next(self._ready, None) or self._wait_for_message(True, None)

@@ -41,6 +41,7 @@ _FIRST_DATETIME_MS = -62135596800000
 _LAST_DATETIME_MS = 253402300799999
 _MOST_MS = 2**63 - 1
 
+
 class Message(MessageBase):
     """One message: ``value`` and ``partition_key`` (bytes or None), ``headers``, ``offset``, ``timestamp`` and where it is from.
 

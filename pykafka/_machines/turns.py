@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import repeat
 from operator import length_hint
 from typing import Any, NamedTuple, Optional, Protocol
 
@@ -247,6 +248,14 @@ class Turn:
     def interrupt(self) -> None:
         """Have nothing more delivered; from any thread, without the lock. :meth:`end` takes care of what is left."""
         self._taken_back.extend(self._values)
+
+    def undeliver(self, count: int) -> None:
+        """Have nothing more delivered, and the last ``count`` messages that were taken come again: nobody has got them.
+
+        That is so when a signal handler raises while a message is made. Exact as long as no other thread takes any meanwhile.
+        """
+        self.interrupt()
+        self._taken_back.extend(repeat(None, count))
 
     def end(self) -> dict[TopicPartition, Rows]:
         """Take back what was not delivered, write the positions reached into the buffers, return the rest by partition.

@@ -13,6 +13,7 @@ from typing import Any
 from .decode import Columns
 from .message import ConsumedMessage, Message, Origin
 
+#: The columns, each a list or a range.
 Rows = tuple[Sequence[Any], ...]
 
 VALUES = 0
@@ -67,7 +68,8 @@ def _alike(several: Sequence[Rows]) -> list[Rows]:
 def messages_of(values: Iterator[Any], rows: Rows) -> Iterator[Message]:
     """Return an iterator that makes each message when it is taken; ``values`` iterates the first column of ``rows``.
 
-    Taking is safe for several threads and signal handlers: every column is read by C code, so no Python code runs before a
-    row is complete. And once ``values`` is exhausted, by whomever, nothing more is read of the other columns.
+    Taking is safe for several threads and signal handlers: reading lists and ranges runs no Python code, nor does it make
+    anything that the garbage collector tracks, which would have it run some. So rows are never torn apart. And once ``values``
+    is exhausted, by whomever, nothing more is read of the other columns.
     """
     return map(ConsumedMessage, values, *rows[OFFSETS:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Optional
 
+import mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,10 +202,15 @@ def test_a_turn_gives_what_making_every_message_at_once_gives(logs: list[Any], s
 
 @pytest.fixture
 def restless() -> Iterator[None]:
-    """Have threads switch as often as the interpreter can."""
-    before = sys.getswitchinterval()
+    """Have threads switch as often as the interpreter can, also within C code that makes anything the collector tracks."""
+    before, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    callback = mock.Mock()
     sys.setswitchinterval(1e-6)
+    gc.callbacks.append(callback)
+    gc.set_threshold(30)
     yield
+    gc.set_threshold(*thresholds)
+    gc.callbacks.remove(callback)
     sys.setswitchinterval(before)
 
 

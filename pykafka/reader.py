@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -290,17 +291,18 @@ class Reader:
         :param timeout_ms: how long to wait for the first; None means ``consumer_timeout_ms``, 0 only looks
         """
         check_count("max_messages", max_messages)
+        most = min(max_messages, sys.maxsize)  # of which islice() refuses more
         if self._deserializing is not None:
             self._deserializing.raise_error()
             first = self._first_of_batch(timeout_ms)
-            return [] if first is None else self._deserializing.batch(chain([first], islice(self._ready, max_messages - 1)))
+            return [] if first is None else self._deserializing.batch(chain([first], islice(self._ready, most - 1)))
         batch: list[Message] = []
-        self._take(batch, max_messages)
+        self._take(batch, most)
         if not batch:
             first = self._first_of_batch(timeout_ms)
             if first is not None:
                 batch.append(first)
-                self._take(batch, max_messages - 1)
+                self._take(batch, most - 1)
         return batch
 
     def _take(self, batch: list[Message], most: int) -> None:

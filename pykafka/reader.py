@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import warnings
-from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Optional
@@ -83,7 +83,7 @@ class Reader:
         """In a forked child: forget what was fetched, which is the parent's, and any lock another thread held."""
         self._lifecycle, self._lock = threading.RLock(), threading.RLock()
         self._running = False
-        deque(self._ready, maxlen=0)
+        self._turn.interrupt()
         self._core, self._buffers, self._order = None, {}, []
 
     def _check_not_forked(self) -> None:
@@ -171,15 +171,27 @@ class Reader:
         """
         if self._deserializing is not None:
             return self._consume_deserialized(block, unblock_event)
-        message = next(self._ready, None)
+        try:
+            message = next(self._ready, None)
+        except BaseException:  # as in _next(), which a call of would cost
+            self._turn.undeliver(1)
+            raise
         return message if message is not None else self._wait_for_message(block, unblock_event)
 
     _consume = consume
 
+    def _next(self) -> Optional[Message]:
+        """Return the next message that is at hand, if any; what a signal handler keeps from being made comes again."""
+        try:
+            return next(self._ready, None)
+        except BaseException:
+            self._turn.undeliver(1)
+            raise
+
     def _consume_deserialized(self, block: bool, unblock_event: Any) -> Optional[Message]:
         assert self._deserializing is not None
         self._deserializing.raise_error()
-        message = next(self._ready, None) or self._wait_for_message(block, unblock_event)
+        message = self._next() or self._wait_for_message(block, unblock_event)
         return message if message is None else self._deserializing.one(message)
 
     def _wait_for_message(self, block: bool, unblock_event: Any) -> Optional[Message]:
@@ -206,7 +218,7 @@ class Reader:
         self._check_running()
         with self._lock:
             self._check_running()
-            message = next(self._ready, None)
+            message = self._next()
             if message is not None:  # another thread was here first
                 return message
             self._raise_worker_exceptions()
@@ -223,7 +235,7 @@ class Reader:
                     continue
                 # who fences sets _fenced and then interrupts _turn: one of the two looks saw the other
                 if not any(buffer.tp in self._fenced for buffer in ready):
-                    return next(self._ready, None)
+                    return self._next()
 
     def _put_back_turn(self) -> None:
         """End the turn; what was not delivered comes first in the next one."""
@@ -233,9 +245,8 @@ class Reader:
             return  # a signal handler has done it meanwhile
         self._turn = Turn([])
         self._ready = self._turn.ready
-        for tp, messages in left.items():
-            if messages:
-                buffers[tp].put_back(messages)
+        for tp, rows in left.items():
+            buffers[tp].put_back(rows)
 
     def _refill(self) -> list[PartitionBuffer]:
         """Decode what was fetched; return the partitions with messages, the one that came first last time now last."""
@@ -280,19 +291,43 @@ class Reader:
         :param timeout_ms: how long to wait for the first; None means ``consumer_timeout_ms``, 0 only looks
         """
         check_count("max_messages", max_messages)
+        most = min(max_messages, sys.maxsize)  # of which islice() refuses more
         if self._deserializing is not None:
             self._deserializing.raise_error()
             first = self._first_of_batch(timeout_ms)
-            return [] if first is None else self._deserializing.batch(chain([first], islice(self._ready, max_messages - 1)))
-        batch = list(islice(self._ready, max_messages))
+            return [] if first is None else self._deserializing.batch(chain([first], islice(self._ready, most - 1)))
+        batch: list[Message] = []
+        self._take(batch, most)
         if not batch:
             first = self._first_of_batch(timeout_ms)
-            batch = [] if first is None else [first, *islice(self._ready, max_messages - 1)]
+            if first is not None:
+                batch.append(first)
+                self._take(batch, most - 1)
         return batch
+
+    def _take(self, batch: list[Message], most: int) -> None:
+        """Add messages that are at hand to ``batch``, at most ``most``."""
+        try:
+            batch.extend(islice(self._ready, most))  # hot: keeps what it got before an error, as list() does not
+        except BaseException:
+            self._turn.undeliver(len(batch) + 1)
+            raise
+
+    def batches(self, max_messages: int = 500, timeout_ms: Optional[int] = None) -> Iterator[list[Message]]:
+        """Return an iterator of what :meth:`consume_batch` returns; it ends with the first batch that would be empty.
+
+        Calling it again goes on, as iterating over the consumer again does.
+
+        :param timeout_ms: how long to wait for the first message of each batch; None means ``consumer_timeout_ms``
+        """
+        check_count("max_messages", max_messages)
+        if timeout_ms is not None:
+            checked_milliseconds(timeout_ms, "timeout_ms")
+        return iter(lambda: self.consume_batch(max_messages, timeout_ms), [])
 
     def _first_of_batch(self, timeout_ms: Optional[int]) -> Optional[Message]:
         if timeout_ms is None:
-            return next(self._ready, None) or self._wait_for_message(True, None)
+            return self._next() or self._wait_for_message(True, None)
         deadline = Deadline(checked_milliseconds(timeout_ms, "timeout_ms") / 1000.0)
         message = self._next_turn()
         while message is None and not deadline.passed:
@@ -310,7 +345,13 @@ class Reader:
             # another consume() in the place of ours, as subclasses and tracing tools have it, is to see every message
             ours = type(self).consume is Reader._consume and "consume" not in vars(self)
             if ours and self._deserializing is None:
-                yield from self._ready  # hot: emptied by stop() and seek(), so nothing stale is yielded
+                try:
+                    yield from self._ready  # hot: emptied by stop() and seek(), so nothing stale is yielded
+                except GeneratorExit:
+                    raise  # the loop was left, with every message that was taken
+                except BaseException:
+                    self._turn.undeliver(1)
+                    raise
 
     def fetch(self) -> None:
         """Do nothing: fetching never stops (kept for code that calls it)."""

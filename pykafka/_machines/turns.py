@@ -1,21 +1,24 @@
 """How fetched batches become messages in fair order, and how far the caller has got: pure, used under the consumer's lock.
 
-A *turn* is a list that deals one message of each partition in turn, built by slices. The caller takes messages from its
-iterator without a lock; how many it took is what the iterator has left, so no bookkeeping is paid for per message.
+A *turn* deals one message of each partition in turn. It is built by slices of columns (see :mod:`..records.rows`), and makes
+each message when the caller takes it from its iterator, without a lock. How many were taken is what the first column's
+iterator has left, so no bookkeeping is paid for per message.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import repeat
 from operator import length_hint
 from typing import Any, NamedTuple, Optional, Protocol
 
 from ..common import TopicPartition
 from ..exceptions import KafkaException
 from ..records.batch import RawBatch
-from ..records.decode import decode_batch, to_messages
+from ..records.decode import decode_batch
 from ..records.message import Message, Origin
+from ..records.rows import NO_ROWS, OFFSETS, VALUES, Rows, cut_rows, dealt, joined, messages_of, rows_of
 
 #: A partition is refilled below this many decoded messages, so that many small batches make no tiny turns.
 MIN_READY = 500
@@ -67,7 +70,9 @@ class PartitionBuffer:
         "_decoded_bytes",
         "_index",
         "_max_decompressed",
+        "_origins",
         "_parcels",
+        "_rows",
         "_start",
         "_topic_name",
         "after",
@@ -75,7 +80,6 @@ class PartitionBuffer:
         "generation",
         "incarnation",
         "jumped_to",
-        "messages",
         "partition",
         "paused",
         "position",
@@ -86,17 +90,20 @@ class PartitionBuffer:
         self.tp = tp
         self.partition = partition
         self.position: Optional[int] = None
-        #: where the partition goes on behind :attr:`messages`
+        #: where the partition goes on behind what is available
         self.after = 0
         self.generation = 0
         #: which of the topics of this name, one after the other, the position is about
         self.incarnation = 0
-        self.messages: list[Message] = []
         self.error: Optional[KafkaException] = None
         self.paused = False
         #: where a jump has led, until the consumer has dealt with it
         self.jumped_to: Optional[int] = None
+        #: what is decoded; what is before number ``_start`` is in a turn by now
+        self._rows = NO_ROWS
         self._decoded_bytes = 0
+        #: by codec and format: the messages of many batches share one
+        self._origins: dict[tuple[int, int], Origin] = {}
         self._topic_name = tp.topic.encode()
         self._parcels = parcels
         self._index = 0
@@ -106,14 +113,14 @@ class PartitionBuffer:
     @property
     def available(self) -> int:
         """Return how many decoded messages are not in a turn yet."""
-        return len(self.messages) - self._start
+        return len(self._rows[VALUES]) - self._start
 
     def seek(self, position: Optional[int]) -> None:
         """Go on at ``position`` (None: unknown for now) and forget everything fetched for another one."""
         self.position = position
         self.after = position or 0
         self.generation += 1
-        self.messages = []
+        self._rows = NO_ROWS
         self._start = 0
         self.error = None
         self.jumped_to = None
@@ -153,12 +160,21 @@ class PartitionBuffer:
         except KafkaException as error:
             self.error = error
             return
-        origin = Origin(self._topic_name, self.tp.partition, self.partition, batch.codec, batch.magic)
-        fresh = to_messages(columns, origin, self.after)
+        fresh = rows_of(columns, self._origin(batch.codec, batch.magic), self.after)
         self._decoded_bytes = columns.size + (self._decoded_bytes if self.available else 0)
-        self.messages = self.messages[self._start :] + fresh if self.available else fresh
+        self._rows = joined(self._left(), fresh) if self.available else fresh
         self._start = 0
         self.after = batch.next_offset
+
+    def _origin(self, codec: int, magic: int) -> Origin:
+        origin = self._origins.get((codec, magic))
+        if origin is None:
+            origin = Origin(self._topic_name, self.tp.partition, self.partition, codec, magic)
+            self._origins[codec, magic] = origin
+        return origin
+
+    def _left(self) -> Rows:
+        return cut_rows(self._rows, self._start, len(self._rows[VALUES]))
 
     def _finish(self, parcel: Parcel) -> None:
         if parcel.error is not None:
@@ -169,56 +185,57 @@ class PartitionBuffer:
         if parcel.is_jump:
             self.jumped_to = parcel.next_position
 
-    def put_back(self, messages: list[Message]) -> None:
-        """Have ``messages``, cut earlier but not delivered, come first again."""
-        self.messages = messages + self.messages[self._start :]
+    def put_back(self, rows: Rows) -> None:
+        """Have ``rows``, cut earlier but not delivered, come first again."""
+        self._rows = joined(rows, self._left()) if self.available else rows
         self._start = 0
 
     def cut(self, most: int) -> Part:
         """Return the next messages, at most ``most``, with the position behind them."""
-        messages = self.messages[self._start : self._start + most]
-        self._start += len(messages)
-        behind = self.after if self._start >= len(self.messages) else messages[-1].offset + 1
-        return Part(self, messages, behind)
+        stop = min(self._start + most, len(self._rows[VALUES]))
+        rows = cut_rows(self._rows, self._start, stop)
+        self._start = stop
+        return Part(self, rows, rows[OFFSETS][-1] + 1 if self.available else self.after)
 
 
 class Part(NamedTuple):
     """One partition's share of a turn; ``behind`` is the position once all of it is delivered."""
 
     buffer: PartitionBuffer
-    messages: list[Message]
+    rows: Rows
     behind: int
+
+    @property
+    def size(self) -> int:
+        """Return how many messages it has."""
+        return len(self.rows[VALUES])
 
     def position_after(self, count: int) -> int:
         """Return the position once the first ``count`` messages, at least one, are delivered."""
-        return self.behind if count >= len(self.messages) else self.messages[count - 1].offset + 1
+        return self.behind if count >= self.size else self.rows[OFFSETS][count - 1] + 1
 
 
 class Turn:
     """Messages of several partitions dealt out one by one; ``ready`` is what the caller takes them from."""
 
-    __slots__ = ("_parts", "_rest", "_total", "ready")
+    __slots__ = ("_parts", "_taken_back", "_total", "_values", "ready")
 
     def __init__(self, parts: list[Part]) -> None:
         self._parts = parts
-        #: what was taken back before the end
-        self._rest: list[Message] = []
-        width = len(parts)
-        if width == 1:
-            dealt = parts[0].messages
-        else:
-            dealt = [message for part in parts for message in part.messages]  # the right length; put in order below
-            for k, part in enumerate(parts):
-                dealt[k::width] = part.messages
-        self._total = len(dealt)
-        self.ready: Iterator[Message] = iter(dealt)
+        rows = dealt([part.rows for part in parts]) if parts else NO_ROWS
+        self._total = len(rows[VALUES])
+        #: what shows how far the caller is, and ends :attr:`ready` when it is exhausted
+        self._values = iter(rows[VALUES])
+        #: the values of the messages that were taken back before the end
+        self._taken_back: list[Any] = []
+        self.ready: Iterator[Message] = messages_of(self._values, rows)
 
     def positions(self) -> dict[TopicPartition, int]:
         """Return the position of every partition of the turn of which something was delivered."""
         while True:
-            taken_back = len(self._rest)
-            left = taken_back + length_hint(self.ready)
-            if len(self._rest) == taken_back:  # else interrupt() came in between, and left is counted twice
+            taken_back = len(self._taken_back)
+            left = taken_back + length_hint(self._values)
+            if len(self._taken_back) == taken_back:  # else interrupt() came in between, and left is counted twice
                 break
         counts = self._delivered(self._total - left)
         return {part.buffer.tp: part.position_after(count) for part, count in zip(self._parts, counts) if count}
@@ -226,24 +243,33 @@ class Turn:
     def _delivered(self, total: int) -> list[int]:
         """Return how many messages of each part are among the first ``total`` dealt: part k gets every width-th from k on."""
         width = len(self._parts)
-        return [min(len(part.messages), max(0, total - k + width - 1) // width) for k, part in enumerate(self._parts)]
+        return [min(part.size, max(0, total - k + width - 1) // width) for k, part in enumerate(self._parts)]
 
     def interrupt(self) -> None:
         """Have nothing more delivered; from any thread, without the lock. :meth:`end` takes care of what is left."""
-        self._rest.extend(self.ready)
+        self._taken_back.extend(self._values)
 
-    def end(self) -> dict[TopicPartition, list[Message]]:
+    def undeliver(self, count: int) -> None:
+        """Have nothing more delivered, and the last ``count`` messages that were taken come again: nobody has got them.
+
+        That is so when a signal handler raises while a message is made. Exact as long as no other thread takes any meanwhile.
+        """
+        self.interrupt()
+        self._taken_back.extend(repeat(None, count))
+
+    def end(self) -> dict[TopicPartition, Rows]:
         """Take back what was not delivered, write the positions reached into the buffers, return the rest by partition.
 
         Emptying the iterator is one step to other threads: each message is either theirs or in what is returned. That is the
         same the second time: a signal handler may stop the consumer that has just ended its turn.
         """
         self.interrupt()
-        left: dict[TopicPartition, list[Message]] = {}
-        for part, count in zip(self._parts, self._delivered(self._total - len(self._rest))):
+        left: dict[TopicPartition, Rows] = {}
+        for part, count in zip(self._parts, self._delivered(self._total - len(self._taken_back))):
             if count:
                 part.buffer.position = part.position_after(count)
-            left[part.buffer.tp] = part.messages[count:]
+            if count < part.size:
+                left[part.buffer.tp] = cut_rows(part.rows, count, part.size)
         return left
 
 

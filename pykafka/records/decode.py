@@ -8,9 +8,7 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import repeat
 from typing import NamedTuple, Optional
 
 from .. import compression
@@ -19,7 +17,6 @@ from ..exceptions import CorruptBatchError, DecompressedSizeError, KafkaExceptio
 from .batch import CRC_START, HEADER_SIZE, RawBatch
 from .crc32c import crc32c
 from .framed import framed_columns
-from .message import BareConsumedMessage, ConsumedMessage, KeyedConsumedMessage, Message, Origin
 from .plain import Headers, plain_columns
 from .uniform import uniform_columns
 
@@ -76,23 +73,6 @@ def decode_batch(batch: RawBatch, topic: str, partition: int, max_decompressed: 
     if batch.is_log_append_time:
         return columns._replace(timestamps=[batch.max_timestamp] * len(columns.offsets))
     return columns
-
-
-def to_messages(columns: Columns, origin: Origin, floor: int) -> list[Message]:
-    """Return the messages of a decoded batch from offset ``floor`` on: a fetch starts at the front of a batch."""
-    offsets, timestamps, keys, values, headers, _size = columns
-    cut = bisect_left(offsets, floor) if offsets and offsets[0] < floor else 0
-    if cut:
-        offsets, timestamps, values = offsets[cut:], timestamps[cut:], values[cut:]
-        keys = keys[cut:] if keys is not None else None
-        headers = headers[cut:] if headers is not None else None
-    # hot: per record
-    if headers is not None:
-        all_keys = repeat(None) if keys is None else keys
-        return list(map(ConsumedMessage, offsets, timestamps, all_keys, values, headers, repeat(origin)))
-    if keys is not None:
-        return list(map(KeyedConsumedMessage, offsets, timestamps, keys, values, repeat(origin)))
-    return list(map(BareConsumedMessage, offsets, timestamps, values, repeat(origin)))
 
 
 def checked_body(batch: RawBatch, max_decompressed: int) -> bytes:

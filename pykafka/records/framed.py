@@ -8,7 +8,8 @@ field by field, so any mix is decoded right.
 from __future__ import annotations
 
 import struct
-from typing import Callable, NamedTuple, Optional
+from functools import lru_cache
+from typing import Callable, NamedTuple, Optional, Union
 
 from .plain import Headers, read_record
 from .varints import MAX_ENTRIES, decode_varint, encode_varint, offset_varints, width_segments
@@ -17,11 +18,25 @@ from .varints import MAX_ENTRIES, decode_varint, encode_varint, offset_varints, 
 FoundWithHeaders = tuple[list[int], Optional[list[Optional[bytes]]], list[Optional[bytes]], Optional[list[Headers]]]
 
 
+#: The bytes of a varint as they stand there. One or two are taken for a number, which is cheaper to make and to hold.
+Field = Union[int, bytes]
+_NUMBERS = {1: "B", 2: "H"}
+
+
+def _field(raw: bytes) -> Field:
+    return int.from_bytes(raw, "little") if len(raw) in _NUMBERS else raw
+
+
+def _code(width: int) -> str:
+    """Return what unpacks a field of so many bytes."""
+    return _NUMBERS.get(width) or f"{width}s"
+
+
 class _Frame(NamedTuple):
     """How to take a record of one shape apart: unpack(body, at) -> (stamp, offset, key, value size, value, headers)."""
 
-    unpack: Callable[[bytes, int], tuple[bytes, bytes, bytes, bytes, bytes, int]]
-    value_size: bytes
+    unpack: Callable[[bytes, int], tuple[Field, Field, bytes, Field, bytes, int]]
+    value_size: Field
     has_key: bool
 
 
@@ -53,8 +68,8 @@ class _Frames(dict[int, Optional[_Frame]]):
         for size_width in range(1, 6):
             value = length - 1 - stamp_width - offset_width - 1 - key - size_width - 1
             if value >= 0 and len(encode_varint(value)) == size_width:
-                fmt = f"<x{stamp_width}s{offset_width}sx{key}s{size_width}s{value}sB"
-                return _Frame(struct.Struct(fmt).unpack_from, encode_varint(value), key_byte != 1)
+                fmt = f"<x{_code(stamp_width)}{_code(offset_width)}x{key}s{_code(size_width)}{value}sB"
+                return _Frame(struct.Struct(fmt).unpack_from, _field(encode_varint(value)), key_byte != 1)
         return None
 
 
@@ -63,16 +78,18 @@ _LONGEST = 8192
 _frames = {(stamp, offset): _Frames(stamp, offset) for stamp in (1, 2, 3) for offset in (1, 2, 3, 4, 5)}
 
 
-class _Stamps(dict[bytes, int]):
-    """The bytes of a timestamp delta -> the delta."""
+class _Stamps(dict[Field, int]):
+    """The field of a timestamp delta -> the delta."""
 
-    def __missing__(self, raw: bytes) -> int:
+    def __missing__(self, field: Field) -> int:
         if len(self) >= MAX_ENTRIES:
             self.clear()
+        # the first of two bytes has its top bit set
+        raw = field if isinstance(field, bytes) else field.to_bytes(1 if field < 128 else 2, "little")
         value, end = decode_varint(raw, 0)
         if end != len(raw):
             raise ValueError("a timestamp delta shorter than its bytes")
-        self[raw] = value
+        self[field] = value
         return value
 
 
@@ -84,8 +101,8 @@ def framed_columns(body: bytes, count: int) -> Optional[FoundWithHeaders]:
 
     :raises ValueError: or IndexError, or struct.error, when they are not well-formed
     """
-    stamps: list[bytes] = []
-    offsets: list[bytes] = []
+    stamps: list[Field] = []
+    offsets: list[Field] = []
     keys: list[Optional[bytes]] = []
     values: list[Optional[bytes]] = []
     headers: dict[int, Headers] = {}
@@ -121,15 +138,29 @@ def framed_columns(body: bytes, count: int) -> Optional[FoundWithHeaders]:
                     add_value(value)
                     at += size >> 1
                     continue
-            stamp, offset, key_or_none, value_or_none, pairs, at = read_record(body, start)
-            add_stamp(stamp)
-            add_offset(offset)
+            raw_stamp, raw_offset, key_or_none, value_or_none, pairs, at = read_record(body, start)
+            add_stamp(_field(raw_stamp))
+            add_offset(_field(raw_offset))
             add_key(key_or_none)
             add_value(value_or_none)
             if pairs:
                 headers[index] = pairs
-    if at != len(body) or offsets != offset_varints(count)[:count]:
+    if at != len(body) or offsets != _offset_fields(count):
         return None
     found_keys = keys if keys.count(None) != count else None
     found_headers = [headers.get(index) or [] for index in range(count)] if headers else None
     return list(map(_stamps.__getitem__, stamps)), found_keys, values, found_headers
+
+
+#: From this offset delta on the field has more than two bytes.
+_LONG_OFFSETS = 1 << 13
+
+
+def _offset_fields(count: int) -> list[Field]:
+    """Return the fields of the offset deltas 0 to ``count - 1``."""
+    return [*_short_offset_fields()[:count], *offset_varints(count)[_LONG_OFFSETS:count]]
+
+
+@lru_cache(maxsize=1)
+def _short_offset_fields() -> list[Field]:
+    return [_field(varint) for varint in offset_varints(_LONG_OFFSETS)[:_LONG_OFFSETS]]

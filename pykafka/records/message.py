@@ -41,17 +41,6 @@ _FIRST_DATETIME_MS = -62135596800000
 _LAST_DATETIME_MS = 253402300799999
 _MOST_MS = 2**63 - 1
 
-#: Slots that are never written read as these: most messages never need them, and a store each is what they would cost.
-_UNSET: dict[str, Any] = {
-    "partition_key": None,
-    "offset": -1,
-    "timestamp": None,
-    "headers": None,
-    "produce_attempt": 0,
-    "delivery_report_q": None,
-    "_origin": Origin(),
-}
-
 
 class Message(MessageBase):
     """One message: ``value`` and ``partition_key`` (bytes or None), ``headers``, ``offset``, ``timestamp`` and where it is from.
@@ -61,15 +50,21 @@ class Message(MessageBase):
     A message is always true, also an empty one, and ``len()`` is its size with PyKafka's old framing (at least 14).
     """
 
-    __slots__ = ("_origin", "delivery_report_q", "headers", "offset", "partition_key", "produce_attempt", "timestamp", "value")
+    __slots__ = (
+        "_delivery_report_q",
+        "_headers",
+        "_origin",
+        "_produce_attempt",
+        "offset",
+        "partition_key",
+        "timestamp",
+        "value",
+    )
 
     value: Optional[bytes]
     partition_key: Optional[bytes]
     offset: int
     timestamp: Optional[int]
-    headers: Headers
-    produce_attempt: int
-    delivery_report_q: Any
 
     def __init__(
         self,
@@ -87,21 +82,10 @@ class Message(MessageBase):
         self.partition_key = partition_key
         self.offset = offset
         self.timestamp = timestamp
-        self.headers = []
-        self.produce_attempt = produce_attempt
-        self.delivery_report_q = delivery_report_q
+        self._headers: Optional[Headers] = []
+        self._produce_attempt = produce_attempt
+        self._delivery_report_q = delivery_report_q
         self._origin = Origin(None, partition_id, None, compression_type, protocol_version)
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            # only reached when the slot was never written, or the name does not exist
-            if name == "headers":
-                return []
-            try:
-                return _UNSET[name]
-            except KeyError:
-                raise AttributeError(f"a Message has no attribute {name!r}") from None
 
     def __bool__(self) -> bool:
         return True
@@ -124,6 +108,36 @@ class Message(MessageBase):
         # never the payload: a repr ends up in logs
         size = "None" if self.value is None else f"{len(self.value)} bytes"
         return f"<{type(self).__name__} {self.topic!r}/{self.partition_id} offset={self.offset} value={size}>"
+
+    # What hardly any message has is a property: a default costs those nothing that way, and __getattr__, the other way to have
+    # one, doubles what it costs to read anything.
+
+    @property
+    def headers(self) -> Headers:
+        """Return the headers, (name, value) each; may be assigned."""
+        return [] if self._headers is None else self._headers
+
+    @headers.setter
+    def headers(self, headers: Headers) -> None:
+        self._headers = headers
+
+    @property
+    def produce_attempt(self) -> int:
+        """Return what was assigned, 0 before: nothing here counts attempts."""
+        return getattr(self, "_produce_attempt", 0)
+
+    @produce_attempt.setter
+    def produce_attempt(self, attempt: int) -> None:
+        self._produce_attempt = attempt
+
+    @property
+    def delivery_report_q(self) -> Any:
+        """Return what was assigned, None before."""
+        return getattr(self, "_delivery_report_q", None)
+
+    @delivery_report_q.setter
+    def delivery_report_q(self, queue: Any) -> None:
+        self._delivery_report_q = queue
 
     @property
     def topic(self) -> Optional[bytes]:
@@ -203,52 +217,23 @@ def to_epoch_ms(timestamp: Any, what: str = "timestamp") -> int:
 
 
 class ConsumedMessage(Message):
-    """A message that was read. Its constructor takes the columns of a decoded batch, in order."""
+    """A message that was read. Its constructor takes what stands in the columns of :mod:`.rows`, in order."""
 
     __slots__ = ()
 
-    # hot: per record
+    # hot: per message
     def __init__(  # noqa: D107
         self,
+        value: Optional[bytes],
         offset: int,
         timestamp: int,
-        partition_key: Optional[bytes],
-        value: Optional[bytes],
-        headers: Headers,
         origin: Origin,
+        partition_key: Optional[bytes] = None,
+        headers: Optional[Headers] = None,
     ) -> None:
+        self.value = value
         self.offset = offset
         self.timestamp = timestamp
+        self._origin = origin
         self.partition_key = partition_key
-        self.value = value
-        self.headers = headers
-        self._origin = origin
-
-
-class KeyedConsumedMessage(Message):
-    """A message that was read and has a key but no headers."""
-
-    __slots__ = ()
-
-    # hot: per record
-    def __init__(  # noqa: D107
-        self, offset: int, timestamp: int, partition_key: Optional[bytes], value: Optional[bytes], origin: Origin
-    ) -> None:
-        self.offset = offset
-        self.timestamp = timestamp
-        self.partition_key = partition_key
-        self.value = value
-        self._origin = origin
-
-
-class BareConsumedMessage(Message):
-    """A message that was read and has neither key nor headers: two stores fewer, which is what most messages are."""
-
-    __slots__ = ()
-
-    # hot: per record
-    def __init__(self, offset: int, timestamp: int, value: Optional[bytes], origin: Origin) -> None:
-        self.offset = offset
-        self.timestamp = timestamp
-        self.value = value
-        self._origin = origin
+        self._headers = headers

@@ -120,12 +120,6 @@ class QueuedMessage(Message):
         # the rows of a block are made whenever somebody looks at one
         return hash((id(self._fates), self._place)) if self._fates.of_block else id(self._row)
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> None:
-            # all slots are written: that of other messages has defaults for those that are not
-            raise AttributeError(f"a Message has no attribute {name!r}")
-
     @property
     def on_delivery(self) -> Optional[OnDelivery]:
         """Return what is called once the outcome is known."""

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple, Union
 
 from ...exceptions import DecompressedSizeError
 from ...records.batch import split_batches
-from ...records.decode import MESSAGE_BYTES, decode_batch, to_messages
+from ...records.decode import MESSAGE_BYTES, decode_batch
 from ...records.message import Message, Origin
+from ...records.rows import VALUES, messages_of, rows_of
 from ...utils.arguments import MAX_INT32, MAX_INT64, whole_number
 from .. import messages
 from .base import UNKNOWN_SERVER_ERROR, Request, Response, by_topic, fill_gaps, listed, place
@@ -157,5 +158,6 @@ def _messages(topic: bytes, part: Any, floor: int, room: _Room) -> list[Message]
                 room.is_over = True
                 break
             room.left = max(0, room.left - columns.size - MESSAGE_BYTES * len(columns.offsets))
-            found += to_messages(columns, Origin(topic, number, None, batch.codec, batch.magic), floor)
+            rows = rows_of(columns, Origin(topic, number, None, batch.codec, batch.magic), floor)
+            found += messages_of(iter(rows[VALUES]), rows)
     return found

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import threading
 from collections import deque
-from typing import Any
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Optional
 
+import mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +20,8 @@ from pykafka._machines.turns import MAX_READY_BYTES, PartitionBuffer, deal
 from pykafka.common import TopicPartition
 from pykafka.exceptions import KafkaException
 from pykafka.records.batch import split_batches
-from pykafka.records.encode import encode_batch
+from pykafka.records.encode import encode_batch, encode_headers
+from pykafka.records.message import ConsumedMessage, Headers, Message
 
 ROOMY = 1 << 27
 
@@ -60,10 +67,11 @@ def deliver(buffers: list[PartitionBuffer], stops: list[int]) -> list[tuple[int,
                 break
             got.append((message.partition_id, message.offset))
         reached = turn.positions()
-        for tp, rest in turn.end().items():
-            by_name = {one.tp: one for one in buffers}
-            by_name[tp].put_back(rest)
-            assert reached.get(tp, by_name[tp].position) == by_name[tp].position
+        left = turn.end()
+        for one in buffers:
+            if one.tp in left:
+                one.put_back(left[one.tp])
+            assert reached.get(one.tp, one.position) == one.position
     return got
 
 
@@ -124,3 +132,163 @@ def test_a_batch_without_messages_moves_the_position_all_the_same() -> None:
     one = buffer(empty)
     one.refill()
     assert one.position == 42
+
+
+# -- messages are made when they are taken: the same as if all had been made at once --------------------------------------
+
+#: (key, value, headers, timestamp) of a record; which of them a whole batch has none of is what decides on its columns
+Record = tuple[Optional[bytes], Optional[bytes], Headers, int]
+SOME_BYTES = st.sampled_from([None, b"", b"a", b"longer"])
+RECORDS = st.tuples(
+    SOME_BYTES, SOME_BYTES, st.lists(st.tuples(st.sampled_from(["h", "i"]), SOME_BYTES), max_size=2), st.integers(1000, 1200)
+)
+BARE = st.tuples(st.none(), SOME_BYTES, st.just([]), st.integers(1000, 1200))
+KEYED = st.tuples(SOME_BYTES, SOME_BYTES, st.just([]), st.integers(1000, 1200))
+#: (records, codec) of the batches of a partition, and where in the first one a fetch starts
+LOGS = st.tuples(
+    st.lists(
+        st.tuples(st.one_of([st.lists(kind, min_size=1, max_size=20) for kind in (BARE, KEYED, RECORDS)]), st.integers(0, 1)),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(0, 19),
+)
+
+
+def fetched(partition_id: int, batches: list[tuple[list[Record], int]], at: int) -> tuple[PartitionBuffer, list[Any]]:
+    """Return a partition with these batches decoded, and the oracle: what each message from ``at`` on must be."""
+    data, end = b"", 0
+    expected: list[Any] = []
+    for records, codec in batches:
+        keys, values, headers, stamps = zip(*records)
+        encoded = encode_batch(values, keys, [encode_headers(pairs) if pairs else None for pairs in headers], stamps, codec=codec)
+        encoded[:8] = end.to_bytes(8, "big")
+        data += bytes(encoded)
+        for key, value, pairs, stamp in records:
+            expected.append((partition_id, end, stamp, key, value, pairs, codec))
+            end += 1
+    one = buffer(Parcel(1, split_batches(data, "t", 0), end, end, 1), at=at, partition_id=partition_id)
+    one.refill()
+    return one, expected[at:]
+
+
+def seen(message: Message) -> Any:
+    """Return everything that a user sees of a message."""
+    columns = message.offset, message.timestamp, message.partition_key, message.value, message.headers
+    assert (message.topic, message.partition, message.protocol_version) == (b"t", None, 2)
+    return (message.partition_id, *columns, message.compression_type)
+
+
+@given(st.lists(LOGS, min_size=1, max_size=4), st.integers(0, 100))
+def test_a_turn_gives_what_making_every_message_at_once_gives(logs: list[Any], stop: int) -> None:
+    pairs = [fetched(number, batches, min(at, len(batches[0][0]) - 1)) for number, (batches, at) in enumerate(logs)]
+    most = min(len(expected) for _one, expected in pairs)
+    turn = deal([one for one, _expected in pairs])
+    in_turn = [expected[number] for number in range(most) for _one, expected in pairs]
+    assert [seen(message) for message in islice(turn.ready, stop)] == in_turn[:stop]
+    reached, left = turn.positions(), turn.end()
+    assert next(turn.ready, None) is None
+    for one, expected in pairs:
+        delivered = sum(1 for row in in_turn[:stop] if row[0] == one.tp.partition)
+        if delivered:
+            # the same, for who asks in the middle of a turn and for who ends it
+            assert reached[one.tp] == one.position == expected[delivered - 1][1] + 1
+        if one.tp in left:
+            one.put_back(left[one.tp])
+        assert one.available == len(expected) - delivered
+        if one.available:
+            assert [seen(message) for message in deal([one]).ready] == expected[delivered:]
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Have threads switch as often as the interpreter can, also within C code that makes anything the collector tracks."""
+    before, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    callback = mock.Mock()
+    sys.setswitchinterval(1e-6)
+    gc.callbacks.append(callback)
+    gc.set_threshold(30)
+    yield
+    gc.set_threshold(*thresholds)
+    gc.callbacks.remove(callback)
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("way", ["next", "islice"])
+def test_each_message_goes_whole_to_one_thread_or_comes_again(restless: None, way: str) -> None:
+    record: Record = (b"k", b"v", [], 1000)
+    for repeat in range(5):
+        pairs = [fetched(number, [([record] * 2000, 0)], 0) for number in range(3)]
+        for one, expected in pairs:
+            # values that tell where they belong, as no two columns may ever be out of step
+            rows = one.cut(2000).rows
+            one.put_back(([row[:2] for row in expected], *rows[1:]))
+        turn = deal([one for one, _expected in pairs])
+        got: list[list[Message]] = [[] for _ in range(4)]
+
+        def take(mine: list[Message], turn: Any = turn) -> None:
+            if way == "next":
+                mine.extend(iter(lambda: next(turn.ready, None), None))
+            while batch := list(islice(turn.ready, 50)):
+                mine.extend(batch)
+
+        threads = [threading.Thread(target=take, args=(mine,)) for mine in got]
+        for thread in threads:
+            thread.start()
+        while repeat and sum(map(len, got)) < repeat * 1000 and any(thread.is_alive() for thread in threads):
+            pass
+        left = turn.end() if repeat else {}
+        for thread in threads:
+            thread.join(20)
+        assert all(message.value == (message.partition_id, message.offset) for mine in got for message in mine)
+        together = sorted(message.value for mine in got for message in mine)
+        again = [value for rows in left.values() for value in rows[0]]
+        assert sorted(together + again) == [(number, offset) for number in range(3) for offset in range(2000)]
+        assert turn.positions() == {one.tp: 2000 - sum(value[0] == one.tp.partition for value in again) for one, _ in pairs}
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 10])
+def test_a_message_that_is_just_made_when_a_turn_ends_is_delivered_and_counted(number: int) -> None:
+    one, expected = fetched(0, [([(b"k", b"v", [], 1000)] * 10, 0)], 0)
+    turn, calls, left = deal([one]), 0, {}
+
+    def interrupt(frame: Any, event: str, arg: Any) -> None:
+        nonlocal calls
+        if event == "call" and frame.f_code is ConsumedMessage.__init__.__code__:
+            calls += 1
+            if calls == number:  # where a signal handler may run, or another thread
+                sys.setprofile(None)
+                left.update(turn.end())
+
+    sys.setprofile(interrupt)
+    try:
+        got = list(turn.ready)
+    finally:
+        sys.setprofile(None)
+    assert [seen(message) for message in got] == expected[:number]
+    assert one.position == number
+    assert [len(rows[0]) for rows in left.values()] == ([10 - number] if number < 10 else [])
+
+
+def test_messages_share_where_they_are_from() -> None:
+    one, _expected = fetched(0, [([(None, b"v", [], 1000)] * 3, codec) for codec in (0, 1, 0)], 0)
+    got = list(deal([one]).ready)
+    assert [message.compression_type for message in got] == [0, 0, 0, 1, 1, 1, 0, 0, 0]
+    assert len({id(message._origin) for message in got}) == 2
+
+
+def test_what_is_not_taken_yet_is_no_message_yet() -> None:
+    one, _expected = fetched(0, [([(None, b"v", [], 1000)] * 100, 0)], 0)
+    turn, made = deal([one]), 0
+
+    def count(frame: Any, event: str, arg: Any) -> None:
+        nonlocal made
+        made += event == "call" and frame.f_code is ConsumedMessage.__init__.__code__
+
+    sys.setprofile(count)
+    try:
+        next(turn.ready)
+        turn.end()
+    finally:
+        sys.setprofile(None)
+    assert made == 1

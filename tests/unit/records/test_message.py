@@ -13,21 +13,14 @@ import pykafka.protocol
 from pykafka.common import Message as MessageBase
 from pykafka.exceptions import KafkaException, OperationTimedOut
 from pykafka.records.encode import encode_headers
-from pykafka.records.message import (
-    BareConsumedMessage,
-    ConsumedMessage,
-    KeyedConsumedMessage,
-    Message,
-    Origin,
-    to_epoch_ms,
-)
+from pykafka.records.message import ConsumedMessage, Message, Origin, to_epoch_ms
 from pykafka.records.queued import DELIVERED, QueuedMessage, Row, queued_message
 
 ORIGIN = Origin(b"clicks", 3, "the partition", 4, 2)
 CONSUMED = {
-    "full": ConsumedMessage(7, 1000, b"key", b"value", [("h", b"1")], ORIGIN),
-    "keyed": KeyedConsumedMessage(7, 1000, b"key", b"value", ORIGIN),
-    "bare": BareConsumedMessage(7, 1000, b"value", ORIGIN),
+    "full": ConsumedMessage(b"value", 7, 1000, ORIGIN, b"key", [("h", b"1")]),
+    "keyed": ConsumedMessage(b"value", 7, 1000, ORIGIN, b"key"),
+    "bare": ConsumedMessage(b"value", 7, 1000, ORIGIN),
 }
 
 
@@ -116,7 +109,7 @@ def test_what_a_consumed_message_lacks_reads_as_none() -> None:
 
 
 def test_headers_of_one_message_are_not_those_of_another() -> None:
-    first, second = BareConsumedMessage(1, 1, b"", ORIGIN), BareConsumedMessage(2, 1, b"", ORIGIN)
+    first, second = ConsumedMessage(b"", 1, 1, ORIGIN), ConsumedMessage(b"", 2, 1, ORIGIN)
     first.headers.append(("mine", None))
     assert second.headers == []
 
@@ -129,10 +122,21 @@ def test_an_unknown_attribute_is_an_attribute_error_that_names_it(message: Any) 
         message.ofset = 5
 
 
-@pytest.mark.parametrize("message", [BareConsumedMessage(1, 1, b"", ORIGIN), Message(b"")])
+@pytest.mark.parametrize("message", [ConsumedMessage(b"", 1, 1, ORIGIN), Message(b"")])
 def test_attributes_may_be_assigned(message: Any) -> None:
-    message.offset, message.partition_key, message.timestamp, message.produce_attempt = 5, b"k", 9, 3
-    assert (message.offset, message.partition_key, message.timestamp, message.produce_attempt) == (5, b"k", 9, 3)
+    assigned = {
+        "value": b"w",
+        "offset": 5,
+        "partition_key": b"k",
+        "timestamp": 9,
+        "headers": [("h", b"1")],
+        "produce_attempt": 3,
+        "delivery_report_q": "a queue",
+    }
+    assert (message.produce_attempt, message.delivery_report_q) == (0, None)
+    for name, wanted in assigned.items():
+        setattr(message, name, wanted)
+    assert {name: getattr(message, name) for name in assigned} == assigned
 
 
 # -- truth, size, repr ------------------------------------------------------------------------------------------------
@@ -141,7 +145,7 @@ def test_attributes_may_be_assigned(message: Any) -> None:
 @pytest.mark.parametrize("value", [None, b"", b"x"])
 def test_a_message_is_true_whatever_it_holds(value: Optional[bytes]) -> None:
     assert Message(value)
-    assert BareConsumedMessage(1, 1, value, ORIGIN)
+    assert ConsumedMessage(value, 1, 1, ORIGIN)
 
 
 @pytest.mark.parametrize(
@@ -149,11 +153,11 @@ def test_a_message_is_true_whatever_it_holds(value: Optional[bytes]) -> None:
 )
 def test_len_is_the_size_with_the_old_framing(value: Optional[bytes], key: Optional[bytes], size: int) -> None:
     assert len(Message(value, key)) == size
-    assert len(KeyedConsumedMessage(1, 1, key, value, ORIGIN)) == size
+    assert len(ConsumedMessage(value, 1, 1, ORIGIN, key)) == size
 
 
 def test_repr_tells_everything_but_the_payload() -> None:
-    text = repr(ConsumedMessage(7, 1, b"secret key", b"secret", [("secret", b"secret")], ORIGIN))
+    text = repr(ConsumedMessage(b"secret", 7, 1, ORIGIN, b"secret key", [("secret", b"secret")]))
     assert text == "<ConsumedMessage b'clicks'/3 offset=7 value=6 bytes>"
     assert repr(Message(None)) == "<Message None/-1 offset=-1 value=None>"
 
@@ -301,9 +305,9 @@ class Unpicklable:
 def test_a_message_goes_to_another_process_without_its_partition(protocol: int) -> None:
     origin = Origin(b"clicks", 3, Unpicklable(), 2, 2)
     for message in (
-        ConsumedMessage(7, 1, b"key", b"value", [("a", b"b")], origin),
-        KeyedConsumedMessage(8, 2, b"key", None, origin),
-        BareConsumedMessage(9, 3, b"", origin),
+        ConsumedMessage(b"value", 7, 1, origin, b"key", [("a", b"b")]),
+        ConsumedMessage(None, 8, 2, origin, b"key"),
+        ConsumedMessage(b"", 9, 3, origin),
         queued_message((b"v", None, 5, None), _Fates()),
         Message(b"by hand", b"key", timestamp=5),
     ):
@@ -314,7 +318,7 @@ def test_a_message_goes_to_another_process_without_its_partition(protocol: int) 
 
 def test_a_copy_shares_the_partition_and_may_be_changed_alone() -> None:
     partition = Unpicklable()
-    message = ConsumedMessage(7, 1, b"key", b"value", [("a", b"b")], Origin(b"clicks", 3, partition, 2, 2))
+    message = ConsumedMessage(b"value", 7, 1, Origin(b"clicks", 3, partition, 2, 2), b"key", [("a", b"b")])
     twin = copy.copy(message)
     assert everything_of(twin) == everything_of(message) and twin.partition is partition
     twin.value = b"other"

@@ -227,7 +227,7 @@ def test_a_leader_has_it_decided_and_spreads_it() -> None:
     member.step()
     event = member.one(Decide)
     assert member.machine.state == DECIDING and not member.asks
-    wanted, bad = readable(event.members)
+    wanted, bad = readable(event.members, event.protocol)
     assert not bad
     member.machine.decided(event.number, decide(RANGE, wanted, {"a": [0, 1], "b": [0]}))
     member.step()

@@ -16,6 +16,8 @@ from ..protocol.messages import HeartbeatRequest, JoinGroupRequest, LeaveGroupRe
 from ..protocol.schema import Request
 from .member import (
     AWAY,
+    COORDINATOR_LOAD_IN_PROGRESS,
+    COORDINATOR_NOT_AVAILABLE,
     DECIDING,
     ENDED,
     GIVING_UP,
@@ -23,6 +25,7 @@ from .member import (
     LEAVING,
     NEVER,
     NO_GENERATION,
+    NOT_COORDINATOR,
     NOTHING,
     STABLE,
     SYNCING,
@@ -41,7 +44,6 @@ SEATED = (STABLE, GIVING_UP, DECIDING)
 
 #: Brokers put what we say of a reason into their logs.
 MAX_REASON = 255
-COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR = 14, 15, 16
 ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, MEMBER_ID_REQUIRED = 22, 25, 27, 79
 
 #: (request, error code) -> what the member does about it.

@@ -12,10 +12,8 @@ from pykafka._machines.member import (
     AWAY,
     DECIDING,
     ENDED,
-    FIND_COORDINATOR,
     GIVING_UP,
     JOINING,
-    LEAVE_S,
     LEAVING,
     STABLE,
     SYNCING,
@@ -532,40 +530,6 @@ def test_a_member_keeps_its_seat_while_it_gives_up_what_it_has_to_leave() -> Non
     assert member.machine.state == GIVING_UP
     member.give_up()
     assert member.waiting() == ["LeaveGroup"]
-
-
-@pytest.mark.parametrize("code", [14, 15, 16])
-def test_a_leave_that_did_not_get_there_is_repeated(code: int) -> None:
-    member = classic().get_ready("a0")
-    member.machine.leave(member.now, "stopped")
-    member.step()
-    member.give_up()
-    member.answer("LeaveGroup", LeaveGroupResponse(error_code=code))
-    assert not member.asks and not member.told(Ended)
-    member.step(member.machine.wake_at() - member.now)
-    if code != 14:  # which is where the coordinator is, but not ready
-        member.find(2)
-    member.fail("LeaveGroup", SocketDisconnectedError("lost"))
-    member.step(member.machine.wake_at() - member.now)
-    member.find()
-    assert member.answer("LeaveGroup", LeaveGroupResponse()).request.member_id == "m1"
-    assert member.one(Ended).error is None and member.machine.state == AWAY
-
-
-@pytest.mark.parametrize("reachable", [False, True])
-def test_a_leave_that_gets_nowhere_is_given_up_in_time(reachable: bool) -> None:
-    member = classic().get_ready("a0")
-    member.machine.leave(member.now, "stopped")
-    member.step()
-    member.give_up()
-    began = member.now
-    if not reachable:
-        member.fail("LeaveGroup", SocketDisconnectedError("lost"))
-    while member.machine.state == LEAVING:
-        member.step(member.machine.wake_at() - member.now)
-        if not reachable and FIND_COORDINATOR in member.waiting():
-            member.fail(FIND_COORDINATOR, SocketDisconnectedError("nobody there"))
-    assert member.now - began == LEAVE_S and member.one(Ended).error is None
 
 
 @pytest.mark.parametrize("code", [0, 25, 30])

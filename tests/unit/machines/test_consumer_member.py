@@ -490,52 +490,6 @@ def test_a_member_can_leave_from_wherever_it_is(place: str) -> None:
     member.leave()
 
 
-def _said_goodbye(member: Driven) -> None:
-    member.machine.leave(member.now, "stopped")
-    member.step()
-
-
-def test_who_leaves_while_its_join_is_being_answered_says_so_and_what_the_join_brings_counts_for_nothing() -> None:
-    member = asking(joining=True)
-    join = member.take(BEAT)
-    _said_goodbye(member)
-    assert member.take(BEAT).request.member_epoch == -1
-    member.machine.on_reply(join, beat("a0", epoch=1), member.now)
-    member.step()
-    assert not member.asks and not member.told(Assign)
-
-
-def test_who_leaves_after_the_answer_to_its_join_was_lost_finds_the_coordinator_and_says_so() -> None:
-    member = asking(joining=True)
-    member.fail(BEAT, SocketDisconnectedError("lost"))
-    _said_goodbye(member)
-    assert member.machine.state == LEAVING and not member.told(Ended)
-    member.step(member.machine.wake_at() - member.now)
-    member.find()
-    assert member.answer(BEAT, beat(epoch=-1)).request.member_epoch == -1
-    assert member.one(Ended).error is None
-
-
-def test_who_was_refused_has_nothing_to_leave() -> None:
-    member = asking(joining=True)
-    member.answer(BEAT, beat(code=14))
-    _said_goodbye(member)
-    assert not member.asks and member.one(Ended).error is None
-
-
-def test_a_leave_that_did_not_get_there_is_repeated_where_the_coordinator_is_now() -> None:
-    member = newer().get_ready("a0")
-    _said_goodbye(member)
-    member.give_up()
-    member.answer(BEAT, beat(code=16))
-    member.step(member.machine.wake_at() - member.now)
-    member.find(2)
-    member.fail(BEAT, SocketDisconnectedError("lost"))
-    member.step(member.machine.wake_at() - member.now)
-    member.find(1)
-    assert member.answer(BEAT, beat(epoch=-1)).request.member_epoch == -1
-    assert member.one(Ended).error is None and member.machine.state == AWAY
-
 def test_a_static_member_leaves_for_a_while_and_another_one_for_good() -> None:
     for instance_id, epoch in ((None, -1), ("i-1", -2)):
         member = newer(instance_id=instance_id).get_ready("a0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from ._engine.fetching import FetchCore, weakly
 from ._engine.group_session import GroupSession
@@ -16,11 +16,12 @@ from ._machines.member import NOTHING, Assign, Lost, Member, MemberStatus, Owned
 from ._machines.positions import held_offset
 from .common import OffsetType, TopicPartition, spelled
 from .consumer import Consumer
-from .exceptions import ConsumerStoppedException, FencedInstanceId, KafkaException
+from .exceptions import ConsumerStoppedException, FencedInstanceId, IllegalGeneration, KafkaException
 from .group_commits import MOVED_ON, commit_while_ours, explained
 from .group_protocols import member_settings, text_of
 from .group_topics import GroupTopics
 from .offsets import Committer, Seat, Start
+from .partition import Partition
 from .placing import look_for_places
 
 if TYPE_CHECKING:
@@ -30,8 +31,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How long it takes at most until a partition that could not be begun with is tried again (seconds).
-BEGIN_AGAIN_S = 1.0
+#: How long it takes until a partition that could not be begun with is tried again (seconds); twice as long after every failure.
+BEGIN_AGAIN_S, BEGIN_AGAIN_MAX_S = 1.0, 30.0
+
+
+class _Share(NamedTuple):
+    """Partitions to begin with. ``resets``: whether what the group has committed for them counts for nothing."""
+
+    partitions: Owned
+    resets: bool
+    #: how often it went wrong; it is the user's to know of once
+    failures: int = 0
 
 
 class GroupReader(Consumer):
@@ -55,6 +65,8 @@ class GroupReader(Consumer):
         #: held offsets before the rebalance that is under way, for post_rebalance_callback
         self._held_before: dict[Any, int] = {}
         self._resets_on_start = False
+        #: what is given up just now
+        self._revoked: Optional[Revoke] = None
 
     def _tell(self, step: Callable[[float], object]) -> None:
         """Have ``step(now)``, of the member's, called on the I/O thread."""
@@ -65,99 +77,137 @@ class GroupReader(Consumer):
     # -- partitions come and go: on the worker ------------------------------------------------------------------------
 
     def _revoke(self, event: Revoke) -> None:
-        """Commit if that is wanted, tell the user, and let the group go on."""
+        """Tell the user, who may commit meanwhile, commit if that is wanted, give the partitions up, and let the group go on."""
         self._held_before = self._held()
-        positions = self._give_up(event.partitions, event)
-        if self._options["auto_commit_enable"]:
-            self._commit_before_giving_up(positions, event)
-        self._commits.forget(event.partitions)
+        self._revoked = event
         try:
-            self._call_back("on_revoke", event.partitions)
+            self._call_back("on_revoke", self._fenced_for(event))
         finally:
-            member = self._member
-            if member is not None:
-                self._tell(lambda now: member.gave_up(event.number, now))
+            try:
+                if self._options["auto_commit_enable"]:
+                    self._commit_before_giving_up(event)
+            finally:
+                self._revoked = None
+                self._forgo(self._fenced_for(event), event)
+                member = self._member
+                if member is not None:
+                    self._tell(lambda now: member.gave_up(event.number, now))
 
-    def _commit_before_giving_up(self, positions: Mapping[TopicPartition, int], event: Revoke) -> None:
+    def _fenced_for(self, event: object) -> list[TopicPartition]:
+        """Return the partitions that are read, and of which nothing is delivered because of ``event``."""
+        return [tp for tp in self._owned if self._fenced.get(tp) is event]
+
+    def _forgo(self, partitions: Iterable[TopicPartition], event: object) -> None:
+        tps = list(partitions)
+        self._give_up(tps, event)
+        self._commits.forget(tps)
+
+    def _commit_before_giving_up(self, event: Revoke) -> None:
+        going = self._fenced_for(event)
+
+        def positions() -> dict[TopicPartition, int]:
+            return {tp: position for tp, position in self._to_commit().items() if tp in going}
+
+        try:
+            self._commit_revoked(event, lambda by: self._commits.commit_moved(positions, lambda: by))
+        except KafkaException as error:
+            log.warning("%r: what was delivered last is not committed, others will read it again: %s", self, error)
+            if not isinstance(error, MOVED_ON):
+                self._fail(error)
+
+    def _commit_revoked(self, event: Revoke, commit: Callable[[Committer], None]) -> None:
+        """Commit by the seat from which partitions are given up just now."""
         member = self._member
-
-        def commit(by: Committer) -> None:
-            self._commits.commit_moved(lambda: positions, lambda: by)
 
         def newest() -> Committer:
             if isinstance(member, ConsumerMember):
                 self._tell(member.catch_up)
             return self._committer()
 
-        try:
-            commit_while_ours(
-                commit, self._committer(event.generation), newest, lambda: member is not None and member.gives_up(event.number)
-            )
-        except KafkaException as error:
-            log.warning("%r: what was delivered last is not committed, others will read it again: %s", self, error)
-            if not isinstance(error, MOVED_ON):
-                self._fail(error)
+        commit_while_ours(
+            commit, self._committer(event.generation), newest, lambda: member is not None and member.gives_up(event.number)
+        )
 
     def _lost(self, event: Lost) -> None:
-        self._held_before = self._held()
-        self._give_up(event.partitions, event)
-        self._commits.forget(event.partitions)
+        self._held_before, had = self._held(), [tp for tp in self._owned if tp in event.partitions]
+        self._forgo(event.partitions, event)
         log.warning("%r: %s lost: %s", self, spelled(event.partitions), event.cause)
-        self._call_back("on_lost", event.partitions)
+        self._call_back("on_lost", had)
 
     def _assign(self, event: Assign) -> None:
-        before, resets = self._held_before, self._resets_on_start
-        self._resets_on_start = resets and not event.partitions
-        self._begin_with(event.partitions, resets)
-        self._held_before = self._held()
-        if event.partitions:
-            self._call_back("on_assign", event.partitions)
-        self._call_after_rebalance(before)
+        share = _Share(event.partitions, self._resets_on_start)
+        self._resets_on_start = self._resets_on_start and not event.partitions
+        self._begin_with(share, self._held_before)
 
-    def _begin_with(self, partitions: Owned, resets: bool) -> None:
+    def _begin_with(self, share: _Share, before: Optional[dict[Any, int]] = None) -> None:
         """Read partitions that the group has given us, from where the offset rules say; what has no leader yet follows later.
 
-        :param resets: whether what the group has committed for them counts for nothing
+        :param before: what was held before the rebalance; None for those that follow later
         """
-        left = self._begin_with_known(partitions, resets)
-        if left:
+        left = self._begin_with_known(share, before)
+        if left.partitions:
             try:
-                self._offsets.wait_for_leaders(sorted(left))
+                self._offsets.wait_for_leaders(sorted(left.partitions))
             except KafkaException as error:
-                log.info("%r: whether %s have leaders cannot be asked: %s", self, spelled(left), error)
-            self._begin_again(self._begin_with_known(left, resets), resets)
+                log.info("%r: whether %s have leaders cannot be asked: %s", self, spelled(left.partitions), error)
+            self._begin_again(self._begin_with_known(left))
 
-    def _begin_with_known(self, partitions: Owned, resets: bool) -> Owned:
-        """Begin with the partitions whose positions are known or can be looked up; return those that have no leader for it."""
-        member = self._member
-        wanted = partitions & member.owned if member is not None else partitions
+    def _begin_with_known(self, share: _Share, before: Optional[dict[Any, int]] = None) -> _Share:
+        """Begin with the partitions whose positions are known or can be looked up; return those that have no leader for it.
+
+        Nothing of them is delivered before the user was told of them, and has said where to begin instead.
+        """
+        before, opening = self._held() if before is None else before, object()
+        try:
+            left = self._place_known(share, opening)
+            self._held_before = self._held()
+            self._call_back("on_assign", self._fenced_for(opening))
+            self._call_after_rebalance(before)
+        except Exception as error:
+            self._note_failure("what is called for new partitions", error)
+        finally:
+            self._unfence(opening)
+            self._wake()
+        return left
+
+    def _place_known(self, share: _Share, opening: object) -> _Share:
+        """Do so, and have what is begun with fenced for ``opening``."""
+        member, none = self._member, share._replace(partitions=NOTHING)
+        wanted = share.partitions & member.owned if member is not None else share.partitions
         known = {tp: partition for tp in wanted for partition in [self._topics.partition(tp)] if partition is not None}
         if not known:
-            return NOTHING
+            return none
         try:
-            start = self._places(known, resets)
+            start = self._places(known, share.resets)
             self._commits.note(start.positions)
             if start.commit:
-                self._commits.commit(lambda: start.commit, self._committer)
+                begins = start.commit.items()
+                self._commits.commit(lambda: {tp: offset for tp, offset in begins if self._is_given(tp)}, self._committer)
         except MOVED_ON as error:
             log.info("%r: the group has moved on before %s were begun with: %s", self, spelled(known), error)
-            return NOTHING
+            return none
         except Exception as error:
             log.warning("%r: %s cannot be begun with yet, tried again: %s", self, spelled(known), error)
-            if not getattr(error, "retriable", False):
+            if not getattr(error, "retriable", False) and not share.failures:
                 self._fail(error)
-            self._begin_again(frozenset(known), resets)
-            return NOTHING
+            self._begin_again(share._replace(partitions=frozenset(known), failures=share.failures + 1))
+            return none
         with self._lock:
             core = self._core
             if core is None:
-                return NOTHING
-            for tp in start.positions:
-                if tp not in self._fenced and tp not in self._owned and (member is None or tp in member.owned):
-                    self._adopt(core, known[tp])
-            self._seek({tp: position for tp, position in start.positions.items() if tp in self._owned})
-        self._wake()
-        return frozenset(known) - start.positions.keys()
+                return none
+            with self._fence_lock:
+                begun = [tp for tp in start.positions if tp not in self._owned and self._is_given(tp)]
+                self._fenced.update(dict.fromkeys(begun, opening))
+            for tp in begun:
+                self._adopt(core, known[tp])
+            self._seek({tp: start.positions[tp] for tp in begun})
+        return share._replace(partitions=frozenset(known) - start.positions.keys())
+
+    def _is_given(self, tp: TopicPartition) -> bool:
+        """Return whether the group has us begin with a partition still."""
+        member = self._member
+        return tp not in self._fenced and (member is None or tp in member.owned)
 
     def _places(self, partitions: Iterable[TopicPartition], resets: bool) -> Start:
         """Return where partitions start by the offset rules; those that came while we read, at their beginning."""
@@ -166,19 +216,29 @@ class GroupReader(Consumer):
         came = self._offsets.start(new, OffsetType.EARLIEST, reset_on_start=False, led_only=True)
         return Start({**there.positions, **came.positions}, {**there.commit, **came.commit})
 
-    def _begin_again(self, partitions: Owned, resets: bool) -> None:
+    def _begin_again(self, share: _Share) -> None:
         worker, loop = self._worker, self._cluster.engine.loop
         again = weakly(weakref.WeakMethod(self._begin_with))
-        if worker is not None and partitions:
-            loop.call_soon(lambda: loop.call_at(loop.now() + BEGIN_AGAIN_S, worker.submit, again, partitions, resets))
+        if worker is not None and share.partitions:
+            pause_s = min(BEGIN_AGAIN_S * 2 ** max(0, share.failures - 1), BEGIN_AGAIN_MAX_S)
+            loop.call_soon(lambda: loop.call_at(loop.now() + pause_s, worker.submit, again, share))
 
     # -- callbacks ----------------------------------------------------------------------------------------------------
 
+    def _note_failure(self, what: str, error: Exception) -> None:
+        """Have the user hear of what went wrong on the worker: from the next consume(), or stop()."""
+        if isinstance(error, ConsumerStoppedException) and not self._running:
+            log.info("%r: stopped in the middle of %s: %s", self, what, error)
+            return
+        log.error("%r: %s failed", self, what, exc_info=error)
+        self._fail(error)
+
     def _call_back(self, name: str, partitions: Iterable[TopicPartition]) -> None:
+        """Call the user's function of that name if it is about any partitions."""
         callback = self._options[name]
-        if callback is not None:
-            found = (self._topics.partition(tp) for tp in sorted(partitions))
-            callback(self, [partition for partition in found if partition is not None])
+        found = [partition for tp in sorted(partitions) for partition in [self._topics.partition(tp)] if partition is not None]
+        if callback is not None and found:
+            callback(self, found)
 
     def _call_after_rebalance(self, before: dict[Any, int]) -> None:
         """Call post_rebalance_callback if there is anything new; what it returns is where partitions go on."""
@@ -211,25 +271,67 @@ class GroupReader(Consumer):
     def commit_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
         """Commit for every partition the next offset to deliver, or exactly the (partition, next offset) pairs given.
 
+        In ``on_revoke``, also while the consumer stops, this is from the seat that the partitions are given up from.
+
         :raises KafkaException: when they could not be committed; IllegalGeneration and its like when the group has moved
-            on: the message says which generation this was, and why
+            on: the message says which generation this was, and why. What is ours still is committed nevertheless
         """
-        if not self._running:
+        event = self._revoked if self._in_worker() else None
+        if event is None and not self._running:
             self._check_running()
         deadline = Deadline(member_settings(self._options).rebalance_timeout_s)
         while True:
-            generation = self._committer().seat.generation
+            generation = self._committer().seat.generation if event is None else event.generation
             try:
-                super().commit_offsets(partition_offsets)
-                return
+                if event is None:
+                    super().commit_offsets(partition_offsets)
+                else:
+                    self._commit_revoked(event, lambda by: self._commit_as(lambda: by, partition_offsets))
+                break
             except MOVED_ON as error:
                 # what this member still reads is committed as soon as the rebalance is over
                 if partition_offsets is not None or not self._waits_for_another(generation, deadline):
                     raise explained(error, generation, self.group_status()) from None
+        lost = self._lost_uncommitted() if partition_offsets is None else []
+        if lost:
+            raise explained(_not_ours(lost), generation, self.group_status())
+
+    def _may_commit(self, tp: TopicPartition) -> bool:
+        """Return whether a partition is ours, by the seat that was looked at before, or else by none that counts any more.
+
+        Lost ones are somebody else's although they are read until the worker comes to it, and although there may be another
+        seat by then: what was delivered from the one before would take back what others have committed since.
+        """
+        why, member = self._fenced.get(tp), self._member
+        if isinstance(why, Revoke):
+            return member is not None and member.gives_up(why.number)
+        return not isinstance(why, Lost)
+
+    def _tp_to_commit(self, partition: Any) -> TopicPartition:
+        if isinstance(partition, Partition) and partition.tp.topic in self._topics.by_name:
+            return partition.tp  # whether it is ours, and what the group has done if it is not, is said with the seat
+        return super()._tp_to_commit(partition)
+
+    def _ours(self, offsets: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
+        with self._lock:
+            others = [tp for tp in offsets if not self._is_read(tp)]
+        if others:
+            raise _not_ours(others)
+        return offsets
+
+    def _lost_uncommitted(self) -> list[TopicPartition]:
+        """Return the partitions of which something was delivered that cannot be committed any more."""
+        with self._lock:
+            lost = {tp: position for tp, position in self._positions().items() if not self._may_commit(tp)}
+        return [tp for tp, position in lost.items() if self._commits.committed(tp) != position]
+
+    def _in_worker(self) -> bool:
+        worker = self._worker
+        return worker is not None and worker.in_worker()
 
     def _waits_for_another(self, generation: int, deadline: Deadline) -> bool:
         """Return whether there is another generation before ``deadline``, and something to commit in it."""
-        session = self._session
+        session = None if self._in_worker() else self._session  # the worker itself is what a rebalance waits for
         while session is not None and self._running and self._owned and deadline.left() > 0:
             status = session.status
             if status.generation not in (generation, -1) and status.state == "stable":
@@ -268,3 +370,7 @@ class GroupReader(Consumer):
         places = look_for_places(self._offsets, core, generations, dict.fromkeys(generations))
         for tp, position in places.made_anew.items() if places is not None else ():
             core.jump(tp, position, generations[tp])
+
+
+def _not_ours(partitions: Iterable[TopicPartition]) -> IllegalGeneration:
+    return IllegalGeneration(f"{spelled(partitions)} cannot be committed: the group has them read by others, or is about to.")

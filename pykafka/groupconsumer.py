@@ -128,7 +128,7 @@ class GroupConsumer(GroupReader):
         except BaseException:  # Ctrl-C, too: whoever has no consumer cannot stop it
             try:
                 self.stop()
-            except KafkaException as error:
+            except Exception as error:
                 log.info("%r: stopping what could not be started: %s", self, error)
             raise
 
@@ -136,6 +136,7 @@ class GroupConsumer(GroupReader):
         """Leave the group: commit what was delivered if auto-commit is on, and wake every waiting consume(). Twice is harmless.
 
         :raises KafkaException: when the last commit failed
+        :raises Exception: what else went wrong in the background, as in a callback, and was raised by no consume() yet
         """
         with self._lifecycle:
             self._is_stop_wanted = self._is_starting
@@ -155,9 +156,7 @@ class GroupConsumer(GroupReader):
             self._wait_unlocked(lambda: session.has_left)
             session.wait_until_left(Deadline(0.0))
             self._finish()
-        error, self._worker_error = self._worker_error, None
-        if isinstance(error, KafkaException):
-            raise error
+        self._raise_worker_exceptions()
 
     def _finish(self) -> None:
         """End everything that goes on in the background; twice is harmless."""
@@ -264,8 +263,7 @@ class GroupConsumer(GroupReader):
         try:
             _ACTIONS[type(event)](self, event)
         except Exception as error:
-            log.exception("%r: acting on %s failed", self, type(event).__name__)
-            self._fail(error)
+            self._note_failure(f"acting on {type(event).__name__}", error)
 
     def _take_share(self, event: Assign) -> None:
         self._choices = 0

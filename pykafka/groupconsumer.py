@@ -292,6 +292,7 @@ class GroupConsumer(GroupReader):
             log.warning("group %s: %s", self._group_name, remark)
         self._decided_on = partitions
         self._tell(lambda now: member.decided(event.number, shares))
+        self._tell(lambda now: self._on_view(engine.view))  # what has changed while it was decided
 
     def _look_up(self, event: LookUp) -> None:
         try:
@@ -342,6 +343,9 @@ class GroupConsumer(GroupReader):
             return
         if event.error is not None:
             self._fatal = event.error
+            self._stop_ticking()
+            if self._topic_looks is not None:
+                self._topic_looks.stop()
             self._first.fail(event.error)
             self._wake()
         elif self._worker is not None and self._worker.in_worker() and not self._running and self._stopped_by_callback:

@@ -12,7 +12,13 @@ import pytest
 from pykafka import KafkaClient
 from pykafka.balancedconsumer import BalancedConsumer
 from pykafka.common import TopicPartition
-from pykafka.exceptions import ConsumerStoppedException, IllegalGeneration, KafkaException, TopicAuthorizationFailed
+from pykafka.exceptions import (
+    ConsumerStoppedException,
+    GroupAuthorizationFailed,
+    IllegalGeneration,
+    KafkaException,
+    TopicAuthorizationFailed,
+)
 from pykafka.protocol.messages import ConsumerGroupHeartbeatResponse, OffsetFetchResponse
 
 from ..support import until
@@ -239,6 +245,16 @@ def test_an_error_that_nobody_has_heard_of_is_raised_by_stop(client: KafkaClient
     until(lambda: consumer._worker_error is not None, what="the callback")
     with pytest.raises(ValueError, match="the user's own"):
         consumer.stop()
+    consumer.stop()
+
+
+def test_a_member_that_has_ended_for_good_commits_nothing_by_itself_any_more(
+    client: KafkaClient, broker: FakeBroker, group: Coordinator
+) -> None:
+    consumer = by_hand(client, auto_commit_enable=True, auto_commit_interval_ms=20)
+    group.error = GroupAuthorizationFailed.ERROR_CODE
+    until(lambda: isinstance(tried(consumer.consume), GroupAuthorizationFailed), what="the end")
+    until(lambda: consumer._auto_commits is None, what="the end of commits")
     consumer.stop()
 
 

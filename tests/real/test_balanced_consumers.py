@@ -140,6 +140,7 @@ def test_a_member_that_is_put_out_joins_again_reads_on_and_commits(client: Kafka
         before = consumer.group_status()
         assert coordinator.leave_group("x", topic.name, before.member_id).error_code == 0
         until(lambda: consumer.group_status().member_id not in ("", before.member_id), what="another seat")
+        until(lambda: lost, what="the loss")  # before that, what is read looks settled
         settled(topic, consumer)
         assert {one.id for one in lost} == {0, 1} and "UnknownMemberId" in str(consumer.group_status().last_rebalance)
         fill(topic, 10)

@@ -246,6 +246,27 @@ def test_a_decision_that_comes_too_late_counts_for_nothing() -> None:
     assert member.waiting() == ["JoinGroup"] and not member.told(Ended)
 
 
+@pytest.mark.parametrize("decided", [False, True])
+def test_topics_that_change_while_it_is_shared_out_are_shared_out_once_that_is_over(decided: bool) -> None:
+    member = leader()
+    event = member.one(Decide)
+    if not decided:
+        member.machine.rebalance(member.now, "a grew")
+    member.machine.decided(event.number, [("m1", b"")])
+    member.step()
+    if decided:
+        member.machine.rebalance(member.now, "a grew")
+        member.step()
+    member.answer("SyncGroup", synced("a0"))
+    assert member.one(Assign).partitions == tps("a0")
+    assert member.give_up().cause == "a grew"
+    member.answer("JoinGroup", joined(leader="m1", protocol="range", generation=4))
+    member.machine.decided(member.one(Decide).number, [("m1", b"")])
+    member.step()
+    member.answer("SyncGroup", synced("a0 a1"))
+    assert member.machine.state == STABLE and "JoinGroup" not in member.waiting()
+
+
 def test_a_leader_that_cannot_decide_tries_again_or_leaves_it_to_another() -> None:
     member = leader()
     member.machine.undecided(member.one(Decide).number, SocketDisconnectedError("metadata"), member.now)

@@ -383,3 +383,32 @@ def test_partitions_that_were_lost_before_they_could_be_begun_with_are_no_news(
     consumer.stop()
     assert told == [] and group.committed == []
     assert isinstance(tried(consumer.commit_offsets), KafkaException)
+
+
+# -- stopped while it joins -------------------------------------------------------------------------------------------------
+
+
+def test_who_is_stopped_while_it_joins_leaves_when_the_join_has_been_handled(
+    client: KafkaClient, broker: FakeBroker, group: Coordinator
+) -> None:
+    joining, gate, handled = threading.Event(), threading.Event(), []
+
+    def beat(request: Any, version: int) -> Any:
+        if request.member_epoch == 0:
+            joining.set()
+            gate.wait(20)
+        handled.append(request.member_epoch)
+        return group.beat(request, version)
+
+    broker.scripts["ConsumerGroupHeartbeat"] = beat
+    consumer = by_hand(client, auto_start=False)
+    threads = [threading.Thread(target=consumer.start), threading.Thread(target=consumer.stop)]
+    threads[0].start()
+    assert joining.wait(20)
+    threads[1].start()
+    until(lambda: consumer.group_status().state == "leaving", what="the leave")
+    gate.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    assert handled == [0, -1]

@@ -164,6 +164,39 @@ def test_a_commit_after_the_group_has_moved_on_says_which_generation_that_was_an
         assert (caught.value.code, caught.value.api, caught.value.topic) == (25, "OffsetCommit", topic.name.decode())
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_who_commits_by_hand_when_partitions_are_given_up_has_nothing_read_twice(way: str, make_topic: MakeTopic) -> None:
+    topic = make_topic(4)
+    values = fill(topic, 60)
+    by_hand = {**WAYS[way], "on_revoke": lambda consumer, _partitions: consumer.commit_offsets()}
+    with member(topic, **by_hand) as first:
+        got = [message.value for message in (first.consume() for _ in range(30)) if message is not None]
+        with member(topic, **by_hand) as second:
+            settled(topic, first, second)
+            got += read(first, second)
+    assert sorted(got) == sorted(values)
+    assert sum(committed(topic).values()) == len(values)
+
+
+def test_members_may_say_where_to_begin_before_anything_is_delivered(make_topic: MakeTopic) -> None:
+    topic = make_topic(2)
+    fill(topic, 40)
+    delivered: list[Any] = []
+
+    def begin(consumer: BalancedConsumer, partitions: list[Any]) -> None:
+        until(lambda: all(consumer._core.parcels[one.tp] for one in partitions), what="messages")  # type: ignore[union-attr]
+        for partition in partitions:
+            consumer.seek(partition, partition.latest_available_offset())
+
+    with member(topic, group_protocol="classic", on_assign=begin) as first:
+        with member(topic, group_protocol="classic", on_assign=begin) as second:
+            settled(topic, first, second)
+            delivered += read(first, second)
+        settled(topic, first)
+        delivered += read(first)
+    assert delivered == []
+
+
 def test_offsets_are_committed_before_partitions_are_given_up_and_the_user_is_told(make_topic: MakeTopic) -> None:
     topic = make_topic(2)
     fill(topic, 10)

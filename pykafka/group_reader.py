@@ -100,7 +100,7 @@ class GroupReader(Consumer):
     def _forgo(self, partitions: Iterable[TopicPartition], event: object) -> None:
         tps = list(partitions)
         self._give_up(tps, event)
-        self._commits.forget(tps)
+        self._commits.forget(tps)  # others commit them from now on
 
     def _commit_before_giving_up(self, event: Revoke) -> None:
         going = self._fenced_for(event)
@@ -158,20 +158,21 @@ class GroupReader(Consumer):
         Nothing of them is delivered before the user was told of them, and has said where to begin instead.
         """
         before, opening = self._held() if before is None else before, object()
+        left = share._replace(partitions=NOTHING)
         try:
             left = self._place_known(share, opening)
             self._held_before = self._held()
             self._call_back("on_assign", self._fenced_for(opening))
             self._call_after_rebalance(before)
         except Exception as error:
-            self._note_failure("what is called for new partitions", error)
+            self._note_failure("beginning with new partitions", error)
         finally:
             self._unfence(opening)
             self._wake()
         return left
 
     def _place_known(self, share: _Share, opening: object) -> _Share:
-        """Do so, and have what is begun with fenced for ``opening``."""
+        """Begin with them, fenced for ``opening``; return those that have no leader yet."""
         member, none = self._member, share._replace(partitions=NOTHING)
         wanted = share.partitions & member.owned if member is not None else share.partitions
         known = {tp: partition for tp in wanted for partition in [self._topics.partition(tp)] if partition is not None}
@@ -297,7 +298,7 @@ class GroupReader(Consumer):
             raise explained(_not_ours(lost), generation, self.group_status())
 
     def _may_commit(self, tp: TopicPartition) -> bool:
-        """Return whether a partition is ours, by the seat that was looked at before, or else by none that counts any more.
+        """Return whether a partition is ours; asked after the seat was looked up.
 
         Lost ones are somebody else's although they are read until the worker comes to it, and although there may be another
         seat by then: what was delivered from the one before would take back what others have committed since.

@@ -301,12 +301,10 @@ class GroupReader(Consumer):
         """Return whether a partition is ours; asked after the seat was looked up.
 
         Lost ones are somebody else's although they are read until the worker comes to it, and although there may be another
-        seat by then: what was delivered from the one before would take back what others have committed since.
+        seat by then: what was delivered from the one before would take back what others have committed since. Whoever sees the
+        other seat sees the fence, too, which was there before.
         """
-        why, member = self._fenced.get(tp), self._member
-        if isinstance(why, Revoke):
-            return member is not None and member.gives_up(why.number)
-        return not isinstance(why, Lost)
+        return not isinstance(self._fenced.get(tp), Lost)
 
     def _tp_to_commit(self, partition: Any) -> TopicPartition:
         if isinstance(partition, Partition) and partition.tp.topic in self._topics.by_name:

@@ -379,9 +379,10 @@ def test_partitions_that_were_lost_before_they_could_be_begun_with_are_no_news(
     group.error = FENCED_MEMBER_EPOCH
     until(lambda: consumer._fenced, what="the loss")
     group.epoch, group.error = 4, 0
+    until(lambda: consumer.group_status().generation == 4, what="another seat")
     gate.set()
     starting.join(20)
-    until(lambda: not consumer._fenced and consumer.group_status().generation == 4, what="another seat")
+    until(lambda: not consumer._fenced, what="the worker")
     consumer.stop()
     assert told == [] and group.committed == []
     assert isinstance(tried(consumer.commit_offsets), KafkaException)

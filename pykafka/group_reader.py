@@ -291,11 +291,13 @@ class GroupReader(Consumer):
                 break
             except MOVED_ON as error:
                 # what this member still reads is committed as soon as the rebalance is over
+                if error.api is None:
+                    raise  # nobody was asked: see _not_ours
                 if partition_offsets is not None or not self._waits_for_another(generation, deadline):
                     raise explained(error, generation, self.group_status()) from None
         lost = self._lost_uncommitted() if partition_offsets is None else []
         if lost:
-            raise explained(_not_ours(lost), generation, self.group_status())
+            raise self._not_ours(lost)
 
     def _may_commit(self, tp: TopicPartition) -> bool:
         """Return whether a partition is ours; asked after the seat was looked up.
@@ -314,9 +316,16 @@ class GroupReader(Consumer):
     def _ours(self, offsets: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
         with self._lock:
             others = [tp for tp in offsets if not self._is_read(tp)]
-        if others:
-            raise _not_ours(others)
+            if others:
+                raise self._not_ours(others)  # by what has them fenced now
         return offsets
+
+    def _not_ours(self, partitions: list[TopicPartition]) -> KafkaException:
+        fences = [self._fenced.get(tp) for tp in partitions]
+        lost = next((why for why in fences if isinstance(why, Lost)), None)
+        generation = self._committer().seat.generation if lost is None else lost.generation
+        why = "the group has them read by others" if lost is None else f"they were lost: {lost.cause}"
+        return explained(IllegalGeneration(f"{spelled(partitions)} cannot be committed: {why}."), generation, self.group_status())
 
     def _lost_uncommitted(self) -> list[TopicPartition]:
         """Return the partitions of which something was delivered that cannot be committed any more."""
@@ -369,7 +378,3 @@ class GroupReader(Consumer):
         places = look_for_places(self._offsets, core, generations, dict.fromkeys(generations))
         for tp, position in places.made_anew.items() if places is not None else ():
             core.jump(tp, position, generations[tp])
-
-
-def _not_ours(partitions: Iterable[TopicPartition]) -> IllegalGeneration:
-    return IllegalGeneration(f"{spelled(partitions)} cannot be committed: the group has them read by others, or is about to.")

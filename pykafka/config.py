@@ -453,8 +453,8 @@ _GROUP = _table(
         _one_of("auto", "classic", "consumer"),
         "Kafka's group protocol; auto: the newer one (KIP-848) where brokers and the group's members have it.",
     ),
-    ("on_assign", None, _callable(), "f(consumer, partitions), when there are partitions to begin with."),
-    ("on_revoke", None, _callable(), "f(consumer, partitions), when they are given up; offsets are committed before."),
+    ("on_assign", None, _callable(), "f(consumer, partitions), before anything of new partitions is delivered."),
+    ("on_revoke", None, _callable(), "f(consumer, partitions), before they are given up: the time to commit by hand."),
     ("on_lost", None, _callable(), "f(consumer, partitions), when they are somebody else's already."),
 )
 _HEARTBEAT = _table(

@@ -89,13 +89,26 @@ class Consumer(Reader):
         """
         if self._group is None:
             raise KafkaException("commit_offsets() needs a consumer_group")
-        if partition_offsets is not None:
-            given = {owned_tp(partition, self._owned): checked_offset(offset) for partition, offset in pairs(partition_offsets)}
-            self._commits.commit(lambda: given, self._committer)
-            return
-        if not self._positions():
+        if partition_offsets is None and not self._positions():
             self._check_running()
-        self._commits.commit(self._to_commit, self._committer)
+        self._commit_as(self._committer, partition_offsets)
+
+    def _commit_as(self, who: Callable[[], Committer], partition_offsets: Optional[PartitionOffsets]) -> None:
+        if partition_offsets is None:
+            self._commits.commit(self._to_commit, who)
+        else:
+            given = {self._tp_to_commit(partition): checked_offset(offset) for partition, offset in pairs(partition_offsets)}
+            self._commits.commit(lambda: self._ours(given), who)
+
+    def _tp_to_commit(self, partition: Any) -> TopicPartition:
+        return owned_tp(partition, self._owned)
+
+    def _ours(self, offsets: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Return ``offsets`` if all of them are for us to commit.
+
+        :raises KafkaException: when they are not, since the group has moved on
+        """
+        return offsets
 
     def _start_auto_commits(self) -> None:
         if self._options["auto_commit_enable"] and self._group is not None:
@@ -162,7 +175,7 @@ class Consumer(Reader):
         positions.update(self._offsets.look_up(times))
         self._move(positions)
         if self._group is not None:
-            self._commits.commit(lambda: positions, self._committer)
+            self._commits.commit(lambda: self._ours(positions), self._committer)
 
     def _on_out_of_range(self, core: FetchCore, tp: TopicPartition, position: int, generation: int) -> None:
         """Called on the I/O thread: the offset to fetch is not in the log."""
@@ -182,5 +195,9 @@ class Consumer(Reader):
         target, buffer.jumped_to = buffer.jumped_to, None
         if self._group is not None:
             tp, before = buffer.tp, self._commits.committed(buffer.tp)
-            jump = (tp, target, before, lambda: tp in self._owned)
+            jump = (tp, target, before, lambda: self._is_read(tp))
             self._cluster.engine.offsets_worker.submit(self._commit_quietly, self._commits.commit_jump, *jump)
+
+    def _is_read(self, tp: TopicPartition) -> bool:
+        with self._lock:
+            return tp in self._owned and self._may_commit(tp)

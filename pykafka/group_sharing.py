@@ -65,7 +65,7 @@ class Sharing:
 
     def wanted(self, event: Decide) -> list[str]:
         """Return the topics that the members want; what has to be known before it can be decided."""
-        return wanted_topics(readable(event.members)[0])
+        return wanted_topics(readable(event.members, event.protocol)[0])
 
     def decide(self, event: Decide, partitions: Mapping[str, Sequence[int]]) -> tuple[list[tuple[str, bytes]], list[str]]:
         """Return (member id, what it is told) of every member, and what is to be said of members that cannot be understood.
@@ -73,7 +73,7 @@ class Sharing:
         :param partitions: topic -> partition numbers, of every topic that there is
         :raises KafkaException: when a ``decide_partitions`` of the user's gave something that nobody, or two, would read
         """
-        members, bad = readable(event.members)
+        members, bad = readable(event.members, event.protocol)
         remarks = [f"member {member} is given nothing to read: {error}" for member, error in bad.items()]
         protocol = self._ways[event.protocol]
         if _is_built_in(protocol):

@@ -138,25 +138,26 @@ class Reader:
             self._fenced.update(dict.fromkeys(partitions, why))
         self._turn.interrupt()
 
-    def _give_up(self, partitions: Iterable[TopicPartition], why: object) -> dict[TopicPartition, int]:
-        """Read these partitions no more; return how far they were, as far as that is known and can be committed.
+    def _unfence(self, why: object) -> None:
+        """Undo what ``why`` has fenced; what was fenced again since stays so."""
+        with self._fence_lock:
+            for tp in [tp for tp, reason in self._fenced.items() if reason is why]:
+                del self._fenced[tp]
+
+    def _give_up(self, partitions: Iterable[TopicPartition], why: object) -> None:
+        """Read these partitions no more.
 
         What was fenced for ``why`` may be read again later; what was fenced again since has to be given up again before.
         """
         with self._lock:
             gone = frozenset(partitions)
             self._put_back_turn()
-            positions = {tp: position for tp, position in self._to_commit().items() if tp in gone}
             self._owned = {tp: partition for tp, partition in self._owned.items() if tp not in gone}
             self._buffers = {tp: buffer for tp, buffer in self._buffers.items() if tp not in gone}
             self._order = [buffer for buffer in self._order if buffer.tp not in gone]
-            with self._fence_lock:
-                for tp in gone:
-                    if self._fenced.get(tp) is why:
-                        del self._fenced[tp]
+            self._unfence(why)
             if self._core is not None:
                 self._core.drop(gone)
-            return positions
 
     # -- consuming ----------------------------------------------------------------------------------------------------
 
@@ -210,7 +211,8 @@ class Reader:
         if core is None:
             return  # stopped meanwhile: the caller finds out at its next look
         with core.arrived:
-            if self._running and not any(core.parcels.get(tp) for tp, buffer in self._buffers.items() if not buffer.paused):
+            open_ = (tp for tp, buffer in self._buffers.items() if not buffer.paused and tp not in self._fenced)
+            if self._running and not any(core.parcels.get(tp) for tp in open_):
                 core.arrived.wait(min(slice_s, deadline.left()))
 
     def _next_turn(self) -> Optional[Message]:
@@ -374,10 +376,18 @@ class Reader:
             return self._parked_ids
         return {tp: core.log_id(tp, buffer.incarnation) for tp, buffer in self._buffers.items()}
 
+    def _may_commit(self, tp: TopicPartition) -> bool:
+        """Return whether it is for us to commit a partition that is read; asked under the lock, with its position."""
+        return True
+
     def _to_commit(self) -> dict[TopicPartition, int]:
-        """Return the positions without those in a topic that was deleted: in another one of its name they are just numbers."""
+        """Return the positions that are for us to commit.
+
+        Those in a topic that was deleted are left out: in another one of its name they are just numbers.
+        """
         with self._lock:
-            positions, ids, core = self._positions(), self._log_ids(), self._core
+            positions = {tp: position for tp, position in self._positions().items() if self._may_commit(tp)}
+            ids, core = self._log_ids(), self._core
         left_out = [tp for tp in positions if not self._is_there_still(tp, ids) or (core is not None and core.in_doubt(tp.topic))]
         if left_out:
             names = ", ".join(map(str, left_out))
@@ -461,8 +471,8 @@ class Reader:
     # -- what went wrong in the background ----------------------------------------------------------------------------
 
     def _fail(self, error: Exception) -> None:
-        """Have the next consume() raise ``error``."""
-        self._worker_error = error
+        """Have the next consume() raise ``error``, unless there is another one that nobody has heard of yet."""
+        self._worker_error = self._worker_error or error
         self._wake()
 
     def _wake(self) -> None:

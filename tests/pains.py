@@ -101,7 +101,7 @@ PAINS = [
         "Offsets are committed before partitions are given up; a commit that comes too late is raised, and says why.",
         (
             "real/test_balanced_consumers.py::test_a_commit_after_the_group_has_moved_on_says_which_generation_that_was_and_what_to_do",
-            "real/test_balanced_consumers.py::test_offsets_are_committed_before_partitions_are_given_up_and_the_user_is_told",
+            "real/test_balanced_consumers.py::test_the_user_is_told_and_then_offsets_are_committed_before_partitions_are_given_up",
             "fake/test_old_pains.py::test_a_commit_that_the_group_refuses_is_raised_at_once_and_not_tried_again",
             "fake/test_offsets.py::test_a_commit_that_fails_for_good_is_raised_with_group_topic_partition_and_code",
         ),
@@ -112,7 +112,7 @@ PAINS = [
         "Auto-commit off means off, and ``on_revoke`` is called before anything is given up.",
         (
             "real/test_balanced_consumers.py::test_without_auto_commit_a_rebalance_commits_nothing",
-            "real/test_balanced_consumers.py::test_offsets_are_committed_before_partitions_are_given_up_and_the_user_is_told",
+            "real/test_balanced_consumers.py::test_the_user_is_told_and_then_offsets_are_committed_before_partitions_are_given_up",
             "real/test_offset_rules.py::test_without_auto_commit_nothing_is_committed_behind_ones_back",
         ),
     ),

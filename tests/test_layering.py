@@ -19,7 +19,7 @@ CLIENT = {
     "client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offset_arguments", "offsets", "handlers",
     "topic_arguments", "placing", "deserializing", "reader", "consumer", "balancedconsumer", "managedbalancedconsumer",
     "broker_home", "connection", "group_requests", "quorum", "groupconsumer", "group_topics", "group_sharing", "group_protocols",
-    "group_commits", "produce_arguments", "delivery_reports",
+    "group_commits", "group_reader", "produce_arguments", "delivery_reports",
 }  # fmt: skip
 #: Sockets, threads, clocks and randomness; and what gets at any module by a name that nobody can check.
 OS_MODULES = {

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .._machines.group_abilities import require_able
 from .._machines.handshake import BrokerAbilities
-from .._machines.member import FIND_COORDINATOR, LEAVING, Ask, Ended, Event, Lost, Member, MemberStatus, Owned, Revoke
+from .._machines.member import FIND_COORDINATOR, Ask, Ended, Event, Lost, Member, MemberStatus, Owned, Revoke
 from .._machines.metadata import ClusterView
 from ..exceptions import KafkaException, ProtocolError
+from ..protocol.messages import LeaveGroupRequest
 from ..protocol.schema import Request
 from .lane import Call
 from .loop import Timer
@@ -201,8 +202,9 @@ class GroupSession:
             return
         coordinator = member.coordinator
         assert coordinator is not None  # a member asks nothing else before it knows whom
-        # a broker answers in order, and may hold a JoinGroup back for long: who leaves must not wait behind it
-        name = "control" if member.state == LEAVING else self._lane_name
+        # a broker answers in order, and may hold a JoinGroup back for long: who leaves must not wait behind it. In the newer
+        # protocol nothing is held back, and on a way of its own the leave could overtake the join that it undoes
+        name = "control" if ask.api == LeaveGroupRequest.NAME else self._lane_name
         lane = self._engine.lane(coordinator.host, coordinator.port, name)
 
         def build(abilities: BrokerAbilities) -> tuple[Request, None]:

@@ -16,6 +16,8 @@ from ..protocol.messages import HeartbeatRequest, JoinGroupRequest, LeaveGroupRe
 from ..protocol.schema import Request
 from .member import (
     AWAY,
+    COORDINATOR_LOAD_IN_PROGRESS,
+    COORDINATOR_NOT_AVAILABLE,
     DECIDING,
     ENDED,
     GIVING_UP,
@@ -23,6 +25,7 @@ from .member import (
     LEAVING,
     NEVER,
     NO_GENERATION,
+    NOT_COORDINATOR,
     NOTHING,
     STABLE,
     SYNCING,
@@ -41,7 +44,6 @@ SEATED = (STABLE, GIVING_UP, DECIDING)
 
 #: Brokers put what we say of a reason into their logs.
 MAX_REASON = 255
-COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR = 14, 15, 16
 ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, MEMBER_ID_REQUIRED = 22, 25, 27, 79
 
 #: (request, error code) -> what the member does about it.
@@ -102,6 +104,8 @@ class ClassicMember(Member):
         #: the number of the Decide event that is being acted on, and the decision
         self._deciding: Optional[int] = None
         self._assignments: list[tuple[str, bytes]] = []
+        #: why the share that is to come has to be followed by another
+        self._outdated: Optional[str] = None
         #: what it had last, as of which generation
         self._previous: tuple[Owned, int] = (NOTHING, NO_GENERATION)
 
@@ -116,9 +120,14 @@ class ClassicMember(Member):
                 self._rejoin(now, "the topics to read are others now")
 
     def rebalance(self, now: float, cause: str) -> None:
-        """Have everything shared out anew; the leader wants that when topics have changed."""
+        """Have everything shared out anew; the leader wants that when topics have changed.
+
+        While it is being shared out, this is done once everybody knows the outcome: what that was decided on may be old by now.
+        """
         if self.state == STABLE:
             self._rejoin(now, cause)
+        elif self.state in (DECIDING, SYNCING):
+            self._outdated = cause
 
     def decided(self, number: int, assignments: list[tuple[str, bytes]]) -> None:
         """Take the leader's decision: (member id, what it is to read) of every member."""
@@ -239,7 +248,7 @@ class ClassicMember(Member):
         self.member_id, self.generation, self.protocol = reply.member_id, reply.generation_id, reply.protocol_name
         self.is_leader = reply.leader == reply.member_id
         self._beat_at = now + self.settings.heartbeat_interval_s
-        self._assignments = []
+        self._assignments, self._outdated = [], None
         # a static leader that has come back is told that nothing changes (KIP-814)
         self.state = DECIDING if self.is_leader and not reply.skip_assignment else SYNCING
         if self.state == DECIDING:
@@ -258,6 +267,8 @@ class ClassicMember(Member):
         self.state = STABLE
         # what we did not ask for is the leader's mistake, and another member's to read
         self._take_over(frozenset(tp for tp in rows if tp.topic in self._topics), now)
+        if self._outdated is not None and self.state == STABLE:
+            self._rejoin(now, self._outdated)
 
     def _on_beat(self, _reply: Any, now: float) -> None:
         self._beat_at = now + self.settings.heartbeat_interval_s

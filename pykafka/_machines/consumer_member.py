@@ -15,11 +15,14 @@ from ..exceptions import FencedInstanceId, KafkaException
 from ..protocol.messages import ConsumerGroupHeartbeatRequest
 from .member import (
     AWAY,
+    COORDINATOR_LOAD_IN_PROGRESS,
+    COORDINATOR_NOT_AVAILABLE,
     ENDED,
     GIVING_UP,
     JOINING,
     LEAVING,
     NEVER,
+    NOT_COORDINATOR,
     NOTHING,
     STABLE,
     Ask,
@@ -32,7 +35,6 @@ from .member import (
 )
 
 JOIN_EPOCH, LEAVE_EPOCH, LEAVE_FOR_A_WHILE_EPOCH = 0, -1, -2
-COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR = 14, 15, 16
 UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH = 25, 110
 
 #: How often a member is heard of at least in the time after which it takes its seat for lost.
@@ -77,6 +79,8 @@ class ConsumerMember(Member):
         #: whether the next heartbeat has to say everything: the first, and after one whose answer was lost
         self._say_all = True
         self._topics_changed = False
+        #: how many joins were sent that nobody has answered: the coordinator may have us, whatever we know of it
+        self._unanswered_joins = 0
         #: what the coordinator was told that is read; None when it waits to hear it, changed or not
         self._told: Optional[Owned] = NOTHING
         #: until when it has to have heard that partitions are given up: it has others read all that we have after that
@@ -139,6 +143,7 @@ class ConsumerMember(Member):
             request.member_epoch = LEAVE_FOR_A_WHILE_EPOCH if static else LEAVE_EPOCH
             return request
         joining = self.state == JOINING
+        self._unanswered_joins += joining
         request.member_epoch = JOIN_EPOCH if joining else self.generation
         if joining or self._say_all:
             request.rack_id = settings.rack
@@ -164,6 +169,7 @@ class ConsumerMember(Member):
     # -- what comes back ----------------------------------------------------------------------------------------------
 
     def _on_success(self, ask: Ask, reply: Any, now: float) -> None:
+        self._unanswered_joins = 0
         self._heard_at = self._sent_at
         self.generation = reply.member_epoch
         if reply.heartbeat_interval_ms > 0:
@@ -185,6 +191,7 @@ class ConsumerMember(Member):
             self._work_off(now)
 
     def _on_error(self, ask: Ask, reply: Any, error: KafkaException, now: float) -> None:
+        self._unanswered_joins -= self.state == JOINING
         reaction = REACTIONS.get(reply.error_code, "wait" if error.retriable else "end")
         _REACT[reaction](self, error, now)
 
@@ -258,6 +265,7 @@ class ConsumerMember(Member):
 
     def _reset(self) -> None:
         super()._reset()
+        self._unanswered_joins = 0
         self._say_all = True
         self._told = NOTHING
         self._target = None
@@ -274,7 +282,7 @@ class ConsumerMember(Member):
 
     @property
     def _can_say_goodbye(self) -> bool:
-        return self.generation > 0
+        return self.generation > 0 or self._unanswered_joins > 0
 
 
 _REACT: dict[str, Callable[[ConsumerMember, KafkaException, float], None]] = {

@@ -29,8 +29,8 @@ def require_able(request: Request, versions: Mapping[int, tuple[int, int]]) -> R
         )
     if isinstance(request, ConsumerGroupHeartbeatRequest) and newest < NEWER_PROTOCOL:
         raise UnsupportedVersion(
-            "group_protocol='consumer': the coordinator is older than Kafka 4.0, or has the newer group protocol turned off, so"
-            " the group was not joined; give 'classic', or 'auto', which takes what there is",
+            "the coordinator is older than Kafka 4.0, or has the newer group protocol (KIP-848) turned off, so the group was not"
+            " joined; group_protocol='auto' joins by what there is at the start, 'classic' works everywhere",
             api=request.NAME,
         )
     return request

@@ -31,10 +31,14 @@ from .metadata import BrokerInfo
 AWAY, JOINING, DECIDING, SYNCING = "away", "joining", "deciding", "syncing"
 STABLE, GIVING_UP, LEAVING, ENDED = "stable", "giving up", "leaving", "ended"
 
+#: How long a leave is repeated that nobody has taken (seconds): stop() waits for it, and has more to do in its time.
+LEAVE_S = 5.0
+
 NO_GENERATION = -1
 NEVER = float("inf")
 
 FIND_COORDINATOR = "FindCoordinator"
+COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR = 14, 15, 16
 
 #: Partitions, in the order in which people expect them.
 Owned = frozenset[TopicPartition]
@@ -180,6 +184,8 @@ class Member:
         #: why it is to leave, and the error that this is about
         self._leaving: Optional[str] = None
         self._error: Optional[KafkaException] = None
+        #: until when the leave is repeated; the first look at the clock sets it
+        self._leave_by = NEVER
         #: left because its user was not active: since when
         self._idle_since: Optional[float] = None
         #: of the rebalance that is under way: why, since when, and what was owned before
@@ -252,6 +258,7 @@ class Member:
         if self.state in (AWAY, ENDED):
             return self._active_at if self._comes_back else NEVER
         times = self._times() if self.coordinator is not None else [NEVER if self._main is not None else self._not_before]
+        times.append(self._leave_by)
         if self._is_unheard:
             times.append(self._heard_at + self.settings.session_timeout_s)
         if self._leaving is None and self.settings.max_poll_interval_s:
@@ -293,7 +300,7 @@ class Member:
         if found is not None:
             self._on_coordinator(found, now)
         elif self.state == LEAVING:
-            self._gone()
+            self._on_left(reply.error_code, now)
         elif reply.error_code:
             said = getattr(reply, "error_message", None) or f"group {self.settings.group}"
             explained = meaning(ask.api, reply.error_code, self.settings.group, self._offers)
@@ -308,12 +315,21 @@ class Member:
         if not self._is_awaited(ask):
             return
         failure = error if isinstance(error, KafkaException) else KafkaException(f"{ask.api} failed: {error!r}")
-        if self.state == LEAVING:
-            self._gone()  # the seat is lost when the session is over
-        elif failure.retriable:
+        if failure.retriable:
             self._look_for_coordinator(now)
+        elif self.state == LEAVING:
+            self._gone()
         else:
             self._end(failure, seated=False)
+
+    def _on_left(self, code: int, now: float) -> None:
+        """Be gone, unless the leave has not come to the coordinator: who is there yet keeps others from what it had."""
+        if code in (COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR):
+            self._look_for_coordinator(now)
+        elif code == COORDINATOR_LOAD_IN_PROGRESS:
+            self._pause(now)
+        else:
+            self._gone()
 
     def _is_awaited(self, ask: Ask) -> bool:
         """Return whether the answer to ``ask`` is still waited for; from now on it is not."""
@@ -331,6 +347,8 @@ class Member:
         error = error_for(found.error_code, api=FIND_COORDINATOR, detail=about)
         if error.retriable:
             self._pause(now)
+        elif self.state == LEAVING:
+            self._gone()
         else:
             self._end(error, seated=False)
 
@@ -405,11 +423,12 @@ class Member:
         """Leave the seat; without a word where that is of no use."""
         self.state = LEAVING
         self._main = None
-        if self.coordinator is None or not self._can_say_goodbye:
+        if not self._can_say_goodbye:
             self._gone()
 
     def _gone(self) -> None:
         self._main = None
+        self._leave_by = NEVER
         self.is_leader = False
         self._reset()
         self.state = AWAY if self._error is None else ENDED
@@ -427,6 +446,8 @@ class Member:
             self._gone()
 
     def _look_at_clock(self, now: float) -> None:
+        if self.state == LEAVING and now >= self._leave_by:
+            self._gone()  # the seat is free when the session is over
         if self._comes_back:
             self.join(now, "its user takes messages again")
         if self._is_unheard and now >= self._heard_at + self.settings.session_timeout_s:
@@ -437,6 +458,8 @@ class Member:
             self._let_all_go(self._leaving)
             self._idle_since = now
             self._vacate()
+        if self.state == LEAVING:
+            self._leave_by = min(self._leave_by, now + LEAVE_S)
 
     @property
     def _comes_back(self) -> bool:
@@ -453,6 +476,4 @@ class Member:
     def _look_for_coordinator(self, now: float) -> None:
         self.coordinator = None
         self._main = None
-        if self.state == LEAVING:
-            self._gone()
         self._pause(now)

@@ -11,7 +11,7 @@ from ..exceptions import ProtocolError
 from ..protocol.api import decode_data, encode_data
 from ..protocol.consumer_group import MemberAssignment
 from ..protocol.messages import ConsumerProtocolSubscription
-from .assignors import Assignor, Members, MemberSubscription, Partitions
+from .assignors import STICKY, Assignor, Members, MemberSubscription, Partitions
 from .classic_member import Protocol
 from .member import MemberMetadata, Owned
 
@@ -45,7 +45,7 @@ def protocol_of(assignor: Assignor, rack: Optional[str] = None) -> Protocol:
 
 
 def _user_data(assignor: Assignor, previous: Owned, generation: int) -> bytes:
-    """Return what Java's sticky assignors read where a subscription is older than version 2, or says nothing of this."""
+    """Return what Java's sticky assignors read: ``sticky`` always, the cooperative one in subscriptions before version 2."""
     if assignor.cooperative:
         return _INT32.pack(generation)
     chunks = []
@@ -57,15 +57,20 @@ def _user_data(assignor: Assignor, previous: Owned, generation: int) -> bytes:
     return b"".join([*chunks, _INT32.pack(generation)])
 
 
-def read_subscription(member: MemberMetadata) -> MemberSubscription:
-    """Return what a member told its leader.
+def read_subscription(member: MemberMetadata, protocol: str) -> MemberSubscription:
+    """Return what a member told its leader, for the way of sharing of that name.
+
+    With ``sticky``, what a member had stands in its user data, in subscriptions of every version: it has given all of that up
+    before it joins, so the partitions that the subscription itself names are none.
 
     :raises ProtocolError: when it cannot be read; it may come from any client, and be anything
     """
     data, version, _end = decode_data(ConsumerProtocolSubscription, member.metadata)
     owned = [TopicPartition(row.topic, number) for row in data.owned_partitions for number in row.partitions]
     generation = data.generation_id
-    if version < 2 or generation < 0:
+    if protocol == STICKY.name:
+        owned, generation = _read_user_data(data.user_data or b"")
+    elif version < 2 or generation < 0:
         previous, generation = _read_user_data(data.user_data or b"")
         owned = owned or previous
     return MemberSubscription(tuple(data.topics), tuple(dict.fromkeys(owned)), generation, member.instance_id, data.rack_id)
@@ -110,13 +115,18 @@ def encode_assignment(share: Iterable[TopicPartition]) -> bytes:
     return bytes(MemberAssignment(list(by_topic(share).items())).get_bytes())
 
 
-def readable(members: Iterable[MemberMetadata]) -> tuple[dict[str, MemberSubscription], dict[str, ProtocolError]]:
-    """Return member id -> what it wants, and member id -> what is wrong with what it says: such a one gets nothing to read."""
+def readable(
+    members: Iterable[MemberMetadata], protocol: str
+) -> tuple[dict[str, MemberSubscription], dict[str, ProtocolError]]:
+    """Return member id -> what it wants, and member id -> what is wrong with what it says: such a one gets nothing to read.
+
+    :param protocol: the way of sharing that they said it for
+    """
     good: dict[str, MemberSubscription] = {}
     bad: dict[str, ProtocolError] = {}
     for member in members:
         try:
-            good[member.member_id] = read_subscription(member)
+            good[member.member_id] = read_subscription(member, protocol)
         except ProtocolError as error:
             bad[member.member_id] = error
             good[member.member_id] = MemberSubscription((), instance_id=member.instance_id)

@@ -206,7 +206,7 @@ def test_a_partition_without_a_leader_keeps_nobody_from_reading_the_others_and_f
     resets: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pykafka.offsets.ELECTION_S", 0.1)
-    monkeypatch.setattr("pykafka.groupconsumer.BEGIN_AGAIN_S", 0.05)
+    monkeypatch.setattr("pykafka.group_reader.BEGIN_AGAIN_S", 0.05)
     with fake_broker(partitions=2) as broker:
         Coordinator(broker, partitions=2)
         elect = with_metadata(broker, depose(1))

@@ -140,6 +140,7 @@ def test_a_member_that_is_put_out_joins_again_reads_on_and_commits(client: Kafka
         before = consumer.group_status()
         assert coordinator.leave_group("x", topic.name, before.member_id).error_code == 0
         until(lambda: consumer.group_status().member_id not in ("", before.member_id), what="another seat")
+        until(lambda: lost, what="the loss")  # before that, what is read looks settled
         settled(topic, consumer)
         assert {one.id for one in lost} == {0, 1} and "UnknownMemberId" in str(consumer.group_status().last_rebalance)
         fill(topic, 10)
@@ -163,7 +164,40 @@ def test_a_commit_after_the_group_has_moved_on_says_which_generation_that_was_an
         assert (caught.value.code, caught.value.api, caught.value.topic) == (25, "OffsetCommit", topic.name.decode())
 
 
-def test_offsets_are_committed_before_partitions_are_given_up_and_the_user_is_told(make_topic: MakeTopic) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_who_commits_by_hand_when_partitions_are_given_up_has_nothing_read_twice(way: str, make_topic: MakeTopic) -> None:
+    topic = make_topic(4)
+    values = fill(topic, 60)
+    by_hand = {**WAYS[way], "on_revoke": lambda consumer, _partitions: consumer.commit_offsets()}
+    with member(topic, **by_hand) as first:
+        got = [message.value for message in (first.consume() for _ in range(30)) if message is not None]
+        with member(topic, **by_hand) as second:
+            settled(topic, first, second)
+            got += read(first, second)
+    assert sorted(got) == sorted(values)
+    assert sum(committed(topic).values()) == len(values)
+
+
+def test_members_may_say_where_to_begin_before_anything_is_delivered(make_topic: MakeTopic) -> None:
+    topic = make_topic(2)
+    fill(topic, 40)
+    delivered: list[Any] = []
+
+    def begin(consumer: BalancedConsumer, partitions: list[Any]) -> None:
+        until(lambda: all(consumer._core.parcels[one.tp] for one in partitions), what="messages")  # type: ignore[union-attr]
+        for partition in partitions:
+            consumer.seek(partition, partition.latest_available_offset())
+
+    with member(topic, group_protocol="classic", on_assign=begin) as first:
+        with member(topic, group_protocol="classic", on_assign=begin) as second:
+            settled(topic, first, second)
+            delivered += read(first, second)
+        settled(topic, first)
+        delivered += read(first)
+    assert delivered == []
+
+
+def test_the_user_is_told_and_then_offsets_are_committed_before_partitions_are_given_up(make_topic: MakeTopic) -> None:
     topic = make_topic(2)
     fill(topic, 10)
     told: list[tuple[str, Any]] = []
@@ -176,11 +210,12 @@ def test_offsets_are_committed_before_partitions_are_given_up_and_the_user_is_to
         assert len(read(first)) == 10
         with member(topic, **WAYS["cooperative-sticky"]) as second:
             settled(topic, first, second)
+            after = committed(topic)
     kinds = [what for what, _said in told]
     assert kinds == ["assign", "revoke", "assign", "revoke"] or kinds == ["assign", "revoke", "revoke"]
     assert told[0][1] == ([0, 1], {0: 0, 1: 0})
     (revoked,), offsets = told[1][1]
-    assert offsets[revoked] == 5
+    assert (offsets[revoked], after[revoked]) == (0, 5)
 
 
 def test_post_rebalance_callback_gets_what_was_held_and_its_answer_moves_partitions(make_topic: MakeTopic) -> None:

@@ -202,7 +202,7 @@ def test_metadata_without_topics_gets_those_of_the_consumer_and_stays_as_it_is()
     own = ConsumerGroupProtocolMetadata(user_data=b"hello")
     (protocol,) = Sharing(mine(by_hand, own)).protocols
     for topics in (("b", "a"), ("c",)):
-        found = read_subscription(MemberMetadata("m1", None, protocol.metadata(topics, frozenset(), frozenset(), -1)))
+        found = read_subscription(MemberMetadata("m1", None, protocol.metadata(topics, frozenset(), frozenset(), -1)), "mine")
         assert found.topics == tuple(sorted(topics))
     assert own.topic_names == []
 

@@ -325,7 +325,7 @@ class Member:
             self.delivering.add(tp)
 
     def _decide(self, event: Decide) -> None:
-        members, bad = readable(event.members)
+        members, bad = readable(event.members, event.protocol)
         assert not bad
         counts = {topic: range(self.world.topics[topic]) for topic in wanted_topics(members) if topic in self.world.topics}
         self.machine.decided(event.number, decide(ASSIGNORS[event.protocol], members, counts))

@@ -216,6 +216,25 @@ def test_a_cooperative_group_interrupts_only_what_moves() -> None:
     assert kept_through(KINDS["sticky"]) == 0
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_sticky_members_get_back_what_they_had_when_another_one_leaves_and_when_nobody_comes_or_goes(seed: int) -> None:
+    world = World(seed, KINDS["sticky"], TOPICS, lossy=False)
+    leaving, *members = [world.add() for _ in range(4)]
+    world.run(20)
+    first = {member.name: set(member.delivering) for member in members}
+    leaving.stop()
+    world.run(20)
+    before = {member.name: set(member.delivering) for member in members}
+    assert all(len(first[name]) == 3 and first[name] < before[name] for name in before)
+    generation = members[0].machine.generation
+    (leads,) = (member for member in members if member.machine.is_leader)
+    leads.machine.rebalance(leads.clock(), "nothing has changed")
+    leads.drive()
+    world.run(20)
+    assert members[0].machine.generation == generation + 1
+    assert {member.name: set(member.delivering) for member in members} == before
+
+
 @pytest.mark.parametrize("name", ["cooperative-sticky", "newer, uniform"])
 def test_a_member_whose_user_is_busy_for_too_long_leaves_and_comes_back_when_the_user_does(name: str) -> None:
     world = World(3, KINDS[name], TOPICS, lossy=False)

@@ -27,8 +27,8 @@ def tps(**numbers: list[int]) -> tuple[TopicPartition, ...]:
     return tuple(TopicPartition(topic.replace("_", "-"), number) for topic, ids in numbers.items() for number in ids)
 
 
-def read(metadata: bytes, instance_id: Optional[str] = None) -> MemberSubscription:
-    return read_subscription(MemberMetadata("m1", instance_id, metadata))
+def read(metadata: bytes, instance_id: Optional[str] = None, protocol: str = "cooperative-sticky") -> MemberSubscription:
+    return read_subscription(MemberMetadata("m1", instance_id, metadata), protocol)
 
 
 # -- as other clients write it: what a broker had of their members (DescribeGroups) --------------------------------------
@@ -99,6 +99,28 @@ def test_what_the_subscription_itself_says_counts_more_than_user_data() -> None:
     assert read(encode_data(subscription, 1)) == MemberSubscription(("a",), tps(a=[1]), 3)
 
 
+@pytest.mark.parametrize("version", range(4))
+@pytest.mark.parametrize("now", [[], [1]])
+def test_sticky_members_say_what_they_had_in_their_user_data_whatever_the_subscription_has(version: int, now: list[int]) -> None:
+    rows = [ConsumerProtocolSubscription.TopicPartition(topic="a", partitions=now)]
+    user_data = held({"a": [0, 2]}, 3)
+    subscription = ConsumerProtocolSubscription(topics=["a"], user_data=user_data, owned_partitions=rows, generation_id=9)
+    found = read(encode_data(subscription, version), protocol="sticky")
+    assert (found.owned, found.generation) == (tps(a=[0, 2]), 3)
+    subscription.user_data = None
+    found = read(encode_data(subscription, version), protocol="sticky")
+    assert (found.owned, found.generation) == ((), -1)
+
+
+def test_sticky_members_that_gave_everything_up_to_join_get_back_what_they_had() -> None:
+    had = {"m1": tps(a=[0, 3]), "m2": tps(a=[1, 2])}
+    metadata = protocol_of(STICKY).metadata
+    rows = [MemberMetadata(member, None, metadata(("a",), frozenset(), frozenset(share), 5)) for member, share in had.items()]
+    members, bad = readable(rows, STICKY.name)
+    assert not bad
+    assert {member: tuple(share) for member, share in STICKY.assign(members, {"a": range(4)}).items()} == had
+
+
 def test_a_version_that_is_still_to_come_is_read_as_far_as_it_is_known() -> None:
     subscription = ConsumerProtocolSubscription(topics=["a"], generation_id=4, rack_id="r1")
     known = encode_data(subscription, 3)
@@ -116,14 +138,15 @@ def test_bytes_after_the_end_are_of_no_interest() -> None:
 def test_what_we_write_is_what_we_read(assignor: Assignor, rack: Optional[str]) -> None:
     now: Owned = frozenset(tps(a=[0]))
     before: Owned = frozenset(tps(a=[0, 1]))
-    found = read(protocol_of(assignor, rack).metadata(("b-topic", "a"), now, before, 5))
+    found = read(protocol_of(assignor, rack).metadata(("b-topic", "a"), now, before, 5), protocol=assignor.name)
     assert found.topics == TOPICS and found.rack == rack
-    assert (found.owned, found.generation) == ((tps(a=[0]), 5) if assignor.says_owned else (tps(a=[0]) if rack else (), -1))
+    has = tps(a=[0, 1]) if assignor is STICKY else tps(a=[0])
+    assert (found.owned, found.generation) == ((has, 5) if assignor.says_owned else (has if rack else (), -1))
 
 
 def test_who_has_nothing_says_so() -> None:
     for assignor in (STICKY, COOPERATIVE_STICKY):
-        found = read(protocol_of(assignor).metadata(("a",), frozenset(), frozenset(), -1))
+        found = read(protocol_of(assignor).metadata(("a",), frozenset(), frozenset(), -1), protocol=assignor.name)
         assert (found.owned, found.generation) == ((), -1)
 
 
@@ -152,6 +175,7 @@ def read_or_refuse(metadata: bytes) -> Optional[MemberSubscription]:
     began = time.process_time()
     try:
         found: Optional[MemberSubscription] = read(metadata)
+        read(metadata, protocol="sticky")
     except ProtocolError:
         found = None
     took, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
@@ -234,7 +258,7 @@ def test_user_data_that_is_none_of_ours_says_nothing_and_harms_nobody(user_data:
 def test_a_member_that_cannot_be_understood_gets_nothing_and_the_others_everything() -> None:
     good = protocol_of(RANGE).metadata(("a",), frozenset(), frozenset(), -1)
     rows = [MemberMetadata("m1", None, good), MemberMetadata("m2", "i-2", b"\x00\x00\x7f"), MemberMetadata("m3", None, b"")]
-    members, bad = readable(rows)
+    members, bad = readable(rows, "range")
     assert set(bad) == {"m2", "m3"} and members["m2"] == MemberSubscription((), instance_id="i-2")
     assert wanted_topics(members) == ["a"]
     told = dict(decide(RANGE, members, {"a": [0, 1]}))

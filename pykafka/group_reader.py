@@ -1,0 +1,380 @@
+"""A GroupReader: reads what its group gives it and takes away, tells the user, and commits from its member's seat."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+
+from ._engine.fetching import FetchCore, weakly
+from ._engine.group_session import GroupSession
+from ._engine.waiting import Deadline
+from ._engine.worker import Worker
+from ._machines.consumer_member import ConsumerMember
+from ._machines.member import NOTHING, Assign, Lost, Member, MemberStatus, Owned, Revoke
+from ._machines.positions import held_offset
+from .common import OffsetType, TopicPartition, spelled
+from .consumer import Consumer
+from .exceptions import ConsumerStoppedException, FencedInstanceId, IllegalGeneration, KafkaException
+from .group_commits import MOVED_ON, commit_while_ours, explained
+from .group_protocols import member_settings, text_of
+from .group_topics import GroupTopics
+from .offsets import Committer, Seat, Start
+from .partition import Partition
+from .placing import look_for_places
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .offset_arguments import PartitionOffsets
+    from .topic import Topic
+
+log = logging.getLogger(__name__)
+
+#: How long it takes until a partition that could not be begun with is tried again (seconds); twice as long after every failure.
+BEGIN_AGAIN_S, BEGIN_AGAIN_MAX_S = 1.0, 30.0
+
+
+class _Share(NamedTuple):
+    """Partitions to begin with. ``resets``: whether what the group has committed for them counts for nothing."""
+
+    partitions: Owned
+    resets: bool
+    #: how often it went wrong; it is the user's to know of once
+    failures: int = 0
+
+
+class GroupReader(Consumer):
+    """Reads partitions for as long as its group has it do so. Who derives from it sees to the membership itself.
+
+    What the group asks for is done on the worker, a thread of the consumer's own, where the user's callbacks run, too.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        options: Mapping[str, Any],
+        topics: Iterable[Topic],
+        pattern: Optional[str] = None,
+    ) -> None:
+        super().__init__(cluster, options)
+        self._topics = GroupTopics(cluster, topics, pattern)
+        self._session: Optional[GroupSession] = None
+        self._member: Optional[Member] = None
+        self._worker: Optional[Worker] = None
+        #: held offsets before the rebalance that is under way, for post_rebalance_callback
+        self._held_before: dict[Any, int] = {}
+        self._resets_on_start = False
+        #: what is given up just now
+        self._revoked: Optional[Revoke] = None
+
+    def _tell(self, step: Callable[[float], object]) -> None:
+        """Have ``step(now)``, of the member's, called on the I/O thread."""
+        session = self._session
+        if session is not None:
+            session.tell(step)
+
+    # -- partitions come and go: on the worker ------------------------------------------------------------------------
+
+    def _revoke(self, event: Revoke) -> None:
+        """Tell the user, who may commit meanwhile, commit if that is wanted, give the partitions up, and let the group go on."""
+        self._held_before = self._held()
+        self._revoked = event
+        try:
+            self._call_back("on_revoke", self._fenced_for(event))
+        finally:
+            try:
+                if self._options["auto_commit_enable"]:
+                    self._commit_before_giving_up(event)
+            finally:
+                self._revoked = None
+                self._forgo(self._fenced_for(event), event)
+                member = self._member
+                if member is not None:
+                    self._tell(lambda now: member.gave_up(event.number, now))
+
+    def _fenced_for(self, event: object) -> list[TopicPartition]:
+        """Return the partitions that are read, and of which nothing is delivered because of ``event``."""
+        return [tp for tp in self._owned if self._fenced.get(tp) is event]
+
+    def _forgo(self, partitions: Iterable[TopicPartition], event: object) -> None:
+        tps = list(partitions)
+        self._give_up(tps, event)
+        self._commits.forget(tps)  # others commit them from now on
+
+    def _commit_before_giving_up(self, event: Revoke) -> None:
+        going = self._fenced_for(event)
+
+        def positions() -> dict[TopicPartition, int]:
+            return {tp: position for tp, position in self._to_commit().items() if tp in going}
+
+        try:
+            self._commit_revoked(event, lambda by: self._commits.commit_moved(positions, lambda: by))
+        except KafkaException as error:
+            log.warning("%r: what was delivered last is not committed, others will read it again: %s", self, error)
+            if not isinstance(error, MOVED_ON):
+                self._fail(error)
+
+    def _commit_revoked(self, event: Revoke, commit: Callable[[Committer], None]) -> None:
+        """Commit by the seat from which partitions are given up just now."""
+        member = self._member
+
+        def newest() -> Committer:
+            if isinstance(member, ConsumerMember):
+                self._tell(member.catch_up)
+            return self._committer()
+
+        commit_while_ours(
+            commit, self._committer(event.generation), newest, lambda: member is not None and member.gives_up(event.number)
+        )
+
+    def _lost(self, event: Lost) -> None:
+        self._held_before, had = self._held(), [tp for tp in self._owned if tp in event.partitions]
+        self._forgo(event.partitions, event)
+        log.warning("%r: %s lost: %s", self, spelled(event.partitions), event.cause)
+        self._call_back("on_lost", had)
+
+    def _assign(self, event: Assign) -> None:
+        share = _Share(event.partitions, self._resets_on_start)
+        self._resets_on_start = self._resets_on_start and not event.partitions
+        self._begin_with(share, self._held_before)
+
+    def _begin_with(self, share: _Share, before: Optional[dict[Any, int]] = None) -> None:
+        """Read partitions that the group has given us, from where the offset rules say; what has no leader yet follows later.
+
+        :param before: what was held before the rebalance; None for those that follow later
+        """
+        left = self._begin_with_known(share, before)
+        if left.partitions:
+            try:
+                self._offsets.wait_for_leaders(sorted(left.partitions))
+            except KafkaException as error:
+                log.info("%r: whether %s have leaders cannot be asked: %s", self, spelled(left.partitions), error)
+            self._begin_again(self._begin_with_known(left))
+
+    def _begin_with_known(self, share: _Share, before: Optional[dict[Any, int]] = None) -> _Share:
+        """Begin with the partitions whose positions are known or can be looked up; return those that have no leader for it.
+
+        Nothing of them is delivered before the user was told of them, and has said where to begin instead.
+        """
+        before, opening = self._held() if before is None else before, object()
+        left = share._replace(partitions=NOTHING)
+        try:
+            left = self._place_known(share, opening)
+            self._held_before = self._held()
+            self._call_back("on_assign", self._fenced_for(opening))
+            self._call_after_rebalance(before)
+        except Exception as error:
+            self._note_failure("beginning with new partitions", error)
+        finally:
+            self._unfence(opening)
+            self._wake()
+        return left
+
+    def _place_known(self, share: _Share, opening: object) -> _Share:
+        """Begin with them, fenced for ``opening``; return those that have no leader yet."""
+        member, none = self._member, share._replace(partitions=NOTHING)
+        wanted = share.partitions & member.owned if member is not None else share.partitions
+        known = {tp: partition for tp in wanted for partition in [self._topics.partition(tp)] if partition is not None}
+        if not known:
+            return none
+        try:
+            start = self._places(known, share.resets)
+            self._commits.note(start.positions)
+            if start.commit:
+                begins = start.commit.items()
+                self._commits.commit(lambda: {tp: offset for tp, offset in begins if self._is_given(tp)}, self._committer)
+        except MOVED_ON as error:
+            log.info("%r: the group has moved on before %s were begun with: %s", self, spelled(known), error)
+            return none
+        except Exception as error:
+            log.warning("%r: %s cannot be begun with yet, tried again: %s", self, spelled(known), error)
+            if not getattr(error, "retriable", False) and not share.failures:
+                self._fail(error)
+            self._begin_again(share._replace(partitions=frozenset(known), failures=share.failures + 1))
+            return none
+        with self._lock:
+            core = self._core
+            if core is None:
+                return none
+            with self._fence_lock:
+                begun = [tp for tp in start.positions if tp not in self._owned and self._is_given(tp)]
+                self._fenced.update(dict.fromkeys(begun, opening))
+            for tp in begun:
+                self._adopt(core, known[tp])
+            self._seek({tp: start.positions[tp] for tp in begun})
+        return share._replace(partitions=frozenset(known) - start.positions.keys())
+
+    def _is_given(self, tp: TopicPartition) -> bool:
+        """Return whether the group has us begin with a partition still."""
+        member = self._member
+        return tp not in self._fenced and (member is None or tp in member.owned)
+
+    def _places(self, partitions: Iterable[TopicPartition], resets: bool) -> Start:
+        """Return where partitions start by the offset rules; those that came while we read, at their beginning."""
+        old, new = ([tp for tp in partitions if self._topics.was_there(tp) is wanted] for wanted in (True, False))
+        there = self._offsets.start(old, reset_on_start=resets, led_only=True)
+        came = self._offsets.start(new, OffsetType.EARLIEST, reset_on_start=False, led_only=True)
+        return Start({**there.positions, **came.positions}, {**there.commit, **came.commit})
+
+    def _begin_again(self, share: _Share) -> None:
+        worker, loop = self._worker, self._cluster.engine.loop
+        again = weakly(weakref.WeakMethod(self._begin_with))
+        if worker is not None and share.partitions:
+            pause_s = min(BEGIN_AGAIN_S * 2 ** max(0, share.failures - 1), BEGIN_AGAIN_MAX_S)
+            loop.call_soon(lambda: loop.call_at(loop.now() + pause_s, worker.submit, again, share))
+
+    # -- callbacks ----------------------------------------------------------------------------------------------------
+
+    def _note_failure(self, what: str, error: Exception) -> None:
+        """Have the user hear of what went wrong on the worker: from the next consume(), or stop()."""
+        if isinstance(error, ConsumerStoppedException) and not self._running:
+            log.info("%r: stopped in the middle of %s: %s", self, what, error)
+            return
+        log.error("%r: %s failed", self, what, exc_info=error)
+        self._fail(error)
+
+    def _call_back(self, name: str, partitions: Iterable[TopicPartition]) -> None:
+        """Call the user's function of that name if it is about any partitions."""
+        callback = self._options[name]
+        found = [partition for tp in sorted(partitions) for partition in [self._topics.partition(tp)] if partition is not None]
+        if callback is not None and found:
+            callback(self, found)
+
+    def _call_after_rebalance(self, before: dict[Any, int]) -> None:
+        """Call post_rebalance_callback if there is anything new; what it returns is where partitions go on."""
+        callback, after = self._options["post_rebalance_callback"], self._held()
+        if callback is None or before.keys() == after.keys():
+            return
+        wanted = callback(self, before, after)
+        if wanted:
+            owned = {self._key(tp): partition for tp, partition in self._owned.items()}
+            self.reset_offsets([(owned[key], where) for key, where in wanted.items() if key in owned])
+
+    # -- offsets ------------------------------------------------------------------------------------------------------
+
+    def _key(self, tp: TopicPartition) -> Any:
+        """Return what a partition is called in the dicts that users see: its number, with its topic where there are several."""
+        return (tp.topic.encode(), tp.partition) if self._topics.are_several else tp.partition
+
+    def _held(self) -> dict[Any, int]:
+        positions = self._positions()
+        return {self._key(tp): held_offset(positions.get(tp)) for tp in self._owned}
+
+    def _committer(self, generation: Optional[int] = None) -> Committer:
+        session, instance_id = self._session, self._options["group_instance_id"]
+        if session is None:
+            return Committer()
+        status = session.status  # one look: what belongs together
+        seat = Seat(status.generation if generation is None else generation, status.member_id, text_of(instance_id))
+        return Committer(status.member_id.encode(), seat)
+
+    def commit_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
+        """Commit for every partition the next offset to deliver, or exactly the (partition, next offset) pairs given.
+
+        In ``on_revoke``, also while the consumer stops, this is from the seat that the partitions are given up from.
+
+        :raises KafkaException: when they could not be committed; IllegalGeneration and its like when the group has moved
+            on: the message says which generation this was, and why. What is ours still is committed nevertheless
+        """
+        event = self._revoked if self._in_worker() else None
+        if event is None and not self._running:
+            self._check_running()
+        deadline = Deadline(member_settings(self._options).rebalance_timeout_s)
+        while True:
+            generation = self._committer().seat.generation if event is None else event.generation
+            try:
+                if event is None:
+                    super().commit_offsets(partition_offsets)
+                else:
+                    self._commit_revoked(event, lambda by: self._commit_as(lambda: by, partition_offsets))
+                break
+            except MOVED_ON as error:
+                # what this member still reads is committed as soon as the rebalance is over
+                if error.api is None:
+                    raise  # nobody was asked: see _not_ours
+                if partition_offsets is not None or not self._waits_for_another(generation, deadline):
+                    raise explained(error, generation, self.group_status()) from None
+        lost = self._lost_uncommitted() if partition_offsets is None else []
+        if lost:
+            raise self._not_ours(lost)
+
+    def _may_commit(self, tp: TopicPartition) -> bool:
+        """Return whether a partition is ours; asked after the seat was looked up.
+
+        Lost ones are somebody else's although they are read until the worker comes to it, and although there may be another
+        seat by then: what was delivered from the one before would take back what others have committed since. Whoever sees the
+        other seat sees the fence, too, which was there before.
+        """
+        return not isinstance(self._fenced.get(tp), Lost)
+
+    def _tp_to_commit(self, partition: Any) -> TopicPartition:
+        if isinstance(partition, Partition) and partition.tp.topic in self._topics.by_name:
+            return partition.tp  # whether it is ours, and what the group has done if it is not, is said with the seat
+        return super()._tp_to_commit(partition)
+
+    def _ours(self, offsets: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
+        with self._lock:
+            others = [tp for tp in offsets if not self._is_read(tp)]
+            if others:
+                raise self._not_ours(others)  # by what has them fenced now
+        return offsets
+
+    def _not_ours(self, partitions: list[TopicPartition]) -> KafkaException:
+        fences = [self._fenced.get(tp) for tp in partitions]
+        lost = next((why for why in fences if isinstance(why, Lost)), None)
+        generation = self._committer().seat.generation if lost is None else lost.generation
+        why = "the group has them read by others" if lost is None else f"they were lost: {lost.cause}"
+        return explained(IllegalGeneration(f"{spelled(partitions)} cannot be committed: {why}."), generation, self.group_status())
+
+    def _lost_uncommitted(self) -> list[TopicPartition]:
+        """Return the partitions of which something was delivered that cannot be committed any more."""
+        with self._lock:
+            lost = {tp: position for tp, position in self._positions().items() if not self._may_commit(tp)}
+        return [tp for tp, position in lost.items() if self._commits.committed(tp) != position]
+
+    def _in_worker(self) -> bool:
+        worker = self._worker
+        return worker is not None and worker.in_worker()
+
+    def _waits_for_another(self, generation: int, deadline: Deadline) -> bool:
+        """Return whether there is another generation before ``deadline``, and something to commit in it."""
+        session = None if self._in_worker() else self._session  # the worker itself is what a rebalance waits for
+        while session is not None and self._running and self._owned and deadline.left() > 0:
+            status = session.status
+            if status.generation not in (generation, -1) and status.state == "stable":
+                return True
+            self._cluster.engine.pause(0.05)
+        return False
+
+    def _note_uncommitted(self, error: Exception) -> None:
+        if isinstance(error, MOVED_ON):
+            log.info("%r: offsets were not committed, the group moves on: %s", self, error)
+        elif not isinstance(error, FencedInstanceId):  # which the session ends with, too
+            super()._note_uncommitted(error)
+
+    def reset_offsets(self, partition_offsets: Optional[PartitionOffsets] = None) -> None:
+        """Move partitions, and commit that; everything to ``auto_offset_reset`` without arguments.
+
+        See :meth:`SimpleConsumer.reset_offsets` for what may be given.
+
+        :raises ConsumerStoppedException: when the consumer is not running
+        """
+        self._check_running()
+        super().reset_offsets(partition_offsets)
+
+    def group_status(self) -> MemberStatus:
+        """Return where this member stands in its group, and what the last rebalance was about.
+
+        :raises ConsumerStoppedException: before the first start
+        """
+        if self._session is None:
+            raise ConsumerStoppedException(f"{self!r} is no member of a group: start() it first")
+        return self._session.status
+
+    # -- partitions that are made anew --------------------------------------------------------------------------------
+
+    def _place(self, core: FetchCore, generations: dict[TopicPartition, int]) -> None:
+        places = look_for_places(self._offsets, core, generations, dict.fromkeys(generations))
+        for tp, position in places.made_anew.items() if places is not None else ():
+            core.jump(tp, position, generations[tp])

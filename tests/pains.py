@@ -61,7 +61,7 @@ PAINS = [
         (
             "fake/test_produce_and_fetch.py::test_a_refusal_is_raised_by_result_reported_and_given_to_the_callback",
             "fake/test_produce_and_fetch.py::test_what_cannot_be_delivered_is_an_error_that_says_whether_it_may_have_been_written",
-            "fake/test_producer_troubles.py::test_a_message_spoilt_after_it_was_queued_fails_and_takes_nobody_with_it",
+            "fake/test_producer_troubles.py::test_messages_that_cannot_be_in_one_batch_fail_and_take_nobody_with_them",
             "fake/test_io_thread.py::test_an_outcome_that_cannot_be_handled_takes_no_other_with_it",
             "fake/test_io_thread.py::test_when_the_thread_dies_everything_that_waits_fails_and_later_calls_say_why",
         ),

@@ -471,7 +471,13 @@ MANAGED = {
     **_table(
         ("rebalance_max_retries", 5, _integer(0), "How often joining the group is tried again before it is an error."),
         ("rebalance_backoff_ms", 2000, _integer(1, unit=_MS), "The pause before it is tried again; it grows."),
-        ("post_rebalance_callback", None, _callable(), "f(consumer, old, new), both partition -> held offset."),
+        (
+            "post_rebalance_callback",
+            None,
+            _callable(),
+            "f(consumer, old, new), both partition's number -> offset last consumed; (topic, number) where there may be several topics."
+            " May return None, {number: offset}, {Partition: offset} or [(Partition, offset)], for reset_offsets().",
+        ),
         ("use_rdkafka", False, _boolean(), "True is an ImportError: no C library is needed."),
         ("compacted_topic", True, _boolean(), CONSUMER["compacted_topic"].doc),
         ("membership_protocol", RangeProtocol, _sharing(), "How partitions are shared out; all members have to know it."),

@@ -43,6 +43,7 @@ from .group_commits import MOVED_ON, commit_while_ours, explained
 from .group_protocols import AUTO, CONSUMER, OTHER_PROTOCOL, make_member, member_settings, text_of
 from .group_sharing import Sharing
 from .group_topics import GroupTopics, numbers_of
+from .offset_arguments import answered_moves
 from .offsets import Committer, Seat, Start
 from .placing import look_for_places
 
@@ -104,7 +105,7 @@ class GroupConsumer(Consumer):
         #: ended for good: every consume() says why
         self._fatal: Optional[KafkaException] = None
         self._first: Result[None] = Result()
-        #: held offsets before the rebalance that is under way, for post_rebalance_callback
+        #: held offsets of what was given up since the last rebalance, for post_rebalance_callback
         self._held_before: dict[Any, int] = {}
         self._resets_on_start = False
         self._stopped_by_callback = False
@@ -306,7 +307,7 @@ class GroupConsumer(Consumer):
 
     def _revoke(self, event: Revoke) -> None:
         """Commit if that is wanted, tell the user, and let the group go on."""
-        self._held_before = self._held()
+        self._held_before.update(self._held())
         positions = self._give_up(event.partitions, event)
         if self._options["auto_commit_enable"]:
             self._commit_before_giving_up(positions, event)
@@ -339,18 +340,17 @@ class GroupConsumer(Consumer):
                 self._fail(error)
 
     def _lost(self, event: Lost) -> None:
-        self._held_before = self._held()
+        self._held_before.update(self._held())
         self._give_up(event.partitions, event)
         self._commits.forget(event.partitions)
         log.warning("%r: %s lost: %s", self, spelled(event.partitions), event.cause)
         self._call_back("on_lost", event.partitions)
 
     def _assign(self, event: Assign) -> None:
-        before, self._choices = self._held_before, 0
-        resets = self._resets_on_start
+        before, self._choices = {**self._held_before, **self._held()}, 0
+        self._held_before, resets = {}, self._resets_on_start
         self._resets_on_start = resets and not event.partitions
         self._begin_with(event.partitions, resets)
-        self._held_before = self._held()
         try:
             if event.partitions:
                 self._call_back("on_assign", event.partitions)
@@ -504,10 +504,9 @@ class GroupConsumer(Consumer):
         callback, after = self._options["post_rebalance_callback"], self._held()
         if callback is None or before.keys() == after.keys():
             return
-        wanted = callback(self, before, after)
-        if wanted:
-            owned = {self._key(tp): partition for tp, partition in self._owned.items()}
-            self.reset_offsets([(owned[key], where) for key, where in wanted.items() if key in owned])
+        moves = answered_moves(callback(self, before, after), {self._key(tp): own for tp, own in self._owned.items()})
+        if moves:
+            self.reset_offsets(moves)
 
     # -- offsets ------------------------------------------------------------------------------------------------------
 

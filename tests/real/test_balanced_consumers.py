@@ -199,6 +199,38 @@ def test_post_rebalance_callback_gets_what_was_held_and_its_answer_moves_partiti
         assert consumer.consume().offset == 3  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("way", ["range", "cooperative-sticky", "KIP-848"])
+def test_the_old_offsets_of_a_callback_are_those_of_now_not_of_the_rebalance_before(way: str, make_topic: MakeTopic) -> None:
+    topic = make_topic(2)
+    calls: list[tuple[dict[int, int], dict[int, int]]] = []
+
+    def note(_consumer: Any, old: dict[int, int], new: dict[int, int]) -> None:
+        calls.append((old, new))
+
+    with member(topic, **WAYS[way], post_rebalance_callback=note) as first:
+        with member(topic, **WAYS[way]) as second:
+            settled(topic, first, second)
+            (kept,) = first.partitions
+            fill(topic, 10)
+            until(lambda: bool(read(first)) and first.held_offsets == {kept: 4}, what="its five messages")
+            calls.clear()
+        settled(topic, first)
+        until(lambda: calls, what="the callback")
+        # the other's was never committed, so it is read from the beginning
+        assert calls == [({kept: 4}, {kept: 4 if way != "range" else -2, 1 - kept: -2})]
+
+
+def test_a_callback_may_answer_with_partitions_and_what_it_must_not_is_raised(make_topic: MakeTopic) -> None:
+    topic = make_topic(1)
+    fill(topic, 5)
+    for answer in ({topic.partitions[0]: 2}, [(topic.partitions[0], 2)]):
+        with member(topic, post_rebalance_callback=lambda *_args, answer=answer: answer) as consumer:
+            until(lambda: consumer.held_offsets == {0: 2}, what="the new place")
+    with member(topic, post_rebalance_callback=lambda *_args: 2) as consumer:
+        with pytest.raises(TypeError, match="post_rebalance_callback may return None, .* not 2"):
+            until(lambda: consumer.consume(False), what="the error")
+
+
 def test_an_error_in_a_callback_is_raised_by_the_next_consume_and_the_group_goes_on(make_topic: MakeTopic) -> None:
     topic = make_topic(1)
     fill(topic, 1)

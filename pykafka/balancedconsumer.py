@@ -133,7 +133,8 @@ class BalancedConsumer(GroupConsumer):
     def partitions(self) -> dict[Any, Partition]:
         """Return the partitions that this member reads, none while it is not running.
 
-        By number; with several topics, or a pattern, by (topic's name as bytes, number). So is :attr:`held_offsets`.
+        By number; by (topic's name as bytes, number) in one that :meth:`KafkaClient.get_balanced_consumer` has made, however
+        many topics it reads. So is :attr:`held_offsets`.
         """
         return {self._key(tp): partition for tp, partition in self._owned.items()}
 

@@ -511,8 +511,8 @@ class GroupConsumer(Consumer):
     # -- offsets ------------------------------------------------------------------------------------------------------
 
     def _key(self, tp: TopicPartition) -> Any:
-        """Return what a partition is called in the dicts that users see: its number, with its topic where there are several."""
-        return (tp.topic.encode(), tp.partition) if self._topics.are_several else tp.partition
+        """Return what a partition is called in the dicts that users see: its number, or (topic, number)."""
+        return (tp.topic.encode(), tp.partition) if self._topics.keys_have_topics else tp.partition
 
     def _held(self) -> dict[Any, int]:
         positions = self._positions()

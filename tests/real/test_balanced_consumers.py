@@ -226,9 +226,9 @@ def test_a_callback_may_answer_with_partitions_and_what_it_must_not_is_raised(ma
     for answer in ({topic.partitions[0]: 2}, [(topic.partitions[0], 2)]):
         with member(topic, post_rebalance_callback=lambda *_args, answer=answer: answer) as consumer:
             until(lambda: consumer.held_offsets == {0: 2}, what="the new place")
-    with member(topic, post_rebalance_callback=lambda *_args: 2) as consumer:
-        with pytest.raises(TypeError, match="post_rebalance_callback may return None, .* not 2"):
-            until(lambda: consumer.consume(False), what="the error")
+    expected = pytest.raises(TypeError, match="post_rebalance_callback may return None, .* not 2")
+    with member(topic, post_rebalance_callback=lambda *_args: 2) as consumer, expected:
+        until(lambda: consumer.consume(False), what="the error")
 
 
 def test_an_error_in_a_callback_is_raised_by_the_next_consume_and_the_group_goes_on(make_topic: MakeTopic) -> None:
@@ -403,6 +403,33 @@ def test_one_member_reads_several_topics(way: str, client: KafkaClient, two: lis
         assert {message.topic for message in got} == set(names)
         consumer.commit_offsets()
         assert committed_of(two[1], names[0]) == {0: 2, 1: 2}
+
+
+@pytest.mark.parametrize(("way", "lines"), [("range", 0), ("KIP-848", 1)])
+def test_a_start_says_once_what_is_set_in_vain(
+    way: str, lines: int, make_topic: MakeTopic, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "pykafka.group_protocols"), member(make_topic(1), session_timeout_ms=7000, **WAYS[way]):
+        said = [row.getMessage() for row in caplog.records if "session_timeout_ms=7000" in row.getMessage()]
+    assert len(said) == lines
+
+
+def test_a_consumer_of_the_client_names_topics_also_of_one(client: KafkaClient, make_topic: MakeTopic) -> None:
+    topic, calls = make_topic(1), []
+    fill(topic, 3)
+
+    def skip_the_first(_consumer: Any, old: Any, new: Any) -> Any:
+        calls.append((old, new))
+        return {(topic.name, 0): 0}
+
+    options = {**QUICK, "post_rebalance_callback": skip_the_first}
+    with client.get_balanced_consumer(topic.name, topics=[topic.name], **options) as consumer:
+        until(lambda: calls, what="the callback")
+        assert calls == [({}, {(topic.name, 0): -2})]
+        until(lambda: consumer.held_offsets == {(topic.name, 0): 0}, what="the new place")
+        assert consumer.partitions == {(topic.name, 0): topic.partitions[0]}
+    with member(topic) as consumer:
+        assert consumer.partitions == {0: topic.partitions[0]}
 
 
 def committed_of(topic: Topic, group: bytes) -> dict[int, int]:

@@ -16,6 +16,7 @@ from .partition import Partition
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .protocol import OffsetFetchPartitionResponse
     from .topic import Topic
 
 __all__ = ["BalancedConsumer", "OffsetType"]
@@ -142,6 +143,17 @@ class BalancedConsumer(GroupConsumer):
     def _partitions(self) -> set[Partition]:
         """Return the same as a set: what PyKafka's users looked at, who had a dict in SimpleConsumer."""
         return set(self._owned.values())
+
+    def fetch_offsets(self) -> list[tuple[Any, OffsetFetchPartitionResponse]]:
+        """Return (partition, what the group committed for it) of those that this member reads, called as in :attr:`partitions`.
+
+        Moves there unless ``reset_offset_on_fetch`` is off: what was delivered since the last commit is delivered again.
+
+        :raises ConsumerStoppedException: when the consumer is not running
+        :raises KafkaException: when they could not be had
+        """
+        self._check_running()
+        return sorted((self._key(tp), row) for tp, row in self._fetch_committed().items())
 
     @property
     def held_offsets(self) -> Optional[dict[Any, int]]:

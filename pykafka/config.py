@@ -455,7 +455,12 @@ _GROUP = _table(
         "Kafka's group protocol; auto: the newer one (KIP-848) where brokers and the group's members have it.",
     ),
     ("on_assign", None, _callable(), "f(consumer, partitions), when there are partitions to begin with."),
-    ("on_revoke", None, _callable(), "f(consumer, partitions), when they are given up; offsets are committed before."),
+    (
+        "on_revoke",
+        None,
+        _callable(),
+        "f(consumer, partitions), when they are given up, also by a static member's stop(); offsets are committed before.",
+    ),
     ("on_lost", None, _callable(), "f(consumer, partitions), when they are somebody else's already."),
 )
 _HEARTBEAT = _table(
@@ -479,8 +484,8 @@ MANAGED = {
             "rebalance_max_retries",
             5,
             _integer(0),
-            "Accepted and without effect: start() raises when it has not joined after max_poll_interval_ms and 10 s; later on joining"
-            " is tried again for ever.",
+            "Accepted and without effect: start() raises when it has not joined after max_poll_interval_ms and 10 s; later on"
+            " joining is tried again for ever.",
         ),
         ("rebalance_backoff_ms", 2000, _integer(1, unit=_MS), "The longest pause before joining is tried again; from 100 ms on."),
         (

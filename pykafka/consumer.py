@@ -23,6 +23,7 @@ from .reader import Reader
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .protocol import OffsetFetchPartitionResponse
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,16 @@ class Consumer(Reader):
         if not self._positions():
             self._check_running()
         self._commits.commit(self._to_commit, self._committer)
+
+    def _fetch_committed(self) -> dict[TopicPartition, OffsetFetchPartitionResponse]:
+        """Return what the group has committed for every partition, and move there unless ``reset_offset_on_fetch`` is off."""
+        if self._group is None:
+            raise KafkaException("fetch_offsets() needs a consumer_group")
+        committed = self._offsets.fetch_committed(self._owned)
+        if self._options["reset_offset_on_fetch"]:
+            with self._lock:  # a rebalance may have taken some away meanwhile
+                self._move({tp: row.offset for tp, row in committed.items() if row.offset >= 0 and tp in self._owned})
+        return committed
 
     def _start_auto_commits(self) -> None:
         if self._options["auto_commit_enable"] and self._group is not None:

@@ -178,6 +178,7 @@ BALANCED_MEMBERS: dict[str, Any] = {
     "consume": "block=True, unblock_event=None",
     "commit_offsets": "partition_offsets=None",
     "reset_offsets": "partition_offsets=None",
+    "fetch_offsets": "",
     "__iter__": "",
     "__enter__": "",
     "__exit__": "*exc_info",

@@ -231,6 +231,22 @@ def test_a_callback_may_answer_with_partitions_and_what_it_must_not_is_raised(ma
         until(lambda: consumer.consume(False), what="the error")
 
 
+@pytest.mark.parametrize("way", ["range", "KIP-848"])
+def test_fetch_offsets_tells_what_is_committed_and_goes_back_there_unless_it_is_only_to_look(
+    way: str, make_topic: MakeTopic
+) -> None:
+    topic = make_topic(1)
+    fill(topic, 5)
+    for looks_only, following in ((False, [1, 2, 3, 4]), (True, [])):
+        with member(topic, **WAYS[way], reset_offset_on_fetch=not looks_only, reset_offset_on_start=True) as consumer:
+            assert consumer.consume() is not None
+            consumer.commit_offsets()
+            assert len(read(consumer)) == 4
+            ((number, row),) = consumer.fetch_offsets()
+            assert (number, row.offset, row.err) == (0, 1, 0)
+            assert [message.offset for message in consumer] == following
+
+
 def test_an_error_in_a_callback_is_raised_by_the_next_consume_and_the_group_goes_on(make_topic: MakeTopic) -> None:
     topic = make_topic(1)
     fill(topic, 1)

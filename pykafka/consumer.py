@@ -162,7 +162,8 @@ class Consumer(Reader):
         A consumer that is not running starts from there later, unless it is to reset its offsets on start.
 
         :param partition_offsets: pairs of a partition and where to: an integer is the offset *last consumed*, so the next
-            message is the one after it; OffsetType.EARLIEST or LATEST; a datetime, for the first message at or after it
+            message is the one after it; OffsetType.EARLIEST or LATEST; a datetime (naive means UTC), for the first message at
+            or after it
         :raises KafkaException: for a partition that is not read here
         :raises ValueError: for anything else as the place to go to
         """

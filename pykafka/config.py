@@ -37,7 +37,8 @@ def parse_hosts(hosts: Union[str, bytes, Any]) -> list[tuple[str, int]]:
     if isinstance(hosts, bytes):
         hosts = hosts.decode("utf-8", "replace")
     if not isinstance(hosts, str):
-        raise ValueError("must be a str like 'kafka:9092'")
+        join = "; join them with commas: ','.join(hosts)" if isinstance(hosts, (list, tuple, set)) else ""
+        raise ValueError(f"must be a str like 'kafka-1:9092,kafka-2:9092'{join}")
     found: list[tuple[str, int]] = []
     problems: list[str] = []
     for item in (part.strip() for part in hosts.split(",")):

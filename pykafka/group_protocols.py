@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ._engine.clock import chance
 from ._engine.waiting import Deadline
+from ._errors.context import during
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
 from ._machines.member import Member, MemberSettings
@@ -88,7 +89,8 @@ def make_member(
     """
     settings, kind, assignor = member_settings(options), options["group_protocol"], sharing.server_assignor
     if kind == AUTO and assignor is not None:
-        kind = choose_protocol(cluster, settings.group, Deadline(cluster.socket_timeout_s))
+        with during(f"finding out which protocol group {settings.group} has", group=settings.group):
+            kind = choose_protocol(cluster, settings.group, Deadline(cluster.socket_timeout_s))
     if kind != CONSUMER:
         return ClassicMember(settings, sharing.protocols, topics, chance)
     note_without_effect(options, assignor)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Optional
 
 from ._engine.waiting import Deadline
+from ._errors.context import asking_about
 from .common import TopicPartition
 from .partition import Partition
 
@@ -94,7 +95,8 @@ class GroupTopics:
         :raises KafkaException: when the brokers cannot be asked
         """
         wanted = None if self._pattern is not None else sorted(self.by_name)
-        self._cluster.engine.update(wanted, Deadline(self._cluster.socket_timeout_s))
+        with asking_about(wanted or []):
+            self._cluster.engine.update(wanted, Deadline(self._cluster.socket_timeout_s))
 
     def ids(self, view: ClusterView) -> dict[bytes, str]:
         """Return topic id -> name of everything that may be read."""

@@ -25,7 +25,7 @@ def not_bytes(what: str, kind: type) -> TypeError:
 
 
 #: Buffers may be changed while they wait to be sent, so that a copy has to be made, and the user is to know of it.
-_INSTEAD = {
+_INSTEAD: dict[type, str] = {
     str: "write text.encode(), or give a serializer",
     bytearray: "write bytes(buffer), a copy that nobody changes",
     memoryview: "write bytes(buffer), a copy that nobody changes",

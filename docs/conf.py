@@ -15,9 +15,13 @@ from pykafka import __version__, config  # noqa: E402  # found through the path 
 
 project = "pykafka"
 release = __version__
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 html_theme = "alabaster"
 exclude_patterns = ["_build"]
+autodoc_member_order = "bysource"
+# what stands in a signature is what was written, not what it comes to
+autodoc_preserve_defaults = True
+autodoc_default_options = {"members": True, "inherited-members": "object,NamedTuple,tuple", "show-inheritance": True}
 
 _PAGES = {
     "KafkaClient": config.CLIENT,

@@ -16,6 +16,7 @@ from .partition import Partition
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .protocol import OffsetFetchPartitionResponse
     from .topic import Topic
 
 __all__ = ["BalancedConsumer", "OffsetType"]
@@ -133,7 +134,8 @@ class BalancedConsumer(GroupConsumer):
     def partitions(self) -> dict[Any, Partition]:
         """Return the partitions that this member reads, none while it is not running.
 
-        By number; with several topics, or a pattern, by (topic's name as bytes, number). So is :attr:`held_offsets`.
+        By number; by (topic's name as bytes, number) in one that :meth:`KafkaClient.get_balanced_consumer` has made, however
+        many topics it reads. So is :attr:`held_offsets`.
         """
         return {self._key(tp): partition for tp, partition in self._owned.items()}
 
@@ -141,6 +143,17 @@ class BalancedConsumer(GroupConsumer):
     def _partitions(self) -> set[Partition]:
         """Return the same as a set: what PyKafka's users looked at, who had a dict in SimpleConsumer."""
         return set(self._owned.values())
+
+    def fetch_offsets(self) -> list[tuple[Any, OffsetFetchPartitionResponse]]:
+        """Return (partition, what the group committed for it) of those that this member reads, called as in :attr:`partitions`.
+
+        Moves there unless ``reset_offset_on_fetch`` is off: what was delivered since the last commit is delivered again.
+
+        :raises ConsumerStoppedException: when the consumer is not running
+        :raises KafkaException: when they could not be had
+        """
+        self._check_running()
+        return sorted((self._key(tp), row) for tp, row in self._fetch_committed().items())
 
     @property
     def held_offsets(self) -> Optional[dict[Any, int]]:

@@ -95,11 +95,14 @@ class KafkaClient:
     ) -> ManagedBalancedConsumer:
         """Return a new member of a group that reads several topics, sharing their partitions with the other members.
 
-        For one topic there is :meth:`Topic.get_balanced_consumer`, whose options these are.
+        For one topic there is :meth:`Topic.get_balanced_consumer`, whose options these are. In ``partitions``, ``held_offsets``
+        and what ``post_rebalance_callback`` is given and returns, partitions are called (topic's name as bytes, number) here,
+        also when there is one topic only.
 
         :param topics: names of topics, which have to exist
         :param pattern: a regular expression that a topic's whole name has to match; topics that come later are read from their
-            beginning. Brokers evaluate it by themselves in the newer group protocol: keep to what Python and RE2 have in common
+            beginning, and a warning is logged while there is none. Given together with ``topics``, both are read. Brokers
+            evaluate it by themselves in the newer group protocol: keep to what Python and RE2 have in common
         :raises TypeError: and ValueError, naming what is not right; KafkaException for a topic that does not exist
         """
         from .managedbalancedconsumer import ManagedBalancedConsumer  # most programs use one kind of consumer

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from ._engine.engine import Engine
 from ._engine.lane import ConnectionSettings
 from ._engine.waiting import Deadline, refuse_on_io_thread
+from ._errors.context import asking_about, during
 from ._machines.metadata import BrokerInfo
 from ._version import __version__
 from .broker import Broker
@@ -223,7 +224,8 @@ class Cluster:
         if not group:
             raise ValueError("consumer_group must have at least one character")
         self.engine.forget_coordinator(group)
-        info = self.engine.coordinator(group, Deadline(self.socket_timeout_s))
+        with during(f"looking for the coordinator of group {group}", group=group):
+            info = self.engine.coordinator(group, Deadline(self.socket_timeout_s))
         return self.brokers.get(info.id) or Broker.of(self, info)
 
     def get_offset_manager(self, consumer_group: Union[str, bytes]) -> Broker:
@@ -252,7 +254,8 @@ class Cluster:
     def topic_exists(self, name: str) -> bool:
         """Return whether there is such a topic, asking the brokers when it is not known; creates none."""
         if not self._known(name):
-            self.engine.update([name], Deadline(self.socket_timeout_s))
+            with asking_about([name]):
+                self.engine.update([name], Deadline(self.socket_timeout_s))
         return self._known(name)
 
     def require_topic(self, name: str) -> None:
@@ -262,7 +265,8 @@ class Cluster:
         """
         deadline = Deadline(min(CREATION_TIMEOUT_S, self.socket_timeout_s))
         while not self._known(name):
-            view = self.engine.update([name], Deadline(self.socket_timeout_s), auto_create=True)
+            with asking_about([name]):
+                view = self.engine.update([name], Deadline(self.socket_timeout_s), auto_create=True)
             if self._known(name):
                 return
             info = view.topics.get(name)

@@ -37,7 +37,8 @@ def parse_hosts(hosts: Union[str, bytes, Any]) -> list[tuple[str, int]]:
     if isinstance(hosts, bytes):
         hosts = hosts.decode("utf-8", "replace")
     if not isinstance(hosts, str):
-        raise ValueError("must be a str like 'kafka:9092'")
+        join = "; join them with commas: ','.join(hosts)" if isinstance(hosts, (list, tuple, set)) else ""
+        raise ValueError(f"must be a str like 'kafka-1:9092,kafka-2:9092'{join}")
     found: list[tuple[str, int]] = []
     problems: list[str] = []
     for item in (part.strip() for part in hosts.split(",")):
@@ -443,7 +444,8 @@ _GROUP = _table(
         "session_timeout_ms",
         30000,
         _integer(1, unit=_MS),
-        "Who shows no life for so long loses its partitions; with KIP-848 after the brokers' time for that where it is shorter.",
+        "Classic protocol: who shows no life for so long loses its partitions. With KIP-848 others get them after the brokers'"
+        " group.consumer.session.timeout.ms (45 s) instead; this one, if it is shorter, only has the member itself stop reading.",
     ),
     ("max_poll_interval_ms", 300000, _integer(0, unit=_MS), "Who takes no message for so long leaves the group; 0: never."),
     ("group_instance_id", None, _name_or_nothing(), "The name of a static member: it comes back to what it had (KIP-345)."),
@@ -454,11 +456,21 @@ _GROUP = _table(
         "Kafka's group protocol; auto: the newer one (KIP-848) where brokers and the group's members have it.",
     ),
     ("on_assign", None, _callable(), "f(consumer, partitions), before anything of new partitions is delivered."),
-    ("on_revoke", None, _callable(), "f(consumer, partitions), before they are given up: the time to commit by hand."),
+    (
+        "on_revoke",
+        None,
+        _callable(),
+        "f(consumer, partitions), before they are given up, also by a static member's stop(): the time to commit by hand.",
+    ),
     ("on_lost", None, _callable(), "f(consumer, partitions), when they are somebody else's already."),
 )
 _HEARTBEAT = _table(
-    ("heartbeat_interval_ms", 3000, _integer(1, unit=_MS), "How often to show life; well below session_timeout_ms."),
+    (
+        "heartbeat_interval_ms",
+        3000,
+        _integer(1, unit=_MS),
+        "How often to show life; well below session_timeout_ms. With KIP-848 the coordinator says how often.",
+    ),
 )
 
 #: Options of a SimpleConsumer that a balanced consumer sets itself.
@@ -469,12 +481,31 @@ MANAGED = {
     **_table(("consumer_group", None, _name(), "The group whose members share the partitions, and commit offsets.")),
     **{name: option for name, option in CONSUMER.items() if name not in _SET_BY_GROUP},
     **_table(
-        ("rebalance_max_retries", 5, _integer(0), "How often joining the group is tried again before it is an error."),
-        ("rebalance_backoff_ms", 2000, _integer(1, unit=_MS), "The pause before it is tried again; it grows."),
-        ("post_rebalance_callback", None, _callable(), "f(consumer, old, new), both partition -> held offset."),
+        (
+            "rebalance_max_retries",
+            5,
+            _integer(0),
+            "Accepted and without effect: start() raises when it has not joined after max_poll_interval_ms and 10 s; later on"
+            " joining is tried again for ever.",
+        ),
+        ("rebalance_backoff_ms", 2000, _integer(1, unit=_MS), "The longest pause before joining is tried again; from 100 ms on."),
+        (
+            "post_rebalance_callback",
+            None,
+            _callable(),
+            "f(consumer, old, new), both dicts of partition id -> offset last consumed; of (topic, id) -> it in consumers that"
+            " client.get_balanced_consumer() has made. May return None, or what reset_offsets() is to be given: a dict with such"
+            " keys, or with Partition objects, or [(Partition, offset)].",
+        ),
         ("use_rdkafka", False, _boolean(), "True is an ImportError: no C library is needed."),
         ("compacted_topic", True, _boolean(), CONSUMER["compacted_topic"].doc),
-        ("membership_protocol", RangeProtocol, _sharing(), "How partitions are shared out; all members have to know it."),
+        (
+            "membership_protocol",
+            RangeProtocol,
+            _sharing(),
+            "How partitions are shared out; all members have to know it. With KIP-848 the coordinator does it, by its assignor"
+            " range for RangeProtocol and uniform for the other three.",
+        ),
     ),
     **_HEARTBEAT,
     **_GROUP,

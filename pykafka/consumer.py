@@ -23,6 +23,7 @@ from .reader import Reader
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .protocol import OffsetFetchPartitionResponse
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +111,16 @@ class Consumer(Reader):
         """
         return offsets
 
+    def _fetch_committed(self) -> dict[TopicPartition, OffsetFetchPartitionResponse]:
+        """Return what the group has committed for every partition, and move there unless ``reset_offset_on_fetch`` is off."""
+        if self._group is None:
+            raise KafkaException("fetch_offsets() needs a consumer_group")
+        committed = self._offsets.fetch_committed(self._owned)
+        if self._options["reset_offset_on_fetch"]:
+            with self._lock:  # a rebalance may have taken some away meanwhile
+                self._move({tp: row.offset for tp, row in committed.items() if row.offset >= 0 and tp in self._owned})
+        return committed
+
     def _start_auto_commits(self) -> None:
         if self._options["auto_commit_enable"] and self._group is not None:
             engine = self._cluster.engine
@@ -164,7 +175,8 @@ class Consumer(Reader):
         A consumer that is not running starts from there later, unless it is to reset its offsets on start.
 
         :param partition_offsets: pairs of a partition and where to: an integer is the offset *last consumed*, so the next
-            message is the one after it; OffsetType.EARLIEST or LATEST; a datetime, for the first message at or after it
+            message is the one after it; OffsetType.EARLIEST or LATEST; a datetime (naive means UTC), for the first message at
+            or after it
         :raises KafkaException: for a partition that is not read here
         :raises ValueError: for anything else as the place to go to
         """

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ._engine.clock import chance
 from ._engine.waiting import Deadline
+from ._errors.context import during
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
 from ._machines.member import Member, MemberSettings
 from ._version import __version__
+from .config import MANAGED
 from .exceptions import (
     GroupIdNotFound,
     InconsistentGroupProtocol,
@@ -87,12 +89,37 @@ def make_member(
     """
     settings, kind, assignor = member_settings(options), options["group_protocol"], sharing.server_assignor
     if kind == AUTO and assignor is not None:
-        kind = choose_protocol(cluster, settings.group, Deadline(cluster.socket_timeout_s))
+        with during(f"finding out which protocol group {settings.group} has", group=settings.group):
+            kind = choose_protocol(cluster, settings.group, Deadline(cluster.socket_timeout_s))
     if kind != CONSUMER:
         return ClassicMember(settings, sharing.protocols, topics, chance)
+    note_without_effect(options, assignor)
     settings = settings._replace(session_timeout_s=session_bound(cluster, settings))
     member_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     return ConsumerMember(settings, topics, chance, member_id, pattern=pattern, assignor=assignor)
+
+
+#: Option -> what counts in its place in the newer protocol, where the coordinator decides.
+_NOT_IN_NEWER = {
+    "heartbeat_interval_ms": "the coordinator says how often to show life (the brokers' group.consumer.heartbeat.interval.ms)",
+    "session_timeout_ms": "others get the partitions of who is gone after the brokers' group.consumer.session.timeout.ms;"
+    " if it is shorter, it only has this member stop reading sooner",
+}
+
+
+def note_without_effect(options: Mapping[str, Any], assignor: Optional[str]) -> None:
+    """Log which of the options that the user has set do nothing, or less than expected, in the newer protocol."""
+    given = {name for name in (*_NOT_IN_NEWER, "membership_protocol") if options[name] != MANAGED[name].default}
+    instead = [f"{name}={options[name]}: {why}" for name, why in _NOT_IN_NEWER.items() if name in given]
+    if "membership_protocol" in given:
+        instead.append(f"membership_protocol: the coordinator shares out, by its assignor {assignor!r}")
+    if instead:
+        log.info(
+            "group %s is of the newer protocol (KIP-848), where these options have no effect of their own: %s."
+            " group_protocol='classic' makes them count",
+            options["consumer_group"].decode(),
+            "; ".join(instead),
+        )
 
 
 def session_bound(cluster: Cluster, settings: MemberSettings) -> float:

@@ -20,6 +20,7 @@ from .exceptions import ConsumerStoppedException, FencedInstanceId, IllegalGener
 from .group_commits import MOVED_ON, commit_while_ours, explained
 from .group_protocols import member_settings, text_of
 from .group_topics import GroupTopics
+from .offset_arguments import answered_moves
 from .offsets import Committer, Seat, Start
 from .partition import Partition
 from .placing import look_for_places
@@ -62,7 +63,7 @@ class GroupReader(Consumer):
         self._session: Optional[GroupSession] = None
         self._member: Optional[Member] = None
         self._worker: Optional[Worker] = None
-        #: held offsets before the rebalance that is under way, for post_rebalance_callback
+        #: held offsets of what was given up since the last rebalance, for post_rebalance_callback
         self._held_before: dict[Any, int] = {}
         self._resets_on_start = False
         #: what is given up just now
@@ -78,7 +79,7 @@ class GroupReader(Consumer):
 
     def _revoke(self, event: Revoke) -> None:
         """Tell the user, who may commit meanwhile, commit if that is wanted, give the partitions up, and let the group go on."""
-        self._held_before = self._held()
+        self._held_before.update(self._held())
         self._revoked = event
         try:
             self._call_back("on_revoke", self._fenced_for(event))
@@ -129,7 +130,8 @@ class GroupReader(Consumer):
         )
 
     def _lost(self, event: Lost) -> None:
-        self._held_before, had = self._held(), [tp for tp in self._owned if tp in event.partitions]
+        self._held_before.update(self._held())
+        had = [tp for tp in self._owned if tp in event.partitions]
         self._forgo(event.partitions, event)
         log.warning("%r: %s lost: %s", self, spelled(event.partitions), event.cause)
         self._call_back("on_lost", had)
@@ -137,7 +139,8 @@ class GroupReader(Consumer):
     def _assign(self, event: Assign) -> None:
         share = _Share(event.partitions, self._resets_on_start)
         self._resets_on_start = self._resets_on_start and not event.partitions
-        self._begin_with(share, self._held_before)
+        before, self._held_before = {**self._held_before, **self._held()}, {}
+        self._begin_with(share, before)
 
     def _begin_with(self, share: _Share, before: Optional[dict[Any, int]] = None) -> None:
         """Read partitions that the group has given us, from where the offset rules say; what has no leader yet follows later.
@@ -161,7 +164,6 @@ class GroupReader(Consumer):
         left = share._replace(partitions=NOTHING)
         try:
             left = self._place_known(share, opening)
-            self._held_before = self._held()
             self._call_back("on_assign", self._fenced_for(opening))
             self._call_after_rebalance(before)
         except Exception as error:
@@ -246,16 +248,15 @@ class GroupReader(Consumer):
         callback, after = self._options["post_rebalance_callback"], self._held()
         if callback is None or before.keys() == after.keys():
             return
-        wanted = callback(self, before, after)
-        if wanted:
-            owned = {self._key(tp): partition for tp, partition in self._owned.items()}
-            self.reset_offsets([(owned[key], where) for key, where in wanted.items() if key in owned])
+        moves = answered_moves(callback(self, before, after), {self._key(tp): own for tp, own in self._owned.items()})
+        if moves:
+            self.reset_offsets(moves)
 
     # -- offsets ------------------------------------------------------------------------------------------------------
 
     def _key(self, tp: TopicPartition) -> Any:
-        """Return what a partition is called in the dicts that users see: its number, with its topic where there are several."""
-        return (tp.topic.encode(), tp.partition) if self._topics.are_several else tp.partition
+        """Return what a partition is called in the dicts that users see: its number, or (topic, number)."""
+        return (tp.topic.encode(), tp.partition) if self._topics.keys_have_topics else tp.partition
 
     def _held(self) -> dict[Any, int]:
         positions = self._positions()

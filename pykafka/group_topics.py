@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Optional
 
 from ._engine.waiting import Deadline
+from ._errors.context import asking_about
 from .common import TopicPartition
 from .partition import Partition
 
@@ -30,16 +31,14 @@ class GroupTopics:
         self._there_at_start: dict[str, set[int]] = {}
         self._in_use: list[str] = []
         self._reading = False
+        #: whether users see partitions by (topic, number), and not by their numbers alone
+        self.keys_have_topics = False
+        self._is_pattern_in_vain = False
 
     @property
     def pattern(self) -> Optional[str]:
         """Return the regular expression, if there is one."""
         return None if self._pattern is None else self._pattern.pattern
-
-    @property
-    def are_several(self) -> bool:
-        """Return whether a partition's number alone does not say which partition it is."""
-        return self._pattern is not None or len(self.by_name) != 1
 
     def matches(self, name: str) -> bool:
         """Return whether a topic is to be read because of its name; Kafka's own never are."""
@@ -73,10 +72,17 @@ class GroupTopics:
         self.refresh()
         view = self._cluster.engine.view
         matching = {name for name, info in view.topics.items() if self.matches(name) and not info.error_code}
+        self._say_if_in_vain(matching)
         new = sorted(matching - self.by_name.keys())
         for name in new:
             self._take_up(name)
         return bool(new)
+
+    def _say_if_in_vain(self, matching: Collection[str]) -> None:
+        """Warn of a pattern that no topic matches: it may be a mistake. Once, until there has been one."""
+        was, self._is_pattern_in_vain = self._is_pattern_in_vain, self._pattern is not None and not matching
+        if self._is_pattern_in_vain and not was:
+            log.warning("no topic's whole name matches the pattern %r at present; one that comes later is read", self.pattern)
 
     def _take_up(self, name: str) -> None:
         self.by_name = {**self.by_name, name: self._cluster.topics[name]}
@@ -89,7 +95,8 @@ class GroupTopics:
         :raises KafkaException: when the brokers cannot be asked
         """
         wanted = None if self._pattern is not None else sorted(self.by_name)
-        self._cluster.engine.update(wanted, Deadline(self._cluster.socket_timeout_s))
+        with asking_about(wanted or []):
+            self._cluster.engine.update(wanted, Deadline(self._cluster.socket_timeout_s))
 
     def ids(self, view: ClusterView) -> dict[bytes, str]:
         """Return topic id -> name of everything that may be read."""

@@ -76,8 +76,12 @@ class ManagedBalancedConsumer(BalancedConsumer):
     def of(
         cls, cluster: Cluster, consumer_group: Union[str, bytes], topics: Iterable[Topic], pattern: Optional[str], options: Any
     ) -> ManagedBalancedConsumer:
-        """Return a consumer of several topics: those given, and those whose whole names match ``pattern``."""
+        """Return a consumer of several topics: those given, and those whose whole names match ``pattern``.
+
+        What it calls a partition does not depend on how many there are by now.
+        """
         consumer = cls.__new__(cls)
         consumer._settle(list(topics), pattern, cluster, MANAGED, {"consumer_group": consumer_group, **options})
+        consumer._topics.keys_have_topics = True
         consumer._start_if_wanted()
         return consumer

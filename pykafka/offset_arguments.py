@@ -67,6 +67,44 @@ def pairs(partition_offsets: PartitionOffsets) -> list[tuple[Any, Any]]:
     return given
 
 
+def answered_moves(answer: Any, owned: Mapping[Any, Partition]) -> list[tuple[Partition, Where]]:
+    """Return what a ``post_rebalance_callback`` has answered as pairs for ``reset_offsets()``, those of ``owned`` only.
+
+    What else it names may be read by other members by now. Whether an offset can be one is for ``reset_offsets()`` to see.
+
+    :param owned: key -> partition, by the keys that the callback was given
+    :raises TypeError: for anything else than what it may answer
+    """
+    if answer is None:
+        return []
+    try:
+        given = pairs(answer)
+    except TypeError:
+        raise TypeError(f"{_MAY_ANSWER}, not {brief(answer)}") from None
+    by_name = {partition.tp: key for key, partition in owned.items()}
+    moves: list[tuple[Partition, Where]] = []
+    for key, where in given:
+        if owned and not isinstance(key, Partition) and not _is_like(key, next(iter(owned))):
+            raise TypeError(f"{_MAY_ANSWER}; {brief(key)} is no partition")
+        mine = by_name.get(key.tp) if isinstance(key, Partition) else key
+        if mine in owned:
+            moves.append((owned[mine], where))
+    return moves
+
+
+_MAY_ANSWER = (
+    "post_rebalance_callback may return None, {partition: offset} with the keys of the dicts it is given or with Partition"
+    " objects, or [(Partition, offset), ...] as reset_offsets() takes it"
+)
+
+
+def _is_like(key: Any, known: Any) -> bool:
+    """Return whether ``key`` could be another partition's, where ``known`` is one's: a number, or (topic, number)."""
+    if isinstance(known, tuple):
+        return isinstance(key, tuple) and [type(one) for one in key] == [type(one) for one in known]
+    return type(key) is type(known)
+
+
 def checked_offset(offset: Any) -> int:
     """Return ``offset``, the next one to read, if it can be one."""
     if isinstance(offset, bool) or not isinstance(offset, int):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
 from ._engine.waiting import Deadline
+from ._errors.context import asking_about, during
 from ._machines.positions import COMMITTED, start_rule
 from .common import TopicPartition, by_topic, spelled
 from .exceptions import KafkaException, LeaderNotFoundError, OffsetRequestFailedError, OperationTimedOut, error_for
@@ -17,6 +18,7 @@ from .protocol.messages import ListOffsetsRequest, OffsetCommitRequest, OffsetFe
 from .protocol.requests import OffsetFetchPartitionResponse
 
 if TYPE_CHECKING:
+    from ._engine.engine import Engine
     from .cluster import Cluster
 
 log = logging.getLogger(__name__)
@@ -102,7 +104,9 @@ class OffsetManager:
 
         :raises KafkaException: when no broker answers
         """
-        self._engine.update(list(topics), Deadline(self._settings.timeout_s))
+        names = list(topics)
+        with asking_about(names):
+            self._engine.update(names, Deadline(self._settings.timeout_s))
 
     # -- the rules ----------------------------------------------------------------------------------------------------
 
@@ -183,7 +187,7 @@ class OffsetManager:
         )
         deadline = self._settings.patience()
         ask = lambda: self._fetch_once(group, request, tps, deadline)  # noqa: E731  # called again and again
-        return self._patiently(f"fetching committed offsets of {spelled(tps)}", deadline, ask, topics)
+        return self._patiently(f"fetching committed offsets of {spelled(tps)} for group {group}", deadline, ask, topics)
 
     def _fetch_once(
         self, group: str, request: Any, tps: list[TopicPartition], deadline: Deadline
@@ -235,7 +239,7 @@ class OffsetManager:
             if remaining:
                 raise OffsetRequestFailedError(f"the coordinator of group {group} did not confirm {spelled(remaining)}")
 
-        self._patiently(f"committing offsets of {spelled(offsets)}", deadline, attempt, by_topic(offsets))
+        self._patiently(f"committing offsets of {spelled(offsets)} for group {group}", deadline, attempt, by_topic(offsets))
 
     def _commit_request(self, group: str, offsets: Mapping[TopicPartition, int], by: Committer) -> OffsetCommitRequest:
         metadata = _commit_metadata(by.consumer_id)
@@ -334,6 +338,11 @@ class OffsetManager:
 
     def _patiently(self, what: str, deadline: Deadline, attempt: Callable[[], T], topics: Iterable[str]) -> T:
         """Return what ``attempt`` returns, trying again after retriable errors until ``deadline``."""
+        names = list(topics)
+        with during(what, group=self._group, topic=names[0] if len(names) == 1 else None):
+            return self._try_again(what, deadline, attempt, names)
+
+    def _try_again(self, what: str, deadline: Deadline, attempt: Callable[[], T], topics: list[str]) -> T:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
@@ -343,7 +352,7 @@ class OffsetManager:
                 if given_up or not error.retriable:
                     raise
                 log.info("%s failed, trying again: %s", what, error)
-                self._refresh_for(error, deadline, list(topics))
+                self._refresh_for(error, deadline, topics)
             self._engine.pause(pause_s)
             pause_s = min(pause_s * 2, max(self._settings.backoff_s, FIRST_PAUSE_S))
 
@@ -461,6 +470,13 @@ def committed_by_group(cluster: Cluster, group: str) -> dict[str, dict[int, Offs
     wanted = OffsetFetchRequest.OffsetFetchRequestGroup(group_id=group, topics=None)
     request = OffsetFetchRequest(group_id=group, topics=None, groups=[wanted], require_stable=False)
     engine, deadline = cluster.engine, Deadline(cluster.socket_timeout_s)
+    with during(f"fetching what group {group} has committed", group=group):
+        return _ask_until(deadline, engine, group, request)
+
+
+def _ask_until(
+    deadline: Deadline, engine: Engine, group: str, request: Any
+) -> dict[str, dict[int, OffsetFetchPartitionResponse]]:
     while True:
         try:
             reply = engine.call(engine.coordinator(group, deadline), request, deadline, lane="group", cap=LAST_NAMED_VERSION)

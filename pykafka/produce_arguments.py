@@ -18,6 +18,20 @@ def listed(values: Any) -> list[Any]:
     return list(values)
 
 
+def not_bytes(what: str, kind: type) -> TypeError:
+    """Return the error for a message or key of another type, with what to write instead."""
+    instead = _INSTEAD.get(kind, "give a serializer for other types")
+    return TypeError(f"{what} must be bytes or None, not {kind.__name__}; {instead}")
+
+
+#: Buffers may be changed while they wait to be sent, so that a copy has to be made, and the user is to know of it.
+_INSTEAD: dict[type, str] = {
+    str: "write text.encode(), or give a serializer",
+    bytearray: "write bytes(buffer), a copy that nobody changes",
+    memoryview: "write bytes(buffer), a copy that nobody changes",
+}
+
+
 def size_of(row: Row) -> int:
     """Return how many bytes of the user's a message holds."""
     value, key, _timestamp, extra = row

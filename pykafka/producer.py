@@ -33,7 +33,7 @@ from .exceptions import (
     ProducerStoppedException,
 )
 from .partitioners import HashingPartitioner, RandomPartitioner
-from .produce_arguments import cut, encoded_headers, lengths, listed, size_of
+from .produce_arguments import cut, encoded_headers, lengths, listed, not_bytes, size_of
 from .records.message import Message, OnDelivery, to_epoch_ms
 from .records.queued import HEADERS, ON_DELIVERY, Block, Extra, QueuedMessage, QueuedMessages, Row, new_message, queued_message
 
@@ -321,9 +321,9 @@ class Producer:
         if self._serializer is not None:
             message, partition_key = self._serializer(message, partition_key)
         if type(message) is not bytes and message is not None:
-            raise TypeError(f"message must be bytes or None, not {type(message).__name__}; give a serializer for other types")
+            raise not_bytes("message", type(message))
         if type(partition_key) is not bytes and partition_key is not None:
-            raise TypeError(f"partition_key must be bytes or None, not {type(partition_key).__name__}")
+            raise not_bytes("partition_key", type(partition_key))
         if partition_key is not None:
             core.has_keys = True
         elif self._needs_key:
@@ -423,7 +423,7 @@ class Producer:
         for what, column in (("every message", values), ("partition_key", keys)):
             wrong = set(map(type, column)) - {bytes, type(None)}
             if wrong:
-                raise TypeError(f"{what} must be bytes or None, not {wrong.pop().__name__}")
+                raise not_bytes(what, wrong.pop())
         if self._needs_key and None in keys:
             raise ValueError("this partitioner needs a partition_key for every message")
 

@@ -165,7 +165,8 @@ class Reader:
     def consume(self, block: bool = True, unblock_event: Any = None) -> Optional[Message]:
         """Return the next message, or None when there is none (in time).
 
-        :param block: wait for a message, at most ``consumer_timeout_ms`` when that is above 0; False only looks
+        :param block: wait for a message, at most ``consumer_timeout_ms``, an option of the consumer, when that is above 0; False
+            only looks. :meth:`consume_batch` takes a time to wait with each call
         :param unblock_event: an object with ``is_set()``; once it is set, consume() returns None instead of waiting
         :raises ConsumerStoppedException: when the consumer is not running, or is stopped meanwhile
         :raises CorruptBatchError: with topic, partition and offset; again on every call until seek() or reset_offsets()

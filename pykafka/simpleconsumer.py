@@ -13,7 +13,6 @@ from .config import CONSUMER, check_options, to_name
 from .consumer import STOP_TIMEOUT_S, Consumer
 from .deserializing import Deserializer
 from .exceptions import ConsumerStoppedException as ConsumerStoppedException
-from .exceptions import KafkaException
 from .offset_arguments import chosen_partitions
 from .offsets import Committer
 from .partition import OwnedPartition, Partition
@@ -183,12 +182,7 @@ class SimpleConsumer(Consumer):
 
         :raises KafkaException: when they could not be had, or there is no consumer_group
         """
-        if self._group is None:
-            raise KafkaException("fetch_offsets() needs a consumer_group")
-        committed = self._offsets.fetch_committed(self._owned)
-        if self._options["reset_offset_on_fetch"]:
-            self._move({tp: row.offset for tp, row in committed.items() if row.offset >= 0})
-        return sorted((tp.partition, row) for tp, row in committed.items())
+        return sorted((tp.partition, row) for tp, row in self._fetch_committed().items())
 
     # -- partitions that appear ---------------------------------------------------------------------------------------
 

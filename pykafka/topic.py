@@ -115,7 +115,7 @@ class Topic:
     ) -> dict[int, OffsetPartitionResponse]:
         """Return per partition the first offset at or after a time, or the end of the log when every message is older.
 
-        :param offsets_before: a datetime (naive means UTC), epoch milliseconds, or an OffsetType
+        :param offsets_before: a datetime (naive means UTC), epoch milliseconds (not seconds), or an OffsetType
         :param max_offsets: without effect: Kafka gives one offset since 0.10
         """
         return self._limits(self.partitions, offsets_before, max_offsets)

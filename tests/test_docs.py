@@ -157,6 +157,23 @@ def test_the_versions_in_the_documentation_are_those_that_are_run() -> None:
     assert "about six minutes" in page and f"0.11 to {'.'.join(DEFAULT_VERSION.split('.')[:2])}" in page
 
 
+def test_every_public_class_is_in_the_reference_and_whatever_that_names_exists_and_is_documented() -> None:
+    import importlib
+
+    import pykafka
+
+    page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    named = re.findall(r"^\.\. auto(?:class|function|data):: (\S+)$", page, re.MULTILINE)
+    for full in named:
+        module, _, name = full.rpartition(".")
+        assert getattr(importlib.import_module(module), name).__doc__, full
+    modules = re.findall(r"^\.\. automodule:: (\S+)$", page, re.MULTILINE)
+    assert all(importlib.import_module(module).__doc__ for module in modules)
+    public = {getattr(pykafka, name) for name in pykafka.__all__ if name != "__version__"}
+    listed = {getattr(importlib.import_module(full.rpartition(".")[0]), full.rpartition(".")[2]) for full in named}
+    assert public <= listed
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
     for path in (ROOT / "docs").rglob("*.[rm][sd]*"):

@@ -180,6 +180,7 @@ BALANCED_MEMBERS: dict[str, Any] = {
     "batches": "max_messages=500, timeout_ms=None",
     "commit_offsets": "partition_offsets=None",
     "reset_offsets": "partition_offsets=None",
+    "fetch_offsets": "",
     "__iter__": "",
     "__enter__": "",
     "__exit__": "*exc_info",

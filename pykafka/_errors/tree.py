@@ -51,10 +51,11 @@ class KafkaException(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own way forgets keyword arguments
-        return (_rebuild, (type(self), self.args, self.__dict__))
+        return (rebuilt, (type(self), self.args, self.__dict__))
 
 
-def _rebuild(cls: type[KafkaException], args: tuple[Any, ...], state: dict[str, Any]) -> KafkaException:
+def rebuilt(cls: type[KafkaException], args: tuple[Any, ...], state: dict[str, Any]) -> KafkaException:
+    """Return an error made of its parts, whatever its constructor takes."""
     error = cls.__new__(cls)
     Exception.__init__(error, *args)
     error.__dict__.update(state)

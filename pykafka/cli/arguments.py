@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 from typing import Any, Callable, NoReturn
 
 from .._version import __version__
@@ -39,10 +41,21 @@ examples:
 class Parser(argparse.ArgumentParser):
     """A parser that explains a mistake in one line: a page of flags would hide it."""
 
+    def __init__(self, **settings: Any) -> None:
+        # a script that abbreviates a flag would mean another one, or none, once there is a new flag
+        super().__init__(**{"allow_abbrev": False, **settings})
+
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
         # what was written on the command line may have line ends in it
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}{_did_you_mean(message)}; see {self.prog} --help\n")
+
+
+def _did_you_mean(message: str) -> str:
+    """Return what to add to the complaint about a command that there is not; nothing for any other."""
+    mistyped = re.match(r"argument COMMAND: invalid choice: '([^']*)'", message)
+    close = difflib.get_close_matches(mistyped[1], COMMANDS, n=1) if mistyped else []
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -101,14 +101,29 @@ def _print_consumer_lag(client: KafkaClient, options: Namespace, form: str) -> i
         for number, one in sorted(committed.items())
         if number in latest
     ]
-    total = sum(lag for _number, lag, *_others in rows if lag is not None)
     without = sum(lag is None for _number, lag, *_others in rows)
+    total = sum(lag for _number, lag, *_others in rows if lag is not None) if without < len(rows) else None
     after = [
-        Fact("total_lag", total, f"\n Total lag: {total:,} messages."),
+        Fact("total_lag", total, f"\n Total lag: {NOTHING if total is None else format(total, ',')} messages."),
         Fact("partitions_without_lag", without, _without(without, options.consumer_group)),
     ]
     write(Report(columns, rows, "partitions", after=after if without or form == "json" else after[:1]), form, sys.stdout)
+    if _is_missing(client, options.consumer_group, committed):
+        raise OperationFailed(_MISSING.format(text(options.consumer_group)))
     return 0
+
+
+_MISSING = "group {} does not exist: it has no members and has committed nothing"
+
+
+def _is_missing(client: KafkaClient, group: str, committed: Mapping[int, Committed]) -> bool:
+    """Return whether there is no such group: it has no members, nothing of ``committed``, and nothing in any other topic."""
+    if any(one.offset is not None for one in committed.values()):
+        return False
+    group_id = group.encode()
+    coordinator = client.cluster.get_group_coordinator(group_id)
+    state = _summary(group_id, _listed(coordinator), _described(group_id, coordinator)).state
+    return state == DEAD and not committed_by_group(client.cluster, group)
 
 
 def _without(count: int, group: str) -> str:
@@ -122,6 +137,8 @@ def _reset_offsets(client: KafkaClient, options: Namespace, form: str) -> int:
     if options.dry_run or form != "table":
         current = committed_offsets(topic, options.consumer_group)
         rows = [(number, current[number].offset, new[number]) for number in sorted(partitions)]
+    if options.dry_run and _is_missing(client, options.consumer_group, current):
+        print(f"kafka-tools: group {text(options.consumer_group)} is new: without --dry-run this creates it", file=sys.stderr)
     if not options.dry_run:
         _commit(topic, options.consumer_group, [(partition, new[number]) for number, partition in sorted(partitions.items())])
     if options.dry_run or form != "table":
@@ -282,7 +299,7 @@ def _describe_group(client: KafkaClient, options: Namespace, form: str) -> int:
     members = {} if found is None else found.members
     rows = [*_partition_rows(client, options, members), *_idle_rows(members)]
     if summary.state == DEAD and not rows:
-        raise OperationFailed(f"group {text(group_id)} does not exist: it has no members and has committed nothing")
+        raise OperationFailed(_MISSING.format(text(group_id)))
     columns = [
         Column("topic", "Topic"),
         Column("partition", "Partition", True),

@@ -74,7 +74,7 @@ def _main(argv: Optional[Sequence[str]]) -> int:
         return end.code if isinstance(end.code, int) else USAGE
     if options.command is None:
         parser.print_help()
-        return SUCCESS
+        return USAGE
     with _log_shown("debug" in options):
         return _guarded(options)
 

@@ -35,6 +35,8 @@ BATCH = 500
 SETTLE_EVERY = 20000
 #: A line that is longer could not be sent anyway: it is beyond what a producer takes by default.
 MAX_LINE_BYTES = 2**22
+#: So many partitions without the offset asked for are listed.
+MOST_RANGES = 5
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -43,7 +45,7 @@ MAX_LINE_BYTES = 2**22
 def _consume_topic(client: KafkaClient, options: Namespace, form: str) -> int:
     topic = require_topic(client, options.topic)
     partitions = some_partitions(topic, options.partitions)
-    start = None if options.place is None else _positions(topic, options.place)
+    start = None if options.place is None else _positions(topic, options.place, sorted(partitions))
     with _written(options.outfile) as out, _consumer(topic, options) as consumer:
         if start is not None:
             for number, partition in partitions.items():
@@ -57,12 +59,18 @@ def _consume_topic(client: KafkaClient, options: Namespace, form: str) -> int:
     return 0
 
 
-def _positions(topic: Topic, where: Place) -> dict[int, int]:
-    """Return where to begin; an offset that a partition does not have is taken for the end that is nearer to it."""
+def _positions(topic: Topic, where: Place, wanted: Sequence[int]) -> dict[int, int]:
+    """Return where to begin; an offset that a partition does not have is taken for the end that is nearer to it, and said."""
     if not isinstance(where, int) or isinstance(where, Word):
         return offsets_at(topic, where)
     first, after_last = ends_of(topic)
-    return {number: max(first[number], min(where, after_last[number])) for number in first}
+    found = {number: max(first[number], min(where, after_last[number])) for number in first}
+    moved = [number for number in wanted if found[number] != where]
+    if moved:
+        ranges = "; ".join(f"partition {one} has {first[one]} to {after_last[one]}" for one in moved[:MOST_RANGES])
+        more = f"; and {len(moved) - MOST_RANGES} more" if len(moved) > MOST_RANGES else ""
+        print(f"kafka-tools: offset {where} is not there, reading begins at the nearer end: {ranges}{more}", file=sys.stderr)
+    return found
 
 
 def _is_default(options: Namespace) -> bool:

@@ -40,6 +40,8 @@ class Origin:
 _FIRST_DATETIME_MS = -62135596800000
 _LAST_DATETIME_MS = 253402300799999
 _MOST_MS = 2**63 - 1
+#: A float below this (1973, in milliseconds) is time.time() in all likelihood. Integers may be any number of milliseconds.
+_LEAST_FLOAT_MS = 1e11
 
 
 class Message(MessageBase):
@@ -200,12 +202,14 @@ def to_epoch_ms(timestamp: Any, what: str = "timestamp") -> int:
     """Return epoch milliseconds for a datetime (naive means UTC), an int or a float of milliseconds.
 
     :raises TypeError: for anything else
-    :raises ValueError: for what does not fit into 64 bits
+    :raises ValueError: for what does not fit into 64 bits, and for a float that looks like the seconds of ``time.time()``
     """
     if isinstance(timestamp, (int, float)) and not isinstance(timestamp, bool):
         # this way round a float that is not a number is refused as well
         if not -_MOST_MS - 1 <= timestamp <= _MOST_MS:
             raise ValueError(f"{what}={timestamp!r} is no number of milliseconds that a message can have (64 bits)")
+        if isinstance(timestamp, float) and abs(timestamp) < _LEAST_FLOAT_MS:
+            raise ValueError(f"{what}={timestamp!r}: seconds? give milliseconds, like int(time.time() * 1000), or a datetime")
         return int(timestamp)
     import datetime  # a millisecond or two that only users of datetimes pay
 

@@ -99,7 +99,7 @@ CALLS: dict[str, Bad] = {
     "get_group_coordinator": Bad(lambda e, v: e.client.cluster.get_group_coordinator(v), "str|long", "consumer_group"),
     "produce message": Bad(lambda e, v: e.producer.produce(v), "bytes|None", "message"),
     "produce partition_key": Bad(lambda e, v: e.producer.produce(b"", v), "bytes|None", "partition_key"),
-    "produce timestamp": Bad(lambda e, v: e.producer.produce(b"", timestamp=v), "None|negative|zero|float", "timestamp"),
+    "produce timestamp": Bad(lambda e, v: e.producer.produce(b"", timestamp=v), "None|negative|zero", "timestamp"),
     "produce headers": Bad(lambda e, v: e.producer.produce(b"", headers=v), "None|empty", "header"),
     "produce a header's name": Bad(
         lambda e, v: e.producer.produce(b"", headers=[(v, b"")]), "str|non-ASCII|empty|long", "header"
@@ -109,7 +109,7 @@ CALLS: dict[str, Bad] = {
     "produce_many values": Bad(lambda e, v: e.producer.produce_many(v), "list of None", "message|values"),
     "produce_many partition_key": Bad(lambda e, v: e.producer.produce_many([b""], v), "bytes|None", "partition_key"),
     "produce_many timestamp": Bad(
-        lambda e, v: e.producer.produce_many([b""], None, v), "None|negative|zero|float", "timestamp"
+        lambda e, v: e.producer.produce_many([b""], None, v), "None|negative|zero", "timestamp"
     ),
     "flush": Bad(lambda e, v: e.producer.flush(v), "None|zero|huge|float|inf", "timeout"),
     "get_delivery_report": Bad(lambda e, v: e.producer.get_delivery_report(False, v), "None|zero|huge|float|inf", "timeout"),
@@ -130,9 +130,9 @@ CALLS: dict[str, Bad] = {
     "position": Bad(lambda e, v: e.consumer.position(v), "", "Partition"),
     "pause": Bad(lambda e, v: e.consumer.pause(v), "", "Partition"),
     "resume": Bad(lambda e, v: e.consumer.resume(v), "", "Partition"),
-    "fetch_offset_limits": Bad(lambda e, v: e.topic.fetch_offset_limits(v), "negative|zero|float", "time"),
+    "fetch_offset_limits": Bad(lambda e, v: e.topic.fetch_offset_limits(v), "negative|zero", "time"),
     "fetch_offset_limits max_offsets": Bad(lambda e, v: e.topic.fetch_offset_limits(-1, v), "", "max_offsets"),
-    "fetch_offset_limit": Bad(lambda e, v: e.partition.fetch_offset_limit(v), "negative|zero|float", "time"),
+    "fetch_offset_limit": Bad(lambda e, v: e.partition.fetch_offset_limit(v), "negative|zero", "time"),
     "fetch_offset_limit max_offsets": Bad(lambda e, v: e.partition.fetch_offset_limit(-1, v), "", "max_offsets"),
     "Topic.update": Bad(lambda e, v: e.topic.update(v), "", "metadata"),
     "Partition.update": Bad(lambda e, v: e.partition.update({}, v), "", "metadata"),
@@ -246,7 +246,7 @@ CALLS: dict[str, Bad] = {
     "HashingPartitioner of nothing": Bad(lambda _e, _v: HashingPartitioner()([], b"k"), "", "partitions"),
     "deserialize_utf8 value": Bad(lambda _e, v: deserialize_utf8(v, None), "None", "value|utf-8"),
     "deserialize_utf8 key": Bad(lambda _e, v: deserialize_utf8(None, v), "None", "partition_key|utf-8"),
-    "Message timestamp": Bad(lambda _e, v: Message(b"").set_timestamp(v), "negative|zero|float", "timestamp"),
+    "Message timestamp": Bad(lambda _e, v: Message(b"").set_timestamp(v), "negative|zero", "timestamp"),
     "KafkaClient ssl_config": Bad(lambda e, v: KafkaClient(e.broker.hosts, ssl_config=v).close(), "None", "ssl_config"),
     "SslConfig cafile": Bad(lambda _e, v: SslConfig(v).context(), "None", "cafile"),
 }

@@ -104,6 +104,7 @@ STOPPED: dict[str, Callable[[BalancedConsumer], object]] = {
     "for": lambda consumer: list(consumer),
     "reset_offsets": lambda consumer: consumer.reset_offsets(),
     "reset_offsets to": lambda consumer: consumer.reset_offsets([]),
+    "fetch_offsets": lambda consumer: consumer.fetch_offsets(),
     "commit_offsets": lambda consumer: consumer.commit_offsets(),
     "commit_offsets of": lambda consumer: consumer.commit_offsets([]),
 }

@@ -91,6 +91,7 @@ def test_a_callback_that_forwards_to_another_producer_waits_while_that_ones_queu
     [
         ({"timestamp": 2**63}, "timestamp=9223372036854775808"),
         ({"timestamp": float("nan")}, "timestamp=nan"),
+        ({"timestamp": 1764091000.25}, r"timestamp=1764091000.25: seconds\? give milliseconds"),
         ({"headers": [("\ud800", b"")]}, "name of header"),
     ],
 )
@@ -103,6 +104,27 @@ def test_what_no_record_can_hold_is_refused_before_it_is_queued(how: dict[str, A
                 producer.produce(b"bad", **how)
             assert producer.produce(b"after").result(10).offset == 1
             assert good.offset == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "instead"),
+    [
+        (bytearray(b"x"), r"bytearray; write bytes\(buffer\)"),
+        (memoryview(b"x"), r"memoryview; write bytes\(buffer\)"),
+        ("x", r"str; write text.encode\(\), or give a serializer"),
+        (5, "int; give a serializer"),
+    ],
+)
+def test_what_is_no_bytes_is_refused_with_what_to_write(given: Any, instead: str) -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client, client.topics["t"].get_producer() as producer:
+        for call in (
+            lambda: producer.produce(given),
+            lambda: producer.produce(b"", given),
+            lambda: producer.produce_many([given]),
+            lambda: producer.produce_many([b""], given),
+        ):
+            with pytest.raises(TypeError, match=f"must be bytes or None, not {instead}"):
+                call()
 
 
 @pytest.mark.parametrize("acks", [-1, 1])

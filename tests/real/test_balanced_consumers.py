@@ -234,6 +234,54 @@ def test_post_rebalance_callback_gets_what_was_held_and_its_answer_moves_partiti
         assert consumer.consume().offset == 3  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("way", ["range", "cooperative-sticky", "KIP-848"])
+def test_the_old_offsets_of_a_callback_are_those_of_now_not_of_the_rebalance_before(way: str, make_topic: MakeTopic) -> None:
+    topic = make_topic(2)
+    calls: list[tuple[dict[int, int], dict[int, int]]] = []
+
+    def note(_consumer: Any, old: dict[int, int], new: dict[int, int]) -> None:
+        calls.append((old, new))
+
+    with member(topic, **WAYS[way], post_rebalance_callback=note) as first:
+        with member(topic, **WAYS[way]) as second:
+            settled(topic, first, second)
+            (kept,) = first.partitions
+            fill(topic, 10)
+            until(lambda: bool(read(first)) and first.held_offsets == {kept: 4}, what="its five messages")
+            calls.clear()
+        settled(topic, first)
+        until(lambda: calls, what="the callback")
+        # the other's was never committed, so it is read from the beginning
+        assert calls == [({kept: 4}, {kept: 4 if way != "range" else -2, 1 - kept: -2})]
+
+
+def test_a_callback_may_answer_with_partitions_and_what_it_must_not_is_raised(make_topic: MakeTopic) -> None:
+    topic = make_topic(1)
+    fill(topic, 5)
+    for answer in ({topic.partitions[0]: 2}, [(topic.partitions[0], 2)]):
+        with member(topic, post_rebalance_callback=lambda *_args, answer=answer: answer) as consumer:
+            until(lambda: consumer.held_offsets == {0: 2}, what="the new place")
+    expected = pytest.raises(TypeError, match="post_rebalance_callback may return None, .* not 2")
+    with member(topic, post_rebalance_callback=lambda *_args: 2) as consumer, expected:
+        until(lambda: consumer.consume(False), what="the error")
+
+
+@pytest.mark.parametrize("way", ["range", "KIP-848"])
+def test_fetch_offsets_tells_what_is_committed_and_goes_back_there_unless_it_is_only_to_look(
+    way: str, make_topic: MakeTopic
+) -> None:
+    topic = make_topic(1)
+    fill(topic, 5)
+    for looks_only, following in ((False, [1, 2, 3, 4]), (True, [])):
+        with member(topic, **WAYS[way], reset_offset_on_fetch=not looks_only, reset_offset_on_start=True) as consumer:
+            assert consumer.consume() is not None
+            consumer.commit_offsets()
+            assert len(read(consumer)) == 4
+            ((number, row),) = consumer.fetch_offsets()
+            assert (number, row.offset, row.err) == (0, 1, 0)
+            assert [message.offset for message in consumer] == following
+
+
 def test_an_error_in_a_callback_is_raised_by_the_next_consume_and_the_group_goes_on(make_topic: MakeTopic) -> None:
     topic = make_topic(1)
     fill(topic, 1)
@@ -406,6 +454,33 @@ def test_one_member_reads_several_topics(way: str, client: KafkaClient, two: lis
         assert {message.topic for message in got} == set(names)
         consumer.commit_offsets()
         assert committed_of(two[1], names[0]) == {0: 2, 1: 2}
+
+
+@pytest.mark.parametrize(("way", "lines"), [("range", 0), ("KIP-848", 1)])
+def test_a_start_says_once_what_is_set_in_vain(
+    way: str, lines: int, make_topic: MakeTopic, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "pykafka.group_protocols"), member(make_topic(1), session_timeout_ms=7000, **WAYS[way]):
+        said = [row.getMessage() for row in caplog.records if "session_timeout_ms=7000" in row.getMessage()]
+    assert len(said) == lines
+
+
+def test_a_consumer_of_the_client_names_topics_also_of_one(client: KafkaClient, make_topic: MakeTopic) -> None:
+    topic, calls = make_topic(1), []
+    fill(topic, 3)
+
+    def skip_the_first(_consumer: Any, old: Any, new: Any) -> Any:
+        calls.append((old, new))
+        return {(topic.name, 0): 0}
+
+    options = {**QUICK, "post_rebalance_callback": skip_the_first}
+    with client.get_balanced_consumer(topic.name, topics=[topic.name], **options) as consumer:
+        until(lambda: calls, what="the callback")
+        assert calls == [({}, {(topic.name, 0): -2})]
+        until(lambda: consumer.held_offsets == {(topic.name, 0): 0}, what="the new place")
+        assert consumer.partitions == {(topic.name, 0): topic.partitions[0]}
+    with member(topic) as consumer:
+        assert consumer.partitions == {0: topic.partitions[0]}
 
 
 def committed_of(topic: Topic, group: bytes) -> dict[int, int]:

@@ -240,9 +240,9 @@ def test_hosts_are_parsed(hosts: Any, found: list[tuple[str, int]]) -> None:
         ("http://kafka:9092", "no scheme belongs here"),
         ("", "is empty"),
         (" , ", "is empty"),
-        (5, "must be a str like 'kafka:9092'"),
-        (["a:1"], "must be a str like 'kafka:9092'"),
-        (None, "must be a str like 'kafka:9092'"),
+        (5, "must be a str like 'kafka-1:9092,kafka-2:9092'"),
+        (["a:1"], "must be a str like 'kafka-1:9092,kafka-2:9092'; join them with commas: ','.join(hosts)"),
+        (None, "must be a str like 'kafka-1:9092,kafka-2:9092'"),
     ],
 )
 def test_a_bad_host_is_answered_with_what_to_write(hosts: Any, words: str) -> None:

@@ -103,8 +103,11 @@ def test_the_examples_in_the_help_of_a_command_are_right(command: str, capsys: p
     assert max(map(len, shown.splitlines())) <= 160
 
 
-def test_without_a_command_the_help_is_shown_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
+@pytest.mark.parametrize("argv", [[], ["-b", "kafka-1:9092"]])
+def test_without_a_command_the_help_is_shown_as_ever_but_that_is_no_success(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
     shown = capsys.readouterr()
     assert all(command in shown.out for command in COMMANDS) and "Exit codes" in shown.out
     assert shown.err == ""
@@ -119,6 +122,11 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     ("line", "words"),
     [
         ("prnt_topics", "invalid choice: 'prnt_topics'"),
+        ("prnt_topics", "; did you mean print_topics?; see kafka-tools --help"),
+        ("describe-group g", "; did you mean describe_group?"),
+        ("consume_topic t --lim 5", "unrecognized arguments: --lim 5"),
+        ("--brok=a:1 print_topics", "unrecognized arguments: --brok=a:1"),
+        ("print_topics --form json", "unrecognized arguments: --form json"),
         ("-b kafka print_topics", "missing port"),
         ("--format xml print_topics", "invalid choice: 'xml'"),
         ("--socket-timeout-ms 0 print_topics", "whole number"),
@@ -156,6 +164,11 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_mistake_is_one_line_that_names_it(line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = mistake(line, capsys)
     assert words in said and "--help" in said
+
+
+def test_nothing_is_proposed_in_the_place_of_what_is_like_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean" not in mistake("xyz", capsys)
+    assert "did you mean" not in mistake("--format print_topics print_topics", capsys)
 
 
 @pytest.mark.parametrize("module", ["pykafka.cli.kafka_tools", "pykafka.cli"])

@@ -173,7 +173,7 @@ WARSAW = datetime.timezone(datetime.timedelta(hours=2))
     [
         (0, 0),
         (1234567890123, 1234567890123),
-        (1500.9, 1500),
+        (1537533015250.9, 1537533015250),
         (datetime.datetime(1970, 1, 1), 0),
         (datetime.datetime(2009, 2, 13, 23, 31, 30, 123456), 1234567890123),
         (datetime.datetime(2009, 2, 13, 23, 31, 30, 999, tzinfo=UTC), 1234567890000),
@@ -217,6 +217,17 @@ def test_a_timestamp_that_does_not_fit_into_64_bits_is_refused(wrong: float) -> 
     with pytest.raises(ValueError, match="64 bits"):
         to_epoch_ms(wrong)
     assert to_epoch_ms(2**63 - 1) == 2**63 - 1 and to_epoch_ms(-(2**63)) == -(2**63)
+
+
+@pytest.mark.parametrize("seconds", [1764091000.25, 1764091000.0, -1764091000.5, 0.0, 99999999999.9])
+def test_a_float_that_looks_like_seconds_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match=rf"timestamp={seconds!r}: seconds\? give milliseconds"):
+        to_epoch_ms(seconds)
+
+
+@pytest.mark.parametrize("given", [100000000000.0, -100000000000.0, 5, 1764091000, 0])
+def test_integers_are_milliseconds_whatever_they_are_and_floats_where_they_must_be(given: float) -> None:
+    assert to_epoch_ms(given) == given
 
 
 def test_timestamp_dt_may_be_assigned() -> None:

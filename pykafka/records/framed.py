@@ -116,24 +116,27 @@ def _read_rows(body: bytes, at: int, indexes: range, width: int, flat: list[Any]
     extend = flat.extend
     one, two, three = _frames[(1, width)], _frames[(2, width)], _frames[(3, width)]
     behind_one, behind_two, behind_three = width + 1, width + 2, width + 3
+    odd = 0  # so many records in a row were not as guessed: after two, guessing is not worth it
     for index in indexes:  # hot: per record
-        start = body[at] | body[at + 1] << 8
-        stamp_at = at + 3 if start & 128 else at + 2
-        if body[stamp_at] < 128:
-            frame = one[body[stamp_at + behind_one]][start]
-        elif body[stamp_at + 1] < 128:
-            frame = two[body[stamp_at + behind_two]][start]
-        else:
-            frame = three[body[stamp_at + behind_three]][start] if body[stamp_at + 2] < 128 else None
-        if frame is not None:
-            unpack, value_size, length = frame
-            row = unpack(body, at)
-            if row[4] == value_size and not row[6]:
-                extend(row)
-                at += length
-                continue
+        if odd < 2:
+            start = body[at] | body[at + 1] << 8
+            stamp_at = at + 3 if start & 128 else at + 2
+            if body[stamp_at] < 128:
+                frame = one[body[stamp_at + behind_one]][start]
+            elif body[stamp_at + 1] < 128:
+                frame = two[body[stamp_at + behind_two]][start]
+            else:
+                frame = three[body[stamp_at + behind_three]][start] if body[stamp_at + 2] < 128 else None
+            if frame is not None:
+                unpack, value_size, length = frame
+                row = unpack(body, at)
+                if row[4] == value_size and not row[6]:
+                    extend(row)
+                    at += length
+                    continue
         stamp, offset, key, value, pairs, at = read_quickly(body, at)
         extend((stamp, offset, _NO_KEY if key is None else 0, key, b"", value, 0))
+        odd = odd + 1 if pairs or value is None else 0
         if pairs:
             headers[index] = pairs
     return at

@@ -231,6 +231,24 @@ def test_all_ways_agree_on_every_flipped_byte(count: int, size: int, keys: Optio
             body[at] ^= flip
 
 
+@pytest.mark.parametrize(
+    "pairs", [[("trace", b"12345"), ("kind", b"x")], [("a", None), ("b", b""), ("", b"v")], [("ż", b"k" * 70)]]
+)
+def test_all_ways_agree_on_every_flipped_byte_of_headers_whose_layout_is_known(pairs: Any) -> None:
+    values = [b"v" * (index % 3) for index in range(8)]
+    body = bytearray(_body(values, None, [pairs] * 8))
+    quick._layouts.clear()
+    _agree(bytes(body), 8)
+    known = dict(quick._layouts)
+    assert any(known.values())
+    for at in range(len(body)):
+        for flip in (0x01, 0x02, 0x80, 0xFF):
+            body[at] ^= flip
+            quick._layouts.update(known)
+            _agree(bytes(body), 8)
+            body[at] ^= flip
+
+
 @settings(max_examples=200, deadline=None, database=None)
 @given(st.binary(max_size=150), st.integers(1, 20))
 def test_random_bytes_as_records_are_corrupt_or_what_the_plain_way_says(body: bytes, count: int) -> None:

@@ -13,6 +13,8 @@ _LEVEL = 1
 #: The package has no bound for what it inflates at once, so it gets little at a time: a slice becomes 32 MiB at most.
 _SLICE = 1024
 _LONGEST_HEADER = 18
+#: A frame that says it holds no more than this is inflated at once, in half the time: so much memory may be set aside for it.
+_AT_ONCE = 4 * 1024 * 1024
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -58,8 +60,14 @@ else:
         frames = 0
         inflator = None
         try:
-            if zstandard.frame_content_size(bytes(view[:_LONGEST_HEADER])) > max_size:  # -1 when the frame does not say
+            announced = zstandard.frame_content_size(bytes(view[:_LONGEST_HEADER]))  # -1 when the frame does not say
+            if announced > max_size:
                 raise too_large(max_size)
+            if 0 < announced <= _AT_ONCE:
+                try:
+                    return zstandard.ZstdDecompressor().decompress(view, allow_extra_data=False)
+                except zstandard.ZstdError:
+                    pass  # another frame behind it, or something wrong: seen below
             for start in range(0, len(view), _SLICE):
                 rest = bytes(view[start : start + _SLICE])
                 while rest:

@@ -2,98 +2,86 @@
 
 The shape is guessed from the record's length and two bytes inside it; what the struct then returns is compared with
 what such a record must contain. A record that is not as guessed (a tombstone, one with headers, a long key) is read
-field by field, so any mix is decoded right.
+by :mod:`.quick`, so any mix is decoded right.
 """
 
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
-from typing import Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional
 
-from .plain import Headers, read_record
-from .varints import MAX_ENTRIES, decode_varint, encode_varint, offset_varints, width_segments
+from .plain import Headers
+from .quick import read_quickly
+from .varints import NUMBERS, decode_varint, encode_varint, offset_varints, width_segments
 
 #: (timestamp deltas, keys or None, values, headers or None)
 FoundWithHeaders = tuple[list[int], Optional[list[Optional[bytes]]], list[Optional[bytes]], Optional[list[Headers]]]
 
 
-#: The bytes of a varint as they stand there. One or two are taken for a number, which is cheaper to make and to hold.
-Field = Union[int, bytes]
-_NUMBERS = {1: "B", 2: "H"}
-
-
-def _field(raw: bytes) -> Field:
-    return int.from_bytes(raw, "little") if len(raw) in _NUMBERS else raw
-
-
-def _code(width: int) -> str:
-    """Return what unpacks a field of so many bytes."""
-    return _NUMBERS.get(width) or f"{width}s"
-
-
 class _Frame(NamedTuple):
-    """How to take a record of one shape apart: unpack(body, at) -> (stamp, offset, key, value size, value, headers)."""
+    """How to take a record of one shape apart: unpack(body, at) -> a row of ``_FIELDS`` fields."""
 
-    unpack: Callable[[bytes, int], tuple[Field, Field, bytes, Field, bytes, int]]
-    value_size: Field
-    has_key: bool
+    unpack: Callable[[bytes, int], tuple[Any, ...]]
+    value_size: bytes
+    length: int
 
 
-#: A frame takes most of a kilobyte, and there are fifteen tables of them.
-MAX_FRAMES = 4000
+#: A row: timestamp delta, offset delta, first byte of the key's size, key, size of the value, value, number of headers;
+#: the numbers as they are written. Rows lie one behind the other in a flat list, so a column is a slice with a stride.
+_FIELDS = 7
+#: How the size of no key is written.
+_NO_KEY = 1
+#: A frame takes most of a kilobyte, and there are some thousand tables of them: the bound is for all together.
+MAX_FRAMES = 20_000
 
 
 class _Frames(dict[int, Optional[_Frame]]):
-    """(record length << 8 | first byte of the key size) -> its frame, or None when no plain record looks like that."""
+    """The first two bytes of a record, as a number -> its frame, or None when no plain record looks like that.
 
-    def __init__(self, stamp_width: int, offset_width: int) -> None:
+    Of a record shorter than 64 bytes the second byte is the attributes, and so 0.
+    """
+
+    made = 0
+
+    def __init__(self, stamp_width: int, offset_width: int, key_byte: int) -> None:
         super().__init__()
-        self._widths = stamp_width, offset_width
+        self._shape = stamp_width, offset_width, key_byte
 
-    def __missing__(self, shape: int) -> Optional[_Frame]:
-        if shape >> 8 > _LONGEST:
-            return None
-        if len(self) >= MAX_FRAMES:
-            self.clear()
-        frame = self[shape] = self._make(shape >> 8, shape & 255)
+    def __missing__(self, start: int) -> Optional[_Frame]:
+        if _Frames.made >= MAX_FRAMES:
+            _forget()
+        _Frames.made += 1
+        frame = self[start] = self._make(start)
         return frame
 
-    def _make(self, length: int, key_byte: int) -> Optional[_Frame]:
+    def _make(self, start: int) -> Optional[_Frame]:
+        stamp_width, offset_width, key_byte = self._shape
+        size, place = decode_varint(start.to_bytes(3, "little"), 0)
         # odd numbers are negative: 1 stands for -1, no key; from 128 on the size has a second byte
-        if key_byte > 127 or (key_byte & 1 and key_byte != 1):
+        if place > 2 or start >> 8 * place or key_byte > 127 or (key_byte & 1 and key_byte != _NO_KEY):
             return None
-        key = 0 if key_byte == 1 else key_byte >> 1
-        stamp_width, offset_width = self._widths
-        for size_width in range(1, 6):
-            value = length - 1 - stamp_width - offset_width - 1 - key - size_width - 1
+        key = 0 if key_byte == _NO_KEY else key_byte >> 1
+        for size_width in (1, 2):
+            value = size - 1 - stamp_width - offset_width - 1 - key - size_width - 1
             if value >= 0 and len(encode_varint(value)) == size_width:
-                fmt = f"<x{_code(stamp_width)}{_code(offset_width)}x{key}s{_code(size_width)}{value}sB"
-                return _Frame(struct.Struct(fmt).unpack_from, _field(encode_varint(value)), key_byte != 1)
+                fmt = f"<{place + 1}x{stamp_width}s{offset_width}sB{key}s{size_width}s{value}sB"
+                return _Frame(struct.Struct(fmt).unpack_from, encode_varint(value), place + size)
         return None
 
 
-#: Longer records are read field by field: copying them costs more than taking them apart, and few have the same length.
-_LONGEST = 8192
-_frames = {(stamp, offset): _Frames(stamp, offset) for stamp in (1, 2, 3) for offset in (1, 2, 3, 4, 5)}
+def _tables(stamp_width: int, offset_width: int) -> list[_Frames]:
+    """Return a table of frames for every first byte of a key's size."""
+    return [_Frames(stamp_width, offset_width, key_byte) for key_byte in range(256)]
 
 
-class _Stamps(dict[Field, int]):
-    """The field of a timestamp delta -> the delta."""
-
-    def __missing__(self, field: Field) -> int:
-        if len(self) >= MAX_ENTRIES:
-            self.clear()
-        # the first of two bytes has its top bit set
-        raw = field if isinstance(field, bytes) else field.to_bytes(1 if field < 128 else 2, "little")
-        value, end = decode_varint(raw, 0)
-        if end != len(raw):
-            raise ValueError("a timestamp delta shorter than its bytes")
-        self[field] = value
-        return value
+_frames = {(stamp, offset): _tables(stamp, offset) for stamp in (1, 2, 3) for offset in (1, 2, 3, 4, 5)}
 
 
-_stamps = _Stamps()
+def _forget() -> None:
+    for tables in _frames.values():
+        for table in tables:
+            table.clear()
+    _Frames.made = 0
 
 
 def framed_columns(body: bytes, count: int) -> Optional[FoundWithHeaders]:
@@ -101,66 +89,54 @@ def framed_columns(body: bytes, count: int) -> Optional[FoundWithHeaders]:
 
     :raises ValueError: or IndexError, or struct.error, when they are not well-formed
     """
-    stamps: list[Field] = []
-    offsets: list[Field] = []
-    keys: list[Optional[bytes]] = []
-    values: list[Optional[bytes]] = []
+    flat: list[Any] = []
     headers: dict[int, Headers] = {}
     at = 0
-    add_stamp, add_offset, add_key, add_value = stamps.append, offsets.append, keys.append, values.append
     for low, high, width in width_segments(count):
-        one, two, three = (_frames[(stamp, width)] for stamp in (1, 2, 3))
-        for index in range(low, high):  # hot: per record
-            start = at
-            size = body[at]
-            at += 1
-            if size > 127:
-                byte = body[at]
-                at += 1
-                size = size & 127 | (byte & 127) << 7
-                if byte > 127:
-                    byte = body[at]
-                    size = size | byte << 14 if byte < 128 else 1  # four bytes and more: as odd as a negative length
-                    at += 1
-            # size is twice the length, and odd when negative: that sets the bit no plain key size has
-            if body[at + 1] < 128:
-                frame = one[size << 7 | body[at + 2 + width]]
-            elif body[at + 2] < 128:
-                frame = two[size << 7 | body[at + 3 + width]]
-            else:
-                frame = three[size << 7 | body[at + 4 + width]] if body[at + 3] < 128 else None
-            if frame is not None:
-                stamp, offset, key, value_size, value, headers_byte = frame[0](body, at)
-                if value_size == frame[1] and not headers_byte:
-                    add_stamp(stamp)
-                    add_offset(offset)
-                    add_key(key if frame[2] else None)
-                    add_value(value)
-                    at += size >> 1
-                    continue
-            raw_stamp, raw_offset, key_or_none, value_or_none, pairs, at = read_record(body, start)
-            add_stamp(_field(raw_stamp))
-            add_offset(_field(raw_offset))
-            add_key(key_or_none)
-            add_value(value_or_none)
-            if pairs:
-                headers[index] = pairs
-    if at != len(body) or offsets != _offset_fields(count):
+        at = _read_rows(body, at, range(low, high), width, flat, headers)
+    if at != len(body) or flat[1::_FIELDS] != offset_varints(count)[:count]:
         return None
-    found_keys = keys if keys.count(None) != count else None
     found_headers = [headers.get(index) or [] for index in range(count)] if headers else None
-    return list(map(_stamps.__getitem__, stamps)), found_keys, values, found_headers
+    return list(map(NUMBERS.__getitem__, flat[0::_FIELDS])), _keys(flat), flat[5::_FIELDS], found_headers
 
 
-#: From this offset delta on the field has more than two bytes.
-_LONG_OFFSETS = 1 << 13
+def _keys(flat: list[Any]) -> Optional[list[Optional[bytes]]]:
+    """Return the keys in the rows, None when no record has one."""
+    sizes, keys = flat[2::_FIELDS], flat[3::_FIELDS]
+    without = sizes.count(_NO_KEY)
+    if without == len(sizes):
+        return None
+    if without:
+        return [None if size == _NO_KEY else key for size, key in zip(sizes, keys)]
+    return keys
 
 
-def _offset_fields(count: int) -> list[Field]:
-    """Return the fields of the offset deltas 0 to ``count - 1``."""
-    return [*_short_offset_fields()[:count], *offset_varints(count)[_LONG_OFFSETS:count]]
-
-
-@lru_cache(maxsize=1)
-def _short_offset_fields() -> list[Field]:
-    return [_field(varint) for varint in offset_varints(_LONG_OFFSETS)[:_LONG_OFFSETS]]
+def _read_rows(body: bytes, at: int, indexes: range, width: int, flat: list[Any], headers: dict[int, Headers]) -> int:
+    """Add the rows of records whose offset deltas take ``width`` bytes to ``flat``, return the place behind."""
+    extend = flat.extend
+    one, two, three = _frames[(1, width)], _frames[(2, width)], _frames[(3, width)]
+    behind_one, behind_two, behind_three = width + 1, width + 2, width + 3
+    odd = 0  # so many records in a row were not as guessed: after two, guessing is not worth it
+    for index in indexes:  # hot: per record
+        if odd < 2:
+            start = body[at] | body[at + 1] << 8
+            stamp_at = at + 3 if start & 128 else at + 2
+            if body[stamp_at] < 128:
+                frame = one[body[stamp_at + behind_one]][start]
+            elif body[stamp_at + 1] < 128:
+                frame = two[body[stamp_at + behind_two]][start]
+            else:
+                frame = three[body[stamp_at + behind_three]][start] if body[stamp_at + 2] < 128 else None
+            if frame is not None:
+                unpack, value_size, length = frame
+                row = unpack(body, at)
+                if row[4] == value_size and not row[6]:
+                    extend(row)
+                    at += length
+                    continue
+        stamp, offset, key, value, pairs, at = read_quickly(body, at)
+        extend((stamp, offset, _NO_KEY if key is None else 0, key, b"", value, 0))
+        odd = odd + 1 if pairs or value is None else 0
+        if pairs:
+            headers[index] = pairs
+    return at

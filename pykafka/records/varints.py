@@ -63,6 +63,24 @@ class Cache(dict[int, bytes]):
 #: number -> its varint
 VARINTS = Cache(encode_varint)
 
+
+
+class _Numbers(dict[bytes, int]):
+    """The bytes of one varint -> the number."""
+
+    def __missing__(self, raw: bytes) -> int:
+        if len(self) >= MAX_ENTRIES:
+            self.clear()
+        value, end = decode_varint(raw, 0)
+        if end != len(raw):
+            raise ValueError("a varint shorter than its bytes")
+        self[raw] = value
+        return value
+
+
+#: varint -> its number
+NUMBERS = _Numbers()
+
 _offsets: list[bytes] = []
 
 

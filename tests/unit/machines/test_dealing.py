@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Optional
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pykafka import partitioners
 from pykafka._machines.dealing import Deal, as_chosen, by_hash, in_turn
 from pykafka._machines.segments import Taken
-from pykafka.partitioners import HashingPartitioner, RandomPartitioner, murmur2_partitioner
+from pykafka.partitioners import (
+    HashingPartitioner,
+    Murmur2Partitioner,
+    RandomPartitioner,
+    murmur2,
+    murmur2_partitioner,
+    murmur2_together,
+)
 from pykafka.records.queued import Row
 
 from .making import row, taken_of
@@ -74,3 +83,29 @@ def test_rows_go_where_the_callers_own_partitioner_put_them_in_order() -> None:
     deal = as_chosen(taken_of(queue), [0, 1, 2])
     assert as_dict(deal, 5) == {0: [1, 3], 2: [0, 2, 4]}
     assert [partition_id for partition_id, _places in deal.shares()] == [0, 2]
+
+
+@given(st.integers(0, 40).flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size), min_size=1, max_size=40)))
+@settings(max_examples=150, deadline=None, database=None)
+def test_keys_hashed_together_have_the_hash_that_each_has_alone(keys: list[bytes]) -> None:
+    assert murmur2_together(keys) == [murmur2(key) & 0x7FFFFFFF for key in keys]
+
+
+@pytest.mark.parametrize("byte", [0x00, 0x7F, 0x80, 0xFF])
+def test_no_key_spills_over_into_its_neighbour(byte: int) -> None:
+    for length in range(1, 30):
+        keys = [bytes([byte]) * length, bytes([255 - byte]) * length] * 20
+        assert murmur2_together(keys) == [murmur2(key) & 0x7FFFFFFF for key in keys]
+
+
+@pytest.mark.parametrize("bound", [1, 10, 100, 100_000])
+def test_keys_of_many_lengths_are_assigned_as_one_by_one_however_few_hashes_are_kept(
+    monkeypatch: pytest.MonkeyPatch, bound: int
+) -> None:
+    monkeypatch.setattr(partitioners, "MAX_REMEMBERED_KEYS", bound)
+    partitioner = Murmur2Partitioner()
+    for turn in range(4):
+        keys = [b"key-%d" % (number * 7 + turn * 50) for number in range(3000 if turn == 2 else 30)] * 2
+        keys += [b"k" * number for number in range(260)] + [b"%0300d" % number for number in range(20)]
+        assert partitioner.assign(keys, [2, 5, 9]) == [partitioner([2, 5, 9], key) for key in keys]
+        assert len(partitioner._hashes) <= bound

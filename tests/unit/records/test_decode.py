@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pykafka.exceptions import CorruptBatchError, DecompressedSizeError, KafkaException
-from pykafka.records import framed, uniform, varints
+from pykafka.records import framed, quick, uniform, varints
 from pykafka.records.batch import CRC_START, HEADER_SIZE, LOG_APPEND_TIME, split_batches
 from pykafka.records.decode import decode_batch
 from pykafka.records.encode import encode_batch, encode_headers, plain_records
 from pykafka.records.framed import framed_columns
-from pykafka.records.plain import plain_columns
+from pykafka.records.plain import plain_columns, read_record
+from pykafka.records.quick import quick_columns
 from pykafka.records.uniform import uniform_columns
 from pykafka.records.varints import MAX_ENTRIES, encode_varint
 
@@ -30,10 +31,10 @@ IMPOSSIBLE_LENGTHS = {6 + 64}
 CORRUPT = (ValueError, IndexError, struct.error)
 
 
-def _plain(body: bytes, count: int) -> Any:
+def _plain(body: bytes, count: int, way: Any = plain_columns) -> Any:
     """Return (timestamp deltas, keys, values, headers) by the plain way, or None when it finds the body corrupt."""
     try:
-        _, stamps, keys, values, headers = plain_columns(body, count, count - 1)
+        _, stamps, keys, values, headers = way(body, count, count - 1)
     except CORRUPT:
         return None
     return stamps, keys, values, headers
@@ -42,6 +43,7 @@ def _plain(body: bytes, count: int) -> Any:
 def _agree(body: bytes, count: int) -> tuple[bool, bool]:
     """Return whether uniform and framed gave anything; what they gave must be what the plain way gives."""
     expected = _plain(body, count)
+    assert expected == _plain(body, count, quick_columns)
     alike = uniform_columns(body, count)
     if alike is not None:
         stamps, keys, values = alike
@@ -229,6 +231,24 @@ def test_all_ways_agree_on_every_flipped_byte(count: int, size: int, keys: Optio
             body[at] ^= flip
 
 
+@pytest.mark.parametrize(
+    "pairs", [[("trace", b"12345"), ("kind", b"x")], [("a", None), ("b", b""), ("", b"v")], [("ż", b"k" * 70)]]
+)
+def test_all_ways_agree_on_every_flipped_byte_of_headers_whose_layout_is_known(pairs: Any) -> None:
+    values = [b"v" * (index % 3) for index in range(8)]
+    body = bytearray(_body(values, None, [pairs] * 8))
+    quick._layouts.clear()
+    _agree(bytes(body), 8)
+    known = dict(quick._layouts)
+    assert any(known.values())
+    for at in range(len(body)):
+        for flip in (0x01, 0x02, 0x80, 0xFF):
+            body[at] ^= flip
+            quick._layouts.update(known)
+            _agree(bytes(body), 8)
+            body[at] ^= flip
+
+
 @settings(max_examples=200, deadline=None, database=None)
 @given(st.binary(max_size=150), st.integers(1, 20))
 def test_random_bytes_as_records_are_corrupt_or_what_the_plain_way_says(body: bytes, count: int) -> None:
@@ -405,17 +425,25 @@ def test_a_missing_codec_is_named_with_topic_and_partition(monkeypatch: pytest.M
 
 
 def test_the_caches_of_decoding_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framed, "MAX_ENTRIES", 50)
+    monkeypatch.setattr(varints, "MAX_ENTRIES", 50)
     monkeypatch.setattr(framed, "MAX_FRAMES", 50)
-    frames, stamps = framed._Frames(1, 1), framed._Stamps()
+    monkeypatch.setattr(quick, "_MAX_LAYOUTS", 50)
+    framed._forget()
+    quick._layouts.clear()
+    numbers = varints._Numbers()
     for number in range(1000):
-        assert (frames[number << 8 | 1] is None) is (number < 6 or number in IMPOSSIBLE_LENGTHS)
-        assert stamps[encode_varint(number)] == number
-        assert max(len(frames), len(stamps)) <= 50
+        start = int.from_bytes(encode_varint(number)[:2], "little")
+        frame = framed._frames[(1, 1)][1][start]
+        assert (frame is None) is (number < 6 or number in IMPOSSIBLE_LENGTHS)
+        assert numbers[encode_varint(number)] == number
+        value = b"v" * number
+        body = _body([b"v"], None, [[("name", value)]])
+        assert quick.read_quickly(body, 0) == read_record(body, 0)
+        frames = sum(len(table) for tables in framed._frames.values() for table in tables)
+        assert max(frames, len(numbers), len(quick._layouts)) <= 50
 
 
 def test_the_caches_have_the_bound_they_are_said_to_have() -> None:
-    assert framed.MAX_ENTRIES == MAX_ENTRIES
     assert framed.MAX_FRAMES <= MAX_ENTRIES
     for cached in (uniform._all_offset_columns, uniform._unpacker):
         size = cached.cache_info().maxsize

@@ -8,21 +8,51 @@ by :mod:`.quick`, so any mix is decoded right.
 from __future__ import annotations
 
 import struct
-from typing import Any, Callable, NamedTuple, Optional
+from functools import lru_cache
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from .plain import Headers
 from .quick import read_quickly
-from .varints import NUMBERS, decode_varint, encode_varint, offset_varints, width_segments
+from .varints import MAX_ENTRIES, NUMBERS, decode_varint, encode_varint, offset_varints, width_segments
 
 #: (timestamp deltas, keys or None, values, headers or None)
 FoundWithHeaders = tuple[list[int], Optional[list[Optional[bytes]]], list[Optional[bytes]], Optional[list[Headers]]]
+
+
+#: The bytes of a varint as they stand there. One or two are taken for a number, which is cheaper to make and to hold.
+Field = Union[int, bytes]
+_CODES = {1: "B", 2: "H"}
+
+
+def _field(raw: bytes) -> Field:
+    return int.from_bytes(raw, "little") if len(raw) in _CODES else raw
+
+
+def _code(width: int) -> str:
+    """Return what unpacks a field of so many bytes."""
+    return _CODES.get(width) or f"{width}s"
+
+
+class _Stamps(dict[Field, int]):
+    """The field of a timestamp delta -> the delta."""
+
+    def __missing__(self, field: Field) -> int:
+        if len(self) >= MAX_ENTRIES:
+            self.clear()
+        # the first of two bytes has its top bit set
+        raw = field if isinstance(field, bytes) else field.to_bytes(1 if field < 128 else 2, "little")
+        delta = self[field] = NUMBERS[raw]
+        return delta
+
+
+_stamps = _Stamps()
 
 
 class _Frame(NamedTuple):
     """How to take a record of one shape apart: unpack(body, at) -> a row of ``_FIELDS`` fields."""
 
     unpack: Callable[[bytes, int], tuple[Any, ...]]
-    value_size: bytes
+    value_size: Field
     length: int
 
 
@@ -64,8 +94,8 @@ class _Frames(dict[int, Optional[_Frame]]):
         for size_width in (1, 2):
             value = size - 1 - stamp_width - offset_width - 1 - key - size_width - 1
             if value >= 0 and len(encode_varint(value)) == size_width:
-                fmt = f"<{place + 1}x{stamp_width}s{offset_width}sB{key}s{size_width}s{value}sB"
-                return _Frame(struct.Struct(fmt).unpack_from, encode_varint(value), place + size)
+                fmt = f"<{place + 1}x{_code(stamp_width)}{_code(offset_width)}B{key}s{_code(size_width)}{value}sB"
+                return _Frame(struct.Struct(fmt).unpack_from, _field(encode_varint(value)), place + size)
         return None
 
 
@@ -94,10 +124,10 @@ def framed_columns(body: bytes, count: int) -> Optional[FoundWithHeaders]:
     at = 0
     for low, high, width in width_segments(count):
         at = _read_rows(body, at, range(low, high), width, flat, headers)
-    if at != len(body) or flat[1::_FIELDS] != offset_varints(count)[:count]:
+    if at != len(body) or flat[1::_FIELDS] != _offset_fields(count):
         return None
     found_headers = [headers.get(index) or [] for index in range(count)] if headers else None
-    return list(map(NUMBERS.__getitem__, flat[0::_FIELDS])), _keys(flat), flat[5::_FIELDS], found_headers
+    return list(map(_stamps.__getitem__, flat[0::_FIELDS])), _keys(flat), flat[5::_FIELDS], found_headers
 
 
 def _keys(flat: list[Any]) -> Optional[list[Optional[bytes]]]:
@@ -135,8 +165,22 @@ def _read_rows(body: bytes, at: int, indexes: range, width: int, flat: list[Any]
                     at += length
                     continue
         stamp, offset, key, value, pairs, at = read_quickly(body, at)
-        extend((stamp, offset, _NO_KEY if key is None else 0, key, b"", value, 0))
+        extend((_field(stamp), _field(offset), _NO_KEY if key is None else 0, key, b"", value, 0))
         odd = odd + 1 if pairs or value is None else 0
         if pairs:
             headers[index] = pairs
     return at
+
+
+#: From this offset delta on the field has more than two bytes.
+_LONG_OFFSETS = 1 << 13
+
+
+def _offset_fields(count: int) -> list[Field]:
+    """Return the fields of the offset deltas 0 to ``count - 1``."""
+    return [*_short_offset_fields()[:count], *offset_varints(count)[_LONG_OFFSETS:count]]
+
+
+@lru_cache(maxsize=1)
+def _short_offset_fields() -> list[Field]:
+    return [_field(varint) for varint in offset_varints(_LONG_OFFSETS)[:_LONG_OFFSETS]]

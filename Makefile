@@ -35,7 +35,7 @@ lint: $(VENVS)/lint/.ready
 	$(VENVS)/lint/bin/mypy
 
 bench: $(VENVS)/bench/.ready
-	$(VENVS)/bench/bin/python benchmarks/compare.py $(ARGS)
+	$(VENVS)/bench/bin/python -m benchmarks.compare $(ARGS)
 
 groups: $(VENVS)/test/.ready
 	$(VENVS)/test/bin/python -m benchmarks.groups $(ARGS)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from confluent_kafka import Producer
-
 from benchmarks.instant import KEPT
 from benchmarks.plan import CODECS
 from benchmarks.workloads.job import DIFFERENT, json_value, random_value
@@ -41,6 +39,8 @@ def fill(client: KafkaClient, hosts: str, filled: str, count: int, partitions: i
     :param filled: ``equal`` sizes; ``mixed`` sizes and keys, with the timestamps of a service that writes all the time, so that
         inside a batch they vary in length, too; or the name of a codec, with JSON
     """
+    from confluent_kafka import Producer  # here: what does not fill anything can do without it
+
     topic = name_of(filled)
     make_topic(client, topic, partitions)
     codec = filled if filled in CODECS else "none"

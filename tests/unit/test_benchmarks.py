@@ -1,31 +1,157 @@
-"""What the benchmark shows: ratios the right way round, goals, and both rates and processor time."""
+"""What the benchmark shows: ratios the right way round, verdicts by the bars, and both rates and processor time."""
 
 from __future__ import annotations
 
-from benchmarks.compare import CLASSES, CLIENTS, MODULES, WORKLOADS, Figures, processor_table, table
+import json
+import random
+from typing import Any
+
+import pytest
+
+from benchmarks import plan, report
+from benchmarks.compare import needed
+from benchmarks.plan import CLIENTS, OURS, RIVALS, WORKLOADS, Bar, bar_of, count_for
+from benchmarks.results import Figures, command_line
+from benchmarks.workloads.job import Job, json_value
+
+
+def rates(*pairs: tuple[float, float]) -> list[dict[str, float]]:
+    return [{"rate": rate, "cpu_us": cpu_us} for rate, cpu_us in pairs]
+
 
 FIGURES: Figures = {
     "produce": {
-        "pykafka": [{"rate": 800.0, "cpu_us": 1.0}, {"rate": 900.0, "cpu_us": 3.0}, {"rate": 1000.0, "cpu_us": 2.0}],
-        "kafka-python": [{"rate": 100.0, "cpu_us": 30.0}, {"rate": 100.0, "cpu_us": 30.0}, {"rate": 200.0, "cpu_us": 30.0}],
+        "pykafka": rates((800.0, 1.0), (900.0, 3.0), (1000.0, 2.0)),
+        "kafka-python": rates((100.0, 30.0), (100.0, 30.0), (50.0, 30.0)),
+        "confluent-kafka": rates((1000.0, 1.5), (1000.0, 1.5), (1000.0, 1.5)),
     },
-    "latency": {"pykafka": [{"p50_us": 500.0}], "kafka-python": [{"p50_us": 750.0}]},
-    "import": {"pykafka": [{"ms": 41.0}], "kafka-python": [{"ms": 82.0}]},
+    "latency": {
+        "pykafka": [{"p50_us": 200.0}, {"p50_us": 300.0}],
+        "kafka-python": [{"p50_us": 1000.0}, {"p50_us": 1000.0}],
+        "confluent-kafka": [{"p50_us": 100.0}, {"p50_us": 100.0}],
+    },
+}
+RESULTS: dict[str, Any] = {
+    "date": "2026-11-25",
+    "command": "python -m benchmarks.compare",
+    "machine": "2 x processor",
+    "python": "3.11.7",
+    "versions": {"pykafka": "3.0.0", "kafka-python": "3.0.12"},
+    "rounds": 3,
+    "load_before": 0.5,
+    "load_after": 1.25,
+    "figures": {"real": FIGURES},
 }
 
 
-def test_ratios_say_how_many_times_better_ours_is_whichever_way_is_better() -> None:
-    assert table(FIGURES) == [
-        ["produce", "900 rate", "8.00x [5.00-9.00] (goal 8: met)"],
-        ["latency", "500 p50_us", "1.50x [1.50-1.50] (goal 2: MISSED)"],
-        ["import", "41 ms (at most 40: MISSED)", "2.00x [2.00-2.00]"],
+def test_a_ratio_is_ours_to_theirs_of_the_same_round() -> None:
+    figures = FIGURES["produce"]
+    assert report.ratios(figures["pykafka"], figures["kafka-python"], "rate") == [8.0, 9.0, 20.0]
+
+
+def test_a_ratio_of_processor_time_says_how_much_more_a_second_of_it_gets_done() -> None:
+    figures = FIGURES["produce"]
+    assert report.ratios(figures["pykafka"], figures["kafka-python"], "cpu_us") == [30.0, 10.0, 15.0]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "bar", "more_is_better", "expected"),
+    [
+        (12.0, 12.0, True, "met (>= 12)"),
+        (11.99, 12.0, True, "MISSED (>= 12)"),
+        (0.35, 0.35, False, "met (<= 0.35)"),
+        (0.36, 0.35, False, "MISSED (<= 0.35)"),
+    ],
+)
+def test_a_bar_is_the_least_of_a_rate_and_the_most_of_a_time(ratio: float, bar: float, more_is_better: bool, expected: str) -> None:
+    assert report.verdict(ratio, bar, more_is_better) == expected
+
+
+def test_the_table_shows_median_and_range_and_what_they_make_of_each_bar() -> None:
+    table = report.ratio_table(FIGURES, "title")
+    assert table.headers == ["100 B unless said", "pykafka", "to kafka-python", "to confluent-kafka"]
+    assert table.rows == [
+        [
+            "produce()",
+            "900 /s",
+            "9.00x [8.00-20.00] MISSED (>= 12)",
+            "0.90x [0.80-1.00] met (>= 0.7); per CPU second 0.75x [0.50-1.50] MISSED (>= 1)",
+        ],
+        [
+            "produce and wait for the ack, p50",
+            "250 us",
+            "0.25x [0.20-0.30] met (<= 0.35)",
+            "2.50x [2.00-3.00] MISSED (<= 1.3)",
+        ],
     ]
 
 
 def test_processor_time_is_shown_where_it_was_measured() -> None:
-    assert processor_table(FIGURES) == [["produce", 2.0, 30.0]]
+    assert report.processor_table(FIGURES, "title").rows == [["produce()", "2.00", "30.00", "1.50"]]
 
 
-def test_every_client_runs_every_workload() -> None:
-    assert set(CLIENTS) == set(MODULES) == set(CLASSES)
-    assert {"import", "import_classes", "latency", "memory"} < set(WORKLOADS)
+def test_losses_are_counted_and_named() -> None:
+    assert len(report.missed(RESULTS)) == 3
+    assert report.missed(RESULTS)[0] == "produce(), to kafka-python: 9.00x [8.00-20.00] MISSED (>= 12)"
+    assert report.summary(RESULTS).startswith("2 of 5 bars met, 3 missed. Measured on 2026-11-25 with Python 3.11.7")
+    assert "load of the machine was 0.5 before and 1.2 after" in report.summary(RESULTS)
+
+
+def test_text_and_markdown_show_the_same_cells() -> None:
+    cells = [cell for table in report.tables(RESULTS) for row in table.rows for cell in row]
+    for shown in (report.text(RESULTS), report.markdown(RESULTS)):
+        assert all(cell in shown for cell in cells)
+        assert report.summary(RESULTS) in shown
+    assert "`python -m benchmarks.compare`" in report.markdown(RESULTS)
+
+
+def test_a_client_that_was_left_out_leaves_no_hole() -> None:
+    figures: Figures = {"produce": {"pykafka": FIGURES["produce"]["pykafka"], "aiokafka": []}}
+    assert report.ratio_table(figures, "title").rows == [["produce()", "900 /s", ""]]
+
+
+def test_every_workload_has_a_bar_for_every_rival_and_none_gets_no_messages() -> None:
+    for name in WORKLOADS:
+        assert all(isinstance(bar_of(name, rival), Bar) for rival in RIVALS)
+        assert all(count_for(name, client, 0.001) >= 1 for client in CLIENTS)
+    assert RIVALS == ["kafka-python", "aiokafka", "confluent-kafka"] and OURS not in RIVALS
+
+
+def test_the_bars_are_those_that_were_asked_for() -> None:
+    assert bar_of("produce", "confluent-kafka") == Bar(wall=0.7, cpu=1.0)
+    assert bar_of("produce_many", "kafka-python") == Bar(50)
+    assert bar_of("consume_mixed", "aiokafka") == Bar(1.3)
+    assert not WORKLOADS["latency"].more_is_better and WORKLOADS["produce"].more_is_better
+
+
+def test_a_filled_topic_has_enough_for_who_reads_the_most_of_it() -> None:
+    counts = needed(["produce", "consume_batch", "consume_one", "consume_lz4"], 1.0)
+    assert set(counts) == {"equal", "lz4"}
+    assert counts["equal"] > WORKLOADS["consume_batch"].count == count_for("consume_batch", OURS)
+
+
+def test_a_job_survives_its_way_to_another_process() -> None:
+    job = Job("produce", "127.0.0.1:9092", "t", 5, keys=2, headers=True)
+    assert Job(**json.loads(json.dumps(job._asdict()))) == job
+
+
+def test_a_job_has_as_many_values_keys_and_headers_as_it_counts_and_the_same_each_time() -> None:
+    job = Job("produce", "127.0.0.1:9092", "t", 2500, value_bytes=100, keys=7)
+    assert job.values == job.values and len(job.values) == 2500
+    assert {len(value) for value in job.values} == {100} and len(set(job.values)) == 1000
+    assert len(job.some_keys) == 2500 and len(set(job.some_keys)) == 7 and {len(key) for key in job.some_keys} == {12}
+    assert len(job.some_headers) == 2500 and all(len(headers) == 3 for headers in job.some_headers)
+
+
+def test_what_is_to_be_compressed_is_json_of_the_size_asked_for() -> None:
+    value = json_value(random.Random(1), 100)
+    assert len(value) == 100 and set(json.loads(value)) == {"id", "user", "action", "amount"}
+
+
+def test_the_command_is_what_to_type() -> None:
+    assert command_line(["/somewhere/benchmarks/compare.py", "--rounds", "1"]) == "python -m benchmarks.compare --rounds 1"
+
+
+def test_no_client_is_measured_with_the_share_of_another() -> None:
+    assert count_for("produce", "kafka-python") == int(WORKLOADS["produce"].count * plan.CLIENTS["kafka-python"].share_of_produced)
+    assert count_for("consume_one", "aiokafka") == int(WORKLOADS["consume_one"].count * plan.CLIENTS["aiokafka"].share_of_consumed)

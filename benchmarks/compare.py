@@ -1,8 +1,8 @@
 """Compares this client with the others, in turn, in fresh processes, and prints ratios: ``make bench``.
 
-Against a real broker, and against one that answers at once, where the client is the only limit. Machines are noisy, so only ratios
-between runs of the same round count; the median is shown with the lowest and the highest. ``--quick`` takes fewer messages and
-rounds; ``--original`` compares with PyKafka 2.8 instead.
+Against a real broker, and against one that answers at once, where the client is the only limit. Machines are noisy, so only
+ratios between runs of the same round count; the median is shown with the lowest and the highest. ``--quick`` takes fewer
+messages and rounds; ``--original`` compares with PyKafka 2.8 instead.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -95,9 +94,7 @@ class InstantBroker:
     def ApiVersions(self, request: Any, cls: Any, version: int) -> Any:  # noqa: N802
         """Offer what there is a method for."""
         rows = [
-            cls.ApiVersion(
-                api_key=kind.KEY, min_version=kind.MIN_VERSION, max_version=min(kind.MAX_VERSION, CAPS.get(name, kind.MAX_VERSION))
-            )
+            cls.ApiVersion(api_key=kind.KEY, min_version=kind.MIN_VERSION, max_version=CAPS.get(name, kind.MAX_VERSION))
             for name, kind in self._kinds.items()
         ]
         return cls(api_keys=rows, error_code=UNSUPPORTED_VERSION if request is None else 0)

@@ -39,8 +39,9 @@ def python() -> str:
     """
     own = HOME / "bin" / "python"
     if not own.exists():
-        pyenv = sorted(Path.home().glob(".pyenv/versions/3.8.*/bin/python"))
-        base = os.environ.get("PYTHON38") or shutil.which("python3.8") or (str(pyenv[-1]) if pyenv else None)
+        pyenv = [str(path) for path in Path.home().glob(".pyenv/versions/3.8.*/bin/python")]
+        # pyenv's before what is on the path, which may be a shim of it that runs nothing
+        base = next((one for one in (os.environ.get("PYTHON38"), *pyenv, shutil.which("python3.8")) if one), None)
         if base is None:
             raise RuntimeError("PyKafka 2.8 needs Python 3.8: install it (pyenv install 3.8) or name it in PYTHON38")
         subprocess.run([base, "-m", "venv", str(HOME)], check=True)

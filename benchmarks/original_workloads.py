@@ -9,8 +9,9 @@ import json
 import os
 import sys
 
+from workloads.job import Job, Meter, latencies  # the folder of this script is where Python looks first
+
 from pykafka import KafkaClient
-from workloads.job import Job, Meter, latencies
 
 #: Its own defaults wait five seconds for more messages. More or fewer of them at once were slower.
 PRODUCER = {"required_acks": -1, "linger_ms": 5, "min_queued_messages": 10000, "max_queued_messages": 200000}
@@ -19,7 +20,8 @@ PRODUCER = {"required_acks": -1, "linger_ms": 5, "min_queued_messages": 10000, "
 def main() -> None:
     """Run one job and print what it measured."""
     job = Job(**json.loads(sys.argv[1]))
-    topic = KafkaClient(hosts=job.hosts, broker_version="1.0.0").topics[job.topic.encode()]
+    client = KafkaClient(hosts=job.hosts, broker_version="1.0.0")  # to be held: its topics do not hold it
+    topic = client.topics[job.topic.encode()]
     print(json.dumps({"produce": produce, "fill": produce, "consume_one": consume_one, "latency": latency}[job.kind](job, topic)))
     sys.stdout.flush()
     os._exit(0)

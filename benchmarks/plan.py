@@ -76,7 +76,11 @@ WORKLOADS: dict[str, Workload] = {
     "produce_headers": Workload("produce(), 3 headers", "produce", 200000, (Bar(5), Bar(2), Bar(0.3)), {"headers": True}),
     "consume_batch": Workload("consume_batch()", "consume_batch", 800000, (Bar(6), Bar(2), Bar(0.8)), filled="equal"),
     "consume_mixed": Workload(
-        "consume_batch(), mixed sizes, keys, written over time", "consume_batch", 800000, (Bar(4), Bar(1.3), Bar(0.6)), filled="mixed"
+        "consume_batch(), mixed sizes, keys, written over time",
+        "consume_batch",
+        800000,
+        (Bar(4), Bar(1.3), Bar(0.6)),
+        filled="mixed",
     ),
     "consume_one": Workload("for message in consumer", "consume_one", 600000, (Bar(6), Bar(4), Bar(1.3)), filled="equal"),
     "consume_group": Workload(

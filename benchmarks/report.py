@@ -106,8 +106,9 @@ def tables(results: dict[str, Any]) -> list[Table]:
         if broker == "original":
             found.append(original_table(figures))
         else:
-            found.append(ratio_table(figures, BROKER_TITLES[broker]))
-            found.append(processor_table(figures, f"Processor time: {BROKER_TITLES[broker][0].lower()}{BROKER_TITLES[broker][1:]}"))
+            title = BROKER_TITLES[broker]
+            found.append(ratio_table(figures, title))
+            found.append(processor_table(figures, f"Processor time, {title[0].lower()}{title[1:]}"))
     return found
 
 

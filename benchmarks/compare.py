@@ -36,17 +36,29 @@ NOT_QUICK = {"produce_waited", "produce_zstd", "produce_snappy", "produce_gzip",
 PATIENCE_S = 120
 
 
-def run_one(client: str, job: Job) -> dict[str, float]:
+def run_one(client: str, job: Job) -> Any:
     """Return what one fresh process measured."""
+    command = [sys.executable, "-m", "benchmarks.workloads", client, json.dumps(job._asdict())]
+    return printed(command, f"{client} {job.kind}")
+
+
+def printed(command: list[str], what: str, patience_s: float = PATIENCE_S) -> Any:
+    """Return the JSON that a fresh process prints at last.
+
+    :raises RuntimeError: when it fails, with what it said
+    """
+    environment = fresh_environment()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=patience_s, check=False)
+    if done.returncode or not done.stdout.strip():
+        raise RuntimeError(f"{what} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def fresh_environment() -> dict[str, str]:
+    """Return the environment of a process that measures something."""
     # without its cached bytecode a program pays for compiling, which is not what is measured
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPATH"] = str(ROOT)
-    command = [sys.executable, "-m", "benchmarks.workloads", client, json.dumps(job._asdict())]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=PATIENCE_S, check=False)
-    if done.returncode or not done.stdout.strip():
-        raise RuntimeError(f"{client} {job.kind} failed:\n{done.stderr[-3000:]}")
-    result: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return result
+    return {**environment, "PYTHONPATH": str(ROOT)}
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import bisect
+import collections
 import contextlib
 import socket
 import struct
@@ -77,6 +78,8 @@ class InstantBroker:
         requests = (kind for name, kind in vars(messages).items() if name.endswith("Request"))
         self._kinds = {kind.NAME: kind for kind in requests if hasattr(self, kind.NAME)}
         self._topics: dict[str, list[Log]] = {}
+        #: number of a fetch session -> what is read in it
+        self._sessions: dict[int, dict[tuple[str, int], Any]] = {}
         self._lock = threading.Lock()
         self._listeners = [socket.create_server(("127.0.0.1", port if not number else 0)) for number in range(nodes)]
         self.ports = [listener.getsockname()[1] for listener in self._listeners]
@@ -179,17 +182,17 @@ class InstantBroker:
 
     def Fetch(self, request: Any, cls: Any, version: int) -> Any:  # noqa: N802
         """Give what was kept; whoever asks for nothing else waits as long as he said he would."""
-        left = request.max_bytes
-        topics = []
-        for topic in request.topics:
-            parts = []
-            for part in topic.partitions:
-                log = self._logs(topic.topic)[part.partition]
-                given = log.read(part.fetch_offset, min(part.partition_max_bytes, left)) if log.batches and left > 0 else b""
-                left -= len(given)
-                parts.append(
+        session, wanted = self._wanted(request)
+        left, topics = request.max_bytes, collections.defaultdict(list)
+        for (topic, number), part in wanted.items():
+            log = self._logs(topic)[number]
+            given = log.read(part.fetch_offset, min(part.partition_max_bytes, left)) if log.batches and left > 0 else b""
+            left -= len(given)
+            # in a session there is no word of those without news
+            if given or request.session_epoch <= 0:
+                topics[topic].append(
                     cls.PartitionData(
-                        partition_index=part.partition,
+                        partition_index=number,
                         high_watermark=_end(log),
                         last_stable_offset=_end(log),
                         log_start_offset=0,
@@ -197,10 +200,23 @@ class InstantBroker:
                         records=memoryview(given),
                     )
                 )
-            topics.append(cls.FetchableTopicResponse(topic=topic.topic, partitions=parts))
         if left == request.max_bytes:
             time.sleep(request.max_wait_ms / 1000)
-        return cls(responses=topics)
+        rows = [cls.FetchableTopicResponse(topic=topic, partitions=parts) for topic, parts in topics.items()]
+        return cls(session_id=session, responses=rows)
+
+    def _wanted(self, request: Any) -> tuple[int, dict[tuple[str, int], Any]]:
+        """Return the session's number, 0 for none, and everything to be read: what is listed or, in a session, listed ever."""
+        session = request.session_id
+        if request.session_epoch <= 0:
+            session = len(self._sessions) + 1 if request.session_epoch == 0 else 0
+            self._sessions[session] = {}
+        wanted = self._sessions[session]
+        wanted.update({(topic.topic, part.partition): part for topic in request.topics for part in topic.partitions})
+        for topic in request.forgotten_topics_data:
+            for number in topic.partitions:
+                wanted.pop((topic.topic, number), None)
+        return session, wanted
 
     # -- the wire -----------------------------------------------------------------------------------------------------
 

@@ -127,29 +127,45 @@ def summary(results: dict[str, Any]) -> str:
     """Return how many bars are met, and how the figures came about."""
     shown = [cell for table in tables(results) for row in table.rows for cell in row]
     lost, met = sum(cell.count(MISSED) for cell in shown), sum(cell.count("met (") for cell in shown)
-    return f"{met} of {met + lost} bars met, {lost} missed. {origin(results)}"
+    return (
+        f"{met} of {met + lost} bars met, {lost} missed; medians [lowest-highest] of {results['rounds']} interleaved rounds of"
+        f" fresh processes. {origin(results)}"
+    )
 
 
 def origin(results: dict[str, Any]) -> str:
     """Return how the figures came about, in one paragraph."""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     return (
-        f"Measured on {results['date']} with Python {results['python']} ({versions}) on {results['machine']}, in"
-        f" {results['rounds']} interleaved rounds of fresh processes; median [lowest-highest]. The load of the machine was"
-        f" {results['load_before']:.1f} before and {results['load_after']:.1f} after."
+        f"Measured on {results['date']} with Python {results['python']} ({versions}) on {results['machine']}."
+        f" The load of the machine was {results['load_before']:.1f} before and {results['load_after']:.1f} after."
     )
 
 
 def text(results: dict[str, Any]) -> str:
     """Return the tables for a terminal."""
-    shown = [f"{table.title}:\n\n{tabulate(table.rows, table.headers, disable_numparse=True)}\n" for table in tables(results)]
-    return "\n".join(["", *shown, summary(results)])
+    return "\n".join(["", *map(table_text, tables(results)), summary(results)])
 
 
 def markdown(results: dict[str, Any]) -> str:
     """Return the tables as Markdown."""
-    shown = [
-        f"## {table.title}\n\n{tabulate(table.rows, table.headers, tablefmt='github', disable_numparse=True)}\n"
-        for table in tables(results)
-    ]
+    shown = map(table_markdown, tables(results))
     return "\n".join(["# Compared with the others", "", f"`{results['command']}`: {summary(results)}", "", *shown])
+
+
+def table_text(table: Table) -> str:
+    """Return one table for a terminal."""
+    return f"{table.title}:\n\n{tabulate(table.rows, table.headers, disable_numparse=True)}\n"
+
+
+def table_markdown(table: Table) -> str:
+    """Return one table as Markdown."""
+    return f"## {table.title}\n\n{tabulate(table.rows, table.headers, tablefmt='github', disable_numparse=True)}\n"
+
+
+def table_rst(table: Table) -> str:
+    """Return one table as reStructuredText, each row with its cells below each other: they are long."""
+    lines = [f".. list-table:: {table.title}", "    :header-rows: 1", ""]
+    for row in [table.headers, *table.rows]:
+        lines += [f"    {'*' if not number else ' '} - {cell}".rstrip() for number, cell in enumerate(row)]
+    return "\n".join([*lines, ""])

@@ -26,7 +26,7 @@ HOP_INTERVAL_S = 0.003
 class Job(NamedTuple):
     """One workload for one client: ``kind`` is the function of the client's module, ``codec`` a name in lower case.
 
-    ``group`` is that of a consumer that has one, and new each time.
+    ``group`` is that of a consumer that has one, and new each time. Without ``wheels`` there is none for checksums.
     """
 
     kind: str
@@ -38,6 +38,7 @@ class Job(NamedTuple):
     keys: int = 0
     headers: bool = False
     codec: Optional[str] = None
+    wheels: bool = True
 
     @property
     def values(self) -> list[bytes]:

@@ -95,7 +95,8 @@ def test_processor_time_is_shown_where_it_was_measured() -> None:
 def test_losses_are_counted_and_named() -> None:
     assert len(report.missed(RESULTS)) == 3
     assert report.missed(RESULTS)[0] == "produce(), to kafka-python: 9.00x [8.00-20.00] MISSED (>= 12)"
-    assert report.summary(RESULTS).startswith("2 of 5 bars met, 3 missed. Measured on 2026-11-25 with Python 3.11.7")
+    assert report.summary(RESULTS).startswith("2 of 5 bars met, 3 missed; medians [lowest-highest] of 3")
+    assert "Measured on 2026-11-25 with Python 3.11.7" in report.summary(RESULTS)
     assert "load of the machine was 0.5 before and 1.2 after" in report.summary(RESULTS)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, Optional
 
 from benchmarks.instant import KEPT
 from benchmarks.plan import CODECS
@@ -33,15 +33,17 @@ def delete_topic(client: KafkaClient, name: str) -> None:
     broker.delete_topics([name])
 
 
-def fill(client: KafkaClient, hosts: str, filled: str, count: int, partitions: int = PARTITIONS) -> str:
-    """Return a new topic with ``count`` messages.
+def fill(
+    client: KafkaClient, hosts: str, filled: str, count: int, partitions: int = PARTITIONS, topic: Optional[str] = None
+) -> str:
+    """Return a new topic with ``count`` messages; on the instant broker its name has to begin with "kept".
 
     :param filled: ``equal`` sizes; ``mixed`` sizes and keys, with the timestamps of a service that writes all the time, so that
         inside a batch they vary in length, too; or the name of a codec, with JSON
     """
     from confluent_kafka import Producer  # here: what does not fill anything can do without it
 
-    topic = name_of(filled)
+    topic = topic or name_of(filled)
     make_topic(client, topic, partitions)
     codec = filled if filled in CODECS else "none"
     producer = Producer(

@@ -27,6 +27,7 @@ class Job(NamedTuple):
     """One workload for one client: ``kind`` is the function of the client's module, ``codec`` a name in lower case.
 
     ``group`` is that of a consumer that has one, and new each time. Without ``wheels`` there is none for checksums.
+    ``producers`` is how many of them share a client, each in a thread of its own (ours only).
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Job(NamedTuple):
     headers: bool = False
     codec: Optional[str] = None
     wheels: bool = True
+    producers: int = 1
 
     @property
     def values(self) -> list[bytes]:

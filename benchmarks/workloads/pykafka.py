@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Callable
 
 from benchmarks.workloads.job import BATCH, Job, Meter, hops, latencies, memory_per_message
@@ -36,6 +37,26 @@ def _produce(job: Job, topic: Any) -> Result:
             for value in values:
                 producer.produce(value)
         producer.flush()
+    return meter.rate(job.count)
+
+
+def _produce_shared(job: Job, topic: Any) -> Result:
+    shares = [job.values[number :: job.producers] for number in range(job.producers)]
+    producers = [topic.get_producer() for _ in shares]
+
+    def produce(producer: Any, values: list[bytes]) -> None:
+        for value in values:
+            producer.produce(value)
+        producer.flush()
+
+    threads = [threading.Thread(target=produce, args=pair) for pair in zip(producers, shares)]
+    with Meter() as meter:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for producer in producers:
+        producer.stop()
     return meter.rate(job.count)
 
 
@@ -94,6 +115,15 @@ def _consume_batch(job: Job, topic: Any) -> Result:
     return meter.rate(got)
 
 
+def _consume_whole(job: Job, topic: Any) -> Result:
+    # with the start, in which as many partitions as there are may be fetched before the first message is there
+    with Meter() as meter, topic.get_simple_consumer(consumer_timeout_ms=10000) as consumer:
+        got = 0
+        while got < job.count:
+            got += len(consumer.consume_batch(BATCH))
+    return meter.rate(got)
+
+
 def _consume_one(job: Job, topic: Any) -> Result:
     with topic.get_simple_consumer(consumer_timeout_ms=10000) as consumer:
         return _iterated(job, consumer)
@@ -125,11 +155,13 @@ def _hop(job: Job, topic: Any) -> Result:
 KINDS: dict[str, Callable[[Job, Any], Result]] = {
     "produce": _produce,
     "produce_many": _produce_many,
+    "produce_shared": _produce_shared,
     "produce_callback": _produce_callback,
     "produce_waited": _produce_waited,
     "latency": _latency,
     "memory": _memory,
     "consume_batch": _consume_batch,
+    "consume_whole": _consume_whole,
     "consume_one": _consume_one,
     "consume_group": _consume_group,
     "hop": _hop,

@@ -5,7 +5,10 @@
 #   make test    the whole test suite, with real brokers     (make test ARGS="tests/unit -k crc32c")
 #   make test-matrix   the core of it against every version of Kafka that docs/compatibility.rst lists
 #   make lint    ruff and mypy --strict
-#   make bench   compares with kafka-python, aiokafka and confluent-kafka   (make bench ARGS=--quick)
+#   make bench   compares with kafka-python, aiokafka and confluent-kafka   (make bench ARGS=--original: with PyKafka 2.8)
+#   make bench-quick   the same with fewer rounds and messages, in under three minutes
+#   make cost    importing, memory, idling, very many partitions; make growth: with more partitions, brokers and producers
+#   make micro   what encoding, decoding and so on take for each message   (make micro ARGS="--cases murmur2,crc32c")
 #   make groups  groups in bad times on three brokers, every figure next to its bar   (make groups ARGS=--quick)
 #   make docs    the pages in docs/ as HTML, in build/docs
 #   make clean   removes the virtual environments and what was built
@@ -15,7 +18,7 @@ VENVS ?= .venv
 ARGS ?=
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo broker test test-matrix lint bench groups docs clean
+.PHONY: demo broker test test-matrix lint bench bench-quick cost growth micro groups docs clean
 
 demo: $(VENVS)/demo/.ready
 	$(VENVS)/demo/bin/python examples/usage_guide.py $(ARGS)
@@ -36,6 +39,15 @@ lint: $(VENVS)/lint/.ready
 
 bench: $(VENVS)/bench/.ready
 	$(VENVS)/bench/bin/python -m benchmarks.compare $(ARGS)
+
+bench-quick: $(VENVS)/bench/.ready
+	$(VENVS)/bench/bin/python -m benchmarks.compare --quick $(ARGS)
+
+cost growth: $(VENVS)/bench/.ready
+	$(VENVS)/bench/bin/python -m benchmarks.$@ $(ARGS)
+
+micro: $(VENVS)/bench/.ready
+	$(VENVS)/bench/bin/python -m benchmarks.micro --processes 3 --values 5 --quiet $(ARGS)
 
 groups: $(VENVS)/test/.ready
 	$(VENVS)/test/bin/python -m benchmarks.groups $(ARGS)

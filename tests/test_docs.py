@@ -25,8 +25,13 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.rst", *(ROOT / "docs").rglob("*.rst"), *(ROOT / "docs").rglob("*.md")])
 #: What a console block may hold, and what shows that it works.
 COMMANDS = {
+    "make bench": "tests/real/test_benchmarks.py::test_every_client_does_every_workload",
+    "make bench-quick": "the same, with fewer rounds and messages",
     "make broker": "tests/test_docs.py::test_a_broker_to_play_with_leaves_nothing_behind_when_it_is_ended",
+    "make cost": "tests/real/test_benchmarks.py::test_what_it_costs_is_measured",
     "make demo": "tests/test_docs.py::test_the_demo_checks_itself",
+    "make growth": "tests/real/test_benchmarks.py::test_growth_is_measured",
+    "make micro": "tests/unit/test_micro_benchmarks.py::test_a_case_can_be_called_again_and_again",
     "make test": "this run",
     "make test-matrix": "a run of itself, before a release: it takes minutes",
     "pip install .": "tests/test_packaging.py::test_pip_install_from_a_clean_checkout_works_and_brings_exactly_six_and_tabulate",
@@ -148,6 +153,12 @@ def test_the_page_of_options_is_what_the_tables_say() -> None:
 
     page = runpy.run_path(str(ROOT / "docs" / "conf.py"))["options_page"]()
     assert (ROOT / "docs" / "options.rst").read_text(encoding="utf-8") == page, "python docs/conf.py > docs/options.rst"
+
+
+def test_the_page_about_performance_is_what_was_measured() -> None:
+    from benchmarks.page import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "python -m benchmarks.page"
 
 
 def test_the_versions_in_the_documentation_are_those_that_are_run() -> None:

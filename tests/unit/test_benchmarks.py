@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import report
+from benchmarks import cost, growth, page, report
 from benchmarks.compare import needed
 from benchmarks.plan import CLIENTS, OURS, RIVALS, WORKLOADS, Bar, bar_of, count_for
 from benchmarks.results import Figures, command_line
@@ -159,3 +159,32 @@ def test_slow_clients_get_their_shares_and_a_quick_run_a_part_of_everything() ->
     produced, consumed = WORKLOADS["produce"].count, WORKLOADS["consume_one"].count
     assert count_for("produce", "kafka-python") == int(produced * CLIENTS["kafka-python"].share_of_produced) < produced
     assert count_for("consume_one", "aiokafka", 0.5) == int(consumed * CLIENTS["aiokafka"].share_of_consumed * 0.5)
+
+
+def test_a_slope_is_that_of_the_line_through_the_samples() -> None:
+    assert cost.slope_mib_per_million([[0, 0], [1000000, 2 * 2**20], [2000000, 4 * 2**20]]) == pytest.approx(2.0)
+    assert cost.slope_mib_per_million([[0, 7], [1000000, 9], [2000000, 7]]) == pytest.approx(0.0)
+
+
+def test_a_figure_is_shown_with_its_bar_either_way() -> None:
+    assert cost.Figure("a", 41.0, "ms", 40.0).row == ["a", "41.00 ms", "MISSED (<= 40)", ""]
+    assert cost.Figure("b", 5.5, "x", 5.0, more_is_better=True, remark="c").row == ["b", "5.50 x", "met (>= 5)", "c"]
+    assert cost.Figure("d", 1.0, "ms").row == ["d", "1.00 ms", "", ""]
+
+
+def test_a_cliff_is_found() -> None:
+    lines = {"real": {"partitions": {"produce": {"1": [100.0, 110.0, 90.0], "256": [49.0, 49.0, 90.0]}}}}
+    assert growth.rows(lines) == [["partitions", "produce", "real", "1: 100, 256: 49", "49% MISSED (>= 0.5)"]]
+
+
+def test_a_time_that_is_a_quarter_is_four_times_better() -> None:
+    assert page.times_better(FIGURES["latency"], "latency", "kafka-python") == pytest.approx(1 / 0.25)
+    assert page.times_better(FIGURES["produce"], "produce", "kafka-python") == 9.0
+
+
+def test_the_page_shows_losses_in_a_list_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "load", {"ratios": RESULTS}.get)
+    shown = page.page()
+    for line in report.missed(RESULTS):
+        assert f"\n* {line}\n" in shown
+    assert report.summary(RESULTS) in shown and "Compared with PyKafka 2.8" not in shown

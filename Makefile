@@ -43,8 +43,11 @@ bench: $(VENVS)/bench/.ready
 bench-quick: $(VENVS)/bench/.ready
 	$(VENVS)/bench/bin/python -m benchmarks.compare --quick $(ARGS)
 
-cost growth: $(VENVS)/bench/.ready
-	$(VENVS)/bench/bin/python -m benchmarks.$@ $(ARGS)
+cost: $(VENVS)/bench/.ready
+	$(VENVS)/bench/bin/python -m benchmarks.cost $(ARGS)
+
+growth: $(VENVS)/bench/.ready
+	$(VENVS)/bench/bin/python -m benchmarks.growth $(ARGS)
 
 micro: $(VENVS)/bench/.ready
 	$(VENVS)/bench/bin/python -m benchmarks.micro --processes 3 --values 5 --quiet $(ARGS)

@@ -16,7 +16,6 @@ from benchmarks.workloads.job import Job
 from pykafka import KafkaClient, Topic
 
 from ..brokers import KafkaCluster
-from ..needs import missing
 
 COUNT = 500
 KINDS = sorted({workload.kind for workload in WORKLOADS.values()})
@@ -27,10 +26,12 @@ def test_every_client_does_every_workload(
     name: str, kafka: KafkaCluster, make_topic: Callable[..., Topic], topic_name: str
 ) -> None:
     if importlib.util.find_spec(CLIENTS[name].module) is None:
-        missing(f"{name} is not installed: pip install -e '.[bench]'")
+        pytest.skip(f"{name} is a part of the extra bench only")
     with KafkaClient(kafka.hosts) as ours:
         filled = fill(ours, kafka.hosts, "mixed", 5 * COUNT, topic=f"{topic_name}-filled")
     make_topic()
+    # of its own: what comes at last is to be the time of day
+    make_topic(suffix="-hop")
     for kind in KINDS:
         topic = filled if kind.startswith("consume") else f"{topic_name}-hop" if kind == "hop" else topic_name
         job = Job(kind, kafka.hosts, topic, COUNT, group=f"{topic_name}-{name}", keys=10)

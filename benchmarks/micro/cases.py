@@ -12,9 +12,10 @@ from pykafka._machines.segments import Segment, Taken
 from pykafka.partitioners import Murmur2Partitioner, RandomPartitioner, murmur2
 from pykafka.records.batch import split_batches
 from pykafka.records.crc32c import crc32c, crc32c_by_lanes
-from pykafka.records.decode import decode_batch, to_messages
+from pykafka.records.decode import decode_batch
 from pykafka.records.encode import encode_batch, encode_headers
-from pykafka.records.message import Origin
+from pykafka.records.message import Message, Origin
+from pykafka.records.rows import VALUES, messages_of, rows_of
 
 COUNT = 2000
 FIRST_MS = 1_700_000_000_000
@@ -50,7 +51,12 @@ def _columns(kind: str) -> tuple[Any, Any, Any, list[int]]:
 def _decoding(kind: str) -> Case:
     (batch,) = split_batches(bytes(encode_batch(*_columns(kind))), "t", 0)
     origin = Origin(b"t", 0)
-    return Case(COUNT, "message", lambda: to_messages(decode_batch(batch, "t", 0, MAX_DECOMPRESSED), origin, 0))
+
+    def decode() -> list[Message]:
+        rows = rows_of(decode_batch(batch, "t", 0, MAX_DECOMPRESSED), origin, 0)
+        return list(messages_of(iter(rows[VALUES]), rows))
+
+    return Case(COUNT, "message", decode)
 
 
 def _encoding(kind: str) -> Case:

@@ -195,7 +195,7 @@ class Bound(NamedTuple):
 
 BOUNDS = [
     Bound(produce, "plain", 1500, 5600),
-    Bound(produce_keyed, "plain", 1500, 10500),
+    Bound(produce_keyed, "plain", 1500, 9500),
     Bound(produce_with_callback, "plain", 3500, 6500),
     Bound(produce_and_wait, "plain", 4500, 11500),
     Bound(produce_with_headers, "plain", 8500, 24500),
@@ -203,7 +203,7 @@ BOUNDS = [
     Bound(consume, "kept-equal", 2500, 1500),
     Bound(iterate, "kept-equal", 2500, 500),
     Bound(consume_batch, "kept-equal", 1500, 500),
-    Bound(consume_batch, "kept-mixed", 1500, 5500),
+    Bound(consume_batch, "kept-mixed", 1500, 2500),
 ]
 
 

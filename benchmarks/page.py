@@ -184,7 +184,8 @@ def draw_growth(figures: dict[str, Any], path: Path) -> None:
                 axis.plot(list(points), medians, marker="o", label=f"{kind}, {broker}")
         axis.set_ylim(bottom=0)
         axis.set_xlabel(name)
-        axis.legend(fontsize="small")
+        if axis.lines:
+            axis.legend(fontsize="small")
     axes[0][0].set_ylabel("million messages a second")
     _save(chart, path)
 

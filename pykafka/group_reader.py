@@ -187,7 +187,9 @@ class GroupReader(Consumer):
                 begins = start.commit.items()
                 self._commits.commit(lambda: {tp: offset for tp, offset in begins if self._is_given(tp)}, self._committer)
         except MOVED_ON as error:
-            log.info("%r: the group has moved on before %s were begun with: %s", self, spelled(known), error)
+            # those that are ours still when it has come to rest are not given to us anew, if the group moves on step by step
+            log.info("%r: the group has moved on before %s were begun with, tried again: %s", self, spelled(known), error)
+            self._begin_again(share._replace(partitions=frozenset(known)))
             return none
         except Exception as error:
             log.warning("%r: %s cannot be begun with yet, tried again: %s", self, spelled(known), error)

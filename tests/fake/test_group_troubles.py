@@ -146,6 +146,23 @@ def test_what_was_delivered_is_committed_with_the_newest_epoch_when_the_group_ha
         assert group.committed == [(3, 0, 0), (4, 0, 1)]
 
 
+def test_partitions_are_begun_with_although_the_group_has_moved_on_before_their_beginning_was_committed(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykafka.group_reader.BEGIN_AGAIN_S", 0.1)
+    group = Coordinator(broker)
+    group.heartbeat_ms = 50
+
+    def move_on() -> None:
+        group.epoch, group.on_commit = 4, lambda: None
+
+    group.on_commit = move_on
+    with KafkaClient(broker.hosts) as client, member(client) as consumer:
+        # nothing is assigned anew: the member keeps what it has through the epochs, as cooperative ones do
+        read_one(consumer)
+        assert group.committed == [(4, 0, 0)]
+
+
 def test_a_commit_that_the_group_never_catches_up_with_is_given_up_in_time(
     broker: FakeBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ from ._engine.group_session import GroupSession
 from ._engine.waiting import Deadline
 from ._engine.worker import Worker
 from ._machines.consumer_member import ConsumerMember
-from ._machines.member import NOTHING, Assign, Lost, Member, MemberStatus, Owned, Revoke
+from ._machines.member import NO_GENERATION, NOTHING, STABLE, Assign, Lost, Member, MemberStatus, Owned, Revoke
 from ._machines.positions import held_offset
 from .common import OffsetType, TopicPartition, spelled
 from .consumer import Consumer
@@ -286,6 +286,7 @@ class GroupReader(Consumer):
         deadline = Deadline(member_settings(self._options).rebalance_timeout_s)
         while True:
             generation = self._committer().seat.generation if event is None else event.generation
+            settled = event is not None or self._is_settled()
             try:
                 if event is None:
                     super().commit_offsets(partition_offsets)
@@ -296,7 +297,9 @@ class GroupReader(Consumer):
                 # what this member still reads is committed as soon as the rebalance is over
                 if error.api is None:
                     raise  # nobody was asked: see _not_ours
-                if partition_offsets is not None or not self._waits_for_another(generation, deadline):
+                # one that is still being shared out refuses what it takes as soon as that is done
+                old = generation if settled else NO_GENERATION
+                if partition_offsets is not None or not self._waits_for_another(old, deadline):
                     raise explained(error, generation, self.group_status()) from None
         lost = self._lost_uncommitted() if partition_offsets is None else []
         if lost:
@@ -340,12 +343,15 @@ class GroupReader(Consumer):
         worker = self._worker
         return worker is not None and worker.in_worker()
 
+    def _is_settled(self) -> bool:
+        return self._session is not None and self._session.status.state == STABLE
+
     def _waits_for_another(self, generation: int, deadline: Deadline) -> bool:
-        """Return whether there is another generation before ``deadline``, and something to commit in it."""
+        """Return whether any generation but ``generation`` is settled before ``deadline``, with something to commit in it."""
         session = None if self._in_worker() else self._session  # the worker itself is what a rebalance waits for
         while session is not None and self._running and self._owned and deadline.left() > 0:
             status = session.status
-            if status.generation not in (generation, -1) and status.state == "stable":
+            if status.generation not in (generation, NO_GENERATION) and status.state == STABLE:
                 return True
             self._cluster.engine.pause(0.05)
         return False

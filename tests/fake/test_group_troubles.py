@@ -35,7 +35,7 @@ from .broker import FakeBroker, fake_broker
 from .scripts import depose, interrupting, with_metadata
 from .test_produce_and_fetch import fetched, stored
 
-STALE_MEMBER_EPOCH, UNSUPPORTED_VERSION = 113, 35
+REBALANCE_IN_PROGRESS, STALE_MEMBER_EPOCH, UNSUPPORTED_VERSION = 27, 113, 35
 
 
 class Coordinator:
@@ -54,6 +54,8 @@ class Coordinator:
         self.configs_error = 0
         self.share: Optional[list[int]] = [*range(partitions)]
         self.on_commit: Callable[[], None] = lambda: None
+        #: what commits are refused with, whatever their epoch
+        self.commit_error = 0
         for name, script in (
             ("ConsumerGroupHeartbeat", self.beat),
             ("OffsetFetch", self.committed_offsets),
@@ -104,7 +106,7 @@ class Coordinator:
     def commit(self, request: Any, version: int) -> Any:
         epoch = request.generation_id_or_member_epoch
         self.on_commit()
-        code = 0 if epoch == self.epoch else STALE_MEMBER_EPOCH
+        code = self.commit_error or (0 if epoch == self.epoch else STALE_MEMBER_EPOCH)
         cls, topics = OffsetCommitResponse, []
         for topic in request.topics:
             rows = []
@@ -161,6 +163,41 @@ def test_partitions_are_begun_with_although_the_group_has_moved_on_before_their_
         # nothing is assigned anew: the member keeps what it has through the epochs, as cooperative ones do
         read_one(consumer)
         assert group.committed == [(4, 0, 0)]
+
+
+def test_a_commit_while_a_generation_is_shared_out_is_made_when_that_is_done_and_not_only_in_the_next_one(
+    broker: FakeBroker,
+) -> None:
+    group = Coordinator(broker)
+    with KafkaClient(broker.hosts) as client, member(client, auto_commit_enable=False) as consumer:
+        read_one(consumer)
+        session = consumer._session
+        assert session is not None
+        stable = session.status
+        refused: list[int] = []
+
+        class SharingOut:
+            """The session of a classic member between JoinGroup and SyncGroup: its generation takes no commits yet."""
+
+            @property
+            def status(self) -> Any:
+                return stable if len(refused) > 1 else stable._replace(state="syncing")
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(session, name)
+
+        def refuse() -> None:
+            refused.append(REBALANCE_IN_PROGRESS)
+            group.commit_error = REBALANCE_IN_PROGRESS if len(refused) < 3 else 0
+
+        consumer._session = SharingOut()  # type: ignore[assignment]  # all but the status is the session's
+        group.on_commit = refuse
+        committing = threading.Thread(target=consumer.commit_offsets, daemon=True)
+        committing.start()
+        until(lambda: refused, what="a refusal")
+        refused.append(0)  # shared out
+        committing.join(10)
+        assert not committing.is_alive() and group.committed[-1] == (3, 0, 1)
 
 
 def test_a_commit_that_the_group_never_catches_up_with_is_given_up_in_time(

@@ -366,7 +366,8 @@ class FetchCore:
         busy = self._busy.setdefault(broker_id, set())
         free = [number for number in range(LANES_PER_BROKER) if number not in busy]
         if not free:
-            return  # the next answer plans again
+            self._changes += 1  # both ask the same again and again: from now on the next answer plans anew
+            return
         number = free[0]
         busy.add(number)
         broker = self.engine.view.brokers[broker_id]

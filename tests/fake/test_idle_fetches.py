@@ -117,3 +117,29 @@ def test_everything_is_looked_at_anew_after_a_while(monkeypatch: Any) -> None:
             plan = core._plan
             core._plan = lambda: (plans.append(1), plan())[1]  # type: ignore[method-assign]
             until(lambda: len(plans) > 20, what="plans")
+
+
+def test_a_partition_that_had_to_wait_for_room_is_fetched_although_all_connections_wait_for_news_of_others() -> None:
+    with fake_broker(partitions=4) as broker, KafkaClient(broker.hosts) as client:
+        # one is at its end while the other has more: each message in a batch of its own
+        ends = {0: 20, 1: 60, 2: 0, 3: 0}
+
+        def records(partition: int, offset: int) -> bytes:
+            return stored_batch(offset, [b"%d" % offset]) if offset < ends[partition] else b""
+
+        def answer(request: Any, version: int) -> FetchResponse:
+            rows = [row for topic in request.topics for row in topic.partitions]
+            parts = [
+                FetchResponse.PartitionData(
+                    partition_index=row.partition,
+                    high_watermark=ends[row.partition],
+                    records=records(row.partition, row.fetch_offset),
+                )
+                for row in rows
+            ]
+            return FetchResponse(responses=[FetchResponse.FetchableTopicResponse(topic_id=b"T" * 16, partitions=parts)])
+
+        broker.scripts["Fetch"] = answer
+        options = {"queued_max_messages": 1, "fetch_wait_max_ms": 1, "consumer_timeout_ms": 5000}
+        with client.topics["t"].get_simple_consumer(**options) as consumer:
+            assert [consumer.consume() is not None for _ in range(80)] == [True] * 80

@@ -108,8 +108,6 @@ class Producer:
         self._running = False
         #: while running: messages, those with a key too, need nothing looked at but their types and size
         self._quick = self._quick_keyed = False
-        #: messages with this callback and nothing else that is special may go the quick way as well
-        self._usual_callback: Optional[OnDelivery] = None
         self._lock = threading.Lock()
         self._core: ProducerCore
         #: what stop() has not finished: Ctrl-C may interrupt it, and start() come before it is done
@@ -155,7 +153,6 @@ class Producer:
             self._cluster.track(self)
             self._core = core
             self._running = True
-            self._usual_callback = None
             self._quick_keyed = not (self._sync or self._serializer or self._reports or self._chooser)
             self._quick = self._quick_keyed and not self._needs_key
 
@@ -279,8 +276,7 @@ class Producer:
         :raises ProducerQueueFullError: when the queue is full and ``block_on_queue_full`` is off
         :raises ProducerStoppedException: when the producer is not running
         """
-        usual = on_delivery is None or on_delivery is self._usual_callback
-        if usual and type(message) is bytes and timestamp is headers is None:
+        if type(message) is bytes and timestamp is headers is None:
             # what most messages are, without the looks at everything that few have; _produce_any does the same for those
             if partition_key is None:
                 size = ROW_BYTES + len(message) if self._quick else _NEVER
@@ -293,7 +289,8 @@ class Producer:
                 core = self._core
                 segment = core.segment
                 rows = segment.rows
-                if size <= core.room and len(rows) < core.row_limit:
+                usual = on_delivery is None or (core.usual is not None and on_delivery is core.usual[ON_DELIVERY])
+                if usual and size <= core.room and len(rows) < core.row_limit:
                     if partition_key is not None:
                         core.has_keys = True
                     # before the append: fates that nobody holds are not written when the outcome is known
@@ -358,16 +355,15 @@ class Producer:
         reports = self._reports and self._reports.queue
         partition_id = -1 if self._chooser is None else self._chooser(partition_key)
         extra = (encoded, on_delivery, reports, partition_id)
+        core.has_extras = True
         if on_delivery is not None:
             if not callable(on_delivery):
                 raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
             core.wants_callbacks = True
             # now: at exit, when the outcome may come, no thread can be started any more
             self._cluster.engine.callbacks.ensure_started()
-            if core.usual is None and encoded is None and self._quick_keyed:
-                core.usual = extra
-                self._usual_callback = on_delivery
-        core.has_extras = True
+            if encoded is None and self._quick_keyed:
+                core.note_usual(extra)
         return extra
 
     def _is_usual(self, core: ProducerCore, on_delivery: Any) -> bool:

@@ -64,6 +64,12 @@ class RowQueue:
     def _open_segment(self) -> Segment:
         return Segment(cast("Delivery", self))  # which every ProducerCore is
 
+    def note_usual(self, extra: Extra) -> None:
+        """Have True stand for ``extra`` from now on, if it stands for nothing yet: there are rows that say so ever after."""
+        with self._lock:  # of two threads with a callback each the second one must not change what the first one's rows mean
+            if self.usual is None:
+                self.usual = extra
+
     def place_late(self, segment: Segment, row: Row) -> Fates:
         """Return the fates of a row that was appended to ``segment`` while that was closed: taken with it, or queued now."""
         with self._lock:  # whoever closes a segment holds it until that is done

@@ -1,7 +1,7 @@
 """Rows on their way through a producer: queued in segments, taken out of the queue as columns, decided part by part; pure.
 
-``produce()`` appends to the open :class:`Segment` without a lock. When rows are collected the segment is closed and becomes
-:class:`Columns`' source, a :class:`Taken`. What became of its rows is written into its :class:`Fates`, which the messages that
+``produce()`` appends to the open :class:`Segment` without a lock. When rows are collected the segment is closed, and its rows are
+read into the columns of a :class:`Taken`. What became of its rows is written into its :class:`Fates`, which the messages that
 ``produce()`` returned lead to. Nobody else keeps the Fates: where every message was dropped they are gone as well, and
 whatever would be written into them is not even worked out.
 """
@@ -195,7 +195,7 @@ class Segment:
     def take(self, *, with_keys: bool, with_extras: bool, with_messages: bool) -> Taken:
         """Return the rows that were taken, as columns; who knows that no row has a key or extras saves looking for them.
 
-        :param with_messages: for callbacks or reports, so that :meth:`Taken.message` can be called
+        :param with_messages: for callbacks or reports, so that :meth:`Taken.messages` has any
         """
         rows = self.frozen
         self.fates.take(len(rows), rows)

@@ -75,3 +75,31 @@ def test_the_quick_way_does_what_the_whole_of_it_does(options: dict[str, Any]) -
                 assert outcome(quick, call) == outcome(whole, call), call
             # three values without a key and eight pairs that fit into max_request_size, with the usual callback and without
             assert len(calls) - len(long_ways) == 2 * (8 if "partitioner" in options else 3 + 8)
+
+
+def test_every_message_has_its_own_callback_called_whichever_is_the_usual_one_and_after_a_restart_too() -> None:
+    called: list[tuple[str, Any]] = []
+
+    def one(message: Any, error: Any) -> None:
+        called.append(("one", message.value))
+
+    def other(message: Any, error: Any) -> None:
+        called.append(("other", message.value))
+
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        Log(broker)
+        producer = client.topics["t"].get_producer()
+        for usual, rare in ((one, other), (other, one)):
+            producer.start()
+            core = producer._core
+            producer.produce(b"first", on_delivery=usual)
+            assert core.usual is not None and core.usual[1] is usual
+            # another thread that had found no usual callback yet: what rows say already keeps its meaning
+            core.note_usual((None, rare, None, -1))
+            messages = [producer.produce(b"%d" % number, on_delivery=(usual, rare)[number % 2]) for number in range(6)]
+            assert [message.on_delivery for message in messages] == [usual, rare] * 3
+            producer.stop()
+    names = ["one", "one", "other", "one", "other", "one", "other"]
+    swapped = ["other" if name == "one" else "one" for name in names]
+    values = [b"first", *(b"%d" % number for number in range(6))]
+    assert called == [*zip(names, values), *zip(swapped, values)]

@@ -33,25 +33,13 @@ def play(kafka: KafkaCluster, client: KafkaClient, topic_name: str) -> Iterator[
 
 def take_over_from_each_other(play: Play, sharing: str, kind: type[Player], other_kind: type[Player]) -> None:
     """Have two members share, each of them leave once, and fail unless all was read once and is committed."""
-    first = play.enter(kind, sharing)
-    play.until_shared(first)
-    play.write()
-    second = play.enter(other_kind, sharing)
-    play.until_shared(first, second)
-    play.write()
-    description = play.description()
-    assert description[:5] == (0, play.name.encode(), b"Stable", b"consumer", sharing.encode())
-    assert len(description.members) == 2
-    first.leave()
-    play.until_shared(second)
-    play.write()
-    again = play.enter(kind, sharing)
-    play.until_shared(second, again)
-    play.write()
-    second.leave()
-    again.leave()
-    play.check_read_once()
-    play.check_committed()
+
+    def check_description() -> None:
+        description = play.description()
+        assert description[:5] == (0, play.name.encode(), b"Stable", b"consumer", sharing.encode())
+        assert len(description.members) == 2
+
+    play.take_over_from_each_other(kind, other_kind, sharing, check_description)
 
 
 @pytest.mark.parametrize("sharing", PROTOCOLS)

@@ -263,6 +263,28 @@ class Play:
         """Return what the coordinator says of the group."""
         return self.client.cluster.get_managed_group_descriptions()[self.name.encode()]
 
+    def take_over_from_each_other(
+        self, kind: type[Player], other_kind: type[Player], sharing: str, when_shared: Callable[[], None] = lambda: None
+    ) -> None:
+        """Have two members share, each of them leave once, and fail unless all was read once and is committed."""
+        first = self.enter(kind, sharing)
+        self.until_shared(first)
+        self.write()
+        second = self.enter(other_kind, sharing)
+        self.until_shared(first, second)
+        self.write()
+        when_shared()
+        first.leave()
+        self.until_shared(second)
+        self.write()
+        again = self.enter(kind, sharing)
+        self.until_shared(second, again)
+        self.write()
+        second.leave()
+        again.leave()
+        self.check_read_once()
+        self.check_committed()
+
 
 @pytest.fixture(scope="module")
 def brisk(kafka: KafkaCluster) -> Iterator[KafkaCluster]:
@@ -316,22 +338,7 @@ def test_members_of_three_clients_share_whoever_leads_and_take_over_from_each_ot
 @pytest.mark.parametrize("first_kind", [Ours, Confluent])
 def test_members_of_two_clients_share_in_a_group_of_the_newer_protocol(play: Play, first_kind: type[Player]) -> None:
     other_kind = Confluent if first_kind is Ours else Ours
-    first = play.enter(first_kind, NEWER)
-    play.until_shared(first)
-    play.write()
-    second = play.enter(other_kind, NEWER)
-    play.until_shared(first, second)
-    play.write()
-    first.leave()
-    play.until_shared(second)
-    play.write()
-    again = play.enter(first_kind, NEWER)
-    play.until_shared(second, again)
-    play.write()
-    second.leave()
-    again.leave()
-    play.check_read_once()
-    play.check_committed()
+    play.take_over_from_each_other(first_kind, other_kind, NEWER)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@
 PYTHON ?= python3
 VENVS ?= .venv
 ARGS ?=
+# tests mostly wait, for brokers that start and for faults to be noticed: more of them at once than there are processors
+JOBS ?= 3
 PIP = -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo broker test test-matrix lint bench bench-quick cost growth micro groups docs clean
@@ -26,8 +28,9 @@ demo: $(VENVS)/demo/.ready
 broker: $(VENVS)/demo/.ready
 	$(VENVS)/demo/bin/python -m tests.brokers --port 9092 $(ARGS)
 
+# a module's tests stay together, so that they share their brokers; each of the processes has one broker more for all
 test: $(VENVS)/test/.ready
-	$(VENVS)/test/bin/python -m pytest $(ARGS)
+	$(VENVS)/test/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope $(ARGS)
 
 # one version after the other; the version is in the name of each test, and so of each failure
 test-matrix: $(VENVS)/test/.ready

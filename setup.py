@@ -40,7 +40,7 @@ setup(
         # progress bars of kafka-tools
         "progress": ["tqdm"],
         "all": [*FAST, *LZ4, *SNAPPY, *ZSTD],
-        "test": ["pytest>=7", "mock", "hypothesis", *GEVENT],
+        "test": ["pytest>=7", "pytest-xdist>=3", "mock", "hypothesis", *GEVENT],
         # design and decisions are in Markdown
         "docs": ["sphinx", "myst-parser"],
         # other clients, to exchange messages with in tests and to be compared with

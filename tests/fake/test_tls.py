@@ -354,7 +354,11 @@ def test_without_a_thread_to_wrap_in_the_connection_fails_and_says_so(monkeypatc
         until(lambda: open_descriptors() <= before, what="all sockets closed")
 
 
-@pytest.mark.parametrize("config", [object(), 5, "ca.pem", SslConfig, ssl.SSLContext], ids=str)
+@pytest.mark.parametrize(
+    "config",
+    [object(), 5, "ca.pem", SslConfig, ssl.SSLContext],
+    ids=["an object", "a number", "a path", "the class SslConfig", "the class SSLContext"],
+)
 def test_what_cannot_wrap_a_socket_is_refused_at_once(config: Any) -> None:
     for make in (
         lambda: KafkaClient("127.0.0.1:1", ssl_config=config),

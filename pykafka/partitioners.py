@@ -10,7 +10,9 @@ from typing import Any, Callable, Optional
 from .common import brief
 
 #: Hashes of this many keys are remembered; then the memory is emptied and fills again.
-MAX_REMEMBERED_KEYS = 100_000
+MAX_REMEMBERED_KEYS = 50_000
+#: Where most of them did not come again, so many keys are hashed before it is tried anew.
+FORGETFUL_FOR = 1_000_000
 
 
 def _count(partitions: Sequence[Any]) -> int:
@@ -111,20 +113,41 @@ class Murmur2Partitioner(HashingPartitioner):
     def __init__(self) -> None:
         super().__init__(_positive_murmur2)
         self.is_builtin = type(self) is Murmur2Partitioner
+        #: keys that were remembered already when they were asked for, since the memory was last empty
+        self._recalled = 0
+        #: for so many more keys nothing is remembered
+        self._forgetful_for = 0
 
     def assign(self, keys: Sequence[bytes], partition_ids: Sequence[int]) -> list[int]:
-        """Return a partition id per key; keys not seen before are hashed together, a tenth of the work of one by one."""
+        """Return a partition id per key; keys not seen before are hashed together, a tenth of the work of one by one.
+
+        To remember a key costs more than to hash it together with others. So where the memory filled up with keys that
+        did not come again, nothing is remembered for a while.
+        """
         count = len(partition_ids)
+        if self._forgetful_for > 0:
+            self._forgetful_for -= len(keys)
+            fresh = _murmur2_of_all(keys)
+            return [partition_ids[fresh[key] % count] for key in keys]  # hot: per message
         hashes = self._hashes
         found = list(map(hashes.get, keys))
         if None in found:
             fresh = _murmur2_of_all({key for key, known in zip(keys, found) if known is None})
-            if len(hashes) + len(fresh) > MAX_REMEMBERED_KEYS:
-                hashes.clear()
-            if len(fresh) <= MAX_REMEMBERED_KEYS:
-                hashes.update(fresh)
             found = [fresh[key] if known is None else known for key, known in zip(keys, found)]
+            self._remember(fresh)
+            self._recalled += len(keys) - len(fresh)
+        else:
+            self._recalled += len(keys)
         return [partition_ids[known % count] for known in found]  # type: ignore[operator]  # hot: per message
+
+    def _remember(self, fresh: dict[bytes, int]) -> None:
+        if len(self._hashes) + len(fresh) > MAX_REMEMBERED_KEYS:
+            if self._recalled < len(self._hashes):
+                self._forgetful_for = FORGETFUL_FOR
+            self._hashes.clear()
+            self._recalled = 0
+        if len(fresh) <= MAX_REMEMBERED_KEYS:
+            self._hashes.update(fresh)
 
 
 class GroupHashingPartitioner(BasePartitioner):

@@ -109,3 +109,26 @@ def test_keys_of_many_lengths_are_assigned_as_one_by_one_however_few_hashes_are_
         keys += [b"k" * number for number in range(260)] + [b"%0300d" % number for number in range(20)]
         assert partitioner.assign(keys, [2, 5, 9]) == [partitioner([2, 5, 9], key) for key in keys]
         assert len(partitioner._hashes) <= bound
+
+
+def test_keys_that_do_not_come_again_are_not_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partitioners, "MAX_REMEMBERED_KEYS", 100)
+    monkeypatch.setattr(partitioners, "FORGETFUL_FOR", 1000)
+    partitioner = Murmur2Partitioner()
+    sizes = []
+    for start in range(0, 3000, 50):
+        keys = [b"key-%d" % number for number in range(start, start + 50)]
+        assert partitioner.assign(keys, [2, 5, 9]) == [partitioner([2, 5, 9], key) for key in keys]
+        sizes.append(len(partitioner._hashes))
+    assert sizes[:3] == [50, 100, 50] and sizes[3:23] == [50] * 20  # two fill it, the third is too many
+    assert sizes[23:26] == [100, 50, 50]  # it is tried again, in vain again
+
+
+def test_keys_that_come_again_stay_remembered_although_now_and_then_the_memory_fills_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partitioners, "MAX_REMEMBERED_KEYS", 100)
+    partitioner = Murmur2Partitioner()
+    usual = [b"key-%d" % number for number in range(40)]
+    for turn in range(250):
+        partitioner.assign([*usual, b"new-%d" % turn], [2, 5, 9])
+        assert partitioner._forgetful_for == 0
+    assert set(usual) <= set(partitioner._hashes)

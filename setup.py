@@ -46,7 +46,7 @@ setup(
         # other clients, to exchange messages with in tests and to be compared with
         "interop": ["confluent-kafka>=2.6", "kafka-python>=2.2"],
         # matplotlib draws the charts of docs/performance.rst, pyperf times what is too short for one look at the clock
-        "bench": ["kafka-python>=2.2", "aiokafka>=0.12", "confluent-kafka>=2.6", "matplotlib", "pyperf"],
+        "bench": ["kafka-python>=2.2", "python-snappy", "aiokafka>=0.12", "confluent-kafka>=2.6", "matplotlib", "pyperf"],
         "lint": ["ruff", "mypy", "types-tabulate", "types-six"],
     },
     classifiers=[

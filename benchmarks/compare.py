@@ -82,8 +82,7 @@ def measure(broker: str, options: argparse.Namespace) -> Figures:
         for workload in chosen:
             began = time.monotonic()
             for number in range(options.rounds):
-                for name in options.clients:
-                    found[workload][name].append(_one(client, hosts, workload, name, number, options.part))
+                _one_round(client, hosts, workload, found[workload], number, options.part)
             print(f"{broker}: {workload} took {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
     return found
 
@@ -98,6 +97,21 @@ def needed(workloads: list[str], part: float) -> dict[str, int]:
             # the first ones are not measured
             counts[filled] = max(counts.get(filled, 0), most + BATCH)
     return counts
+
+
+def _one_round(
+    client: KafkaClient, hosts: str, workload: str, found: dict[str, list[dict[str, float]]], number: int, part: float
+) -> None:
+    """Add a figure of each client, in turn; a rival that cannot do it is left out from then on, and nothing else is lost."""
+    for name in found:
+        if len(found[name]) < number:
+            continue
+        try:
+            found[name].append(_one(client, hosts, workload, name, number, part))
+        except RuntimeError as error:
+            if name == OURS:
+                raise
+            print(f"{name} is left out of {workload}: {error}", file=sys.stderr, flush=True)
 
 
 def _one(client: KafkaClient, hosts: str, workload: str, name: str, number: int, part: float) -> dict[str, float]:

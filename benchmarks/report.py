@@ -45,7 +45,7 @@ def verdict(ratio: float, bar: float, more_is_better: bool) -> str:
 def cell(workload: Workload, bar: Optional[Bar], ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> str:
     """Return the ratio to one rival: median, lowest and highest, and what that makes of the bar."""
     if not ours or not theirs:
-        return ""
+        return "failed"
     shown = _judged(ratios(ours, theirs, workload.unit), bar and bar.wall, workload.more_is_better)
     if bar is None or bar.cpu is None:
         return shown
@@ -75,11 +75,15 @@ def processor_table(figures: Figures, title: str) -> Table:
     """Return processor time for each message: a client that is fast by keeping two processors busy shows here."""
     clients = [OURS, *_rivals(figures)]
     rows = [
-        [WORKLOADS[name].title, *(f"{middle(measured[client], 'cpu_us'):.2f}" for client in clients)]
+        [WORKLOADS[name].title, *(_processor_time(measured[client]) for client in clients)]
         for name, measured in figures.items()
         if WORKLOADS[name].more_is_better
     ]
     return Table(title, ["us a message, all threads", *clients], rows)
+
+
+def _processor_time(rounds: list[dict[str, float]]) -> str:
+    return f"{middle(rounds, 'cpu_us'):.2f}" if rounds else "failed"
 
 
 def _rivals(figures: Figures) -> list[str]:

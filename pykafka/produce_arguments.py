@@ -60,6 +60,17 @@ def cut(sizes: list[int], overhead: int, most_rows: int, most_bytes: int) -> Ite
         start += count
 
 
+# hot: per message with headers
+def quick_headers(headers: Any) -> Optional[bytes]:
+    """Return headers as they are written, or None for those that :func:`encoded_headers` has to look at."""
+    if type(headers) is not list or not headers:
+        return None
+    try:
+        return encode_headers(headers)
+    except (TypeError, ValueError):
+        return None
+
+
 def encoded_headers(headers: Any) -> Optional[bytes]:
     """Return the headers that a caller gave as they are written, None for none.
 

@@ -33,7 +33,7 @@ from .exceptions import (
     ProducerStoppedException,
 )
 from .partitioners import HashingPartitioner, RandomPartitioner
-from .produce_arguments import cut, encoded_headers, lengths, listed, not_bytes, size_of
+from .produce_arguments import cut, encoded_headers, lengths, listed, not_bytes, quick_headers, size_of
 from .records.message import Message, OnDelivery, to_epoch_ms
 from .records.queued import HEADERS, ON_DELIVERY, Block, Extra, QueuedMessage, QueuedMessages, Row, new_message, queued_message
 
@@ -276,7 +276,7 @@ class Producer:
         :raises ProducerQueueFullError: when the queue is full and ``block_on_queue_full`` is off
         :raises ProducerStoppedException: when the producer is not running
         """
-        if type(message) is bytes and timestamp is headers is None:
+        if type(message) is bytes and timestamp is None:
             # what most messages are, without the looks at everything that few have; _produce_any does the same for those
             if partition_key is None:
                 size = ROW_BYTES + len(message) if self._quick else _NEVER
@@ -284,6 +284,10 @@ class Producer:
                 size = ROW_BYTES + len(message) + len(partition_key) if self._quick_keyed else _NEVER
             else:
                 size = _NEVER
+            encoded: Optional[bytes] = None
+            if headers is not None and size < _NEVER:
+                encoded = quick_headers(headers) if on_delivery is None else None
+                size = _NEVER if encoded is None else size + len(encoded)
             if size <= self._most_counted:
                 # once: another thread may stop and start the producer meanwhile, which gives it another core
                 core = self._core
@@ -293,10 +297,13 @@ class Producer:
                 if usual and size <= core.room and len(rows) < core.row_limit:
                     if partition_key is not None:
                         core.has_keys = True
+                    extra: Union[Extra, Literal[True], None] = None if on_delivery is None else True
+                    if encoded is not None:
+                        core.has_extras = True
+                        extra = (encoded, None, None, -1)
                     # before the append: fates that nobody holds are not written when the outcome is known
                     fates = segment.fates
                     core.room -= size
-                    extra: Optional[Literal[True]] = None if on_delivery is None else True
                     row = (message, partition_key, wall_ns() // 1_000_000, extra)
                     rows.append(row)
                     if segment.closed:

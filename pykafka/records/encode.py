@@ -60,12 +60,10 @@ def encode_headers(pairs: Headers) -> bytes:
     for name, value in pairs:  # hot: per header
         if type(name) is not str:
             raise TypeError("the name of a header must be a str")
-        pieces.append(_names[name])
         if type(value) is bytes:
-            pieces.append(VARINTS[len(value)])
-            pieces.append(value)
+            pieces.append(_names[name] + VARINTS[len(value)] + value)
         elif value is None:
-            pieces.append(b"\1")
+            pieces.append(_names[name] + b"\1")
         else:
             raise TypeError("the value of a header must be bytes or None")
     return b"".join(pieces)

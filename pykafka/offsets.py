@@ -33,6 +33,8 @@ GROUP_ID_NOT_FOUND = 69
 FIRST_PAUSE_S = 0.05
 #: How long a partition may be without a leader before start() goes on without it (seconds).
 ELECTION_S = 2.0
+#: How long a leader may take to say where a partition begins before the others given with it are begun with (seconds).
+LEADER_ANSWERS_S = 5.0
 #: With auto-commit, offsets that have not moved are committed again after this many seconds.
 RECOMMIT_S = 6 * 3600.0
 
@@ -126,7 +128,8 @@ class OffsetManager:
         :param reset: what stands in the place of ``auto_offset_reset`` for these partitions
         :param reset_on_start: what stands in the place of ``reset_offset_on_start``
         :param leave_out: leave out partitions that have to be looked up and have no leader, if there are others
-        :param led_only: do so at once, without waiting for an election, also when there are no others
+        :param led_only: do so at once, without waiting for an election, also when there are no others; leave out those as well
+            whose leader gives no answer for the time being
         :param kept: where the consumer was when it stopped: without a group that is written down nowhere else
         """
         tps = list(partitions)
@@ -150,7 +153,7 @@ class OffsetManager:
             led = self.wait_for_leaders(to_look_up)
             to_look_up = led if led or positions else to_look_up
         where = settings.auto_offset_reset if reset is None else reset
-        positions.update(self.look_up(dict.fromkeys(to_look_up, where)))
+        positions.update(self.look_up(dict.fromkeys(to_look_up, where), some_will_do=led_only))
         return Start(positions, {tp: positions[tp] for tp in tps if tp in positions and rules[tp].commit_now})
 
     def wait_for_leaders(self, tps: list[TopicPartition]) -> list[TopicPartition]:
@@ -271,12 +274,14 @@ class OffsetManager:
 
     # -- the log's offsets --------------------------------------------------------------------------------------------
 
-    def look_up(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    def look_up(self, times: Mapping[TopicPartition, int], some_will_do: bool = False) -> dict[TopicPartition, int]:
         """Return an offset per partition: for OffsetType.EARLIEST or LATEST, or the first at or after an epoch millisecond.
 
         A time after the last message gives the end of the log.
+
+        :param some_will_do: ask once, and leave out those partitions that fail for the time being
         """
-        found = self.list_offsets(times)
+        found = self.list_offsets(times, some_will_do)
         beyond = {tp: -1 for tp, offset in found.items() if offset < 0}
         if beyond:
             found.update(self.list_offsets(beyond))
@@ -287,30 +292,52 @@ class OffsetManager:
             )
         return found
 
-    def list_offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    def list_offsets(self, times: Mapping[TopicPartition, int], some_will_do: bool = False) -> dict[TopicPartition, int]:
         """Return what the leaders answer per partition; -1 where no message is as late as the time asked for."""
         if not times:
             return {}
-        deadline = self._settings.patience()
+        deadline = Deadline(LEADER_ANSWERS_S) if some_will_do else self._settings.patience()
         remaining = dict(times)
         found: dict[TopicPartition, int] = {}
 
         def attempt() -> None:
-            for leader, some in self._by_leader(remaining).items():
-                reply = self._engine.call(leader, self._list_request(some), deadline.within(self._settings.timeout_s))
-                for topic in reply.topics:
-                    for part in topic.partitions:
-                        tp = TopicPartition(topic.name, part.partition_index)
-                        if tp not in times:
-                            continue
-                        self._raise_for(part.error_code, "ListOffsets", tp)
-                        found[tp] = part.offset
-                        remaining.pop(tp, None)
-            if remaining:
-                raise OffsetRequestFailedError(f"no answer about {spelled(remaining)}", topic=next(iter(remaining)).topic)
+            error = self._ask_leaders(remaining, found, deadline.within(self._settings.timeout_s))
+            if error is None and remaining:
+                error = OffsetRequestFailedError(f"no answer about {spelled(remaining)}", topic=next(iter(remaining)).topic)
+            if error is None:
+                return
+            if not (some_will_do and error.retriable):
+                raise error
+            log.info("no offsets of %s for now: %s", spelled(remaining), error)
+            self._refresh_for(error, Deadline(LEADER_ANSWERS_S), by_topic(remaining))
 
         self._patiently(f"looking up offsets of {spelled(times)}", deadline, attempt, by_topic(times))
         return found
+
+    def _ask_leaders(
+        self, remaining: dict[TopicPartition, int], found: dict[TopicPartition, int], deadline: Deadline
+    ) -> Optional[KafkaException]:
+        """Move what the leaders answer, who are asked all at once, from ``remaining`` to ``found``; return the first error."""
+        first: Optional[KafkaException] = None
+        shares = self._by_leader(remaining).items()
+        asked = [self._engine.begin(leader, self._list_request(some), deadline) for leader, some in shares]
+        for answer in asked:
+            try:
+                topics = answer().topics
+            except KafkaException as error:
+                first = first or error
+                continue
+            for topic in topics:
+                for part in topic.partitions:
+                    tp = TopicPartition(topic.name, part.partition_index)
+                    if tp not in remaining:
+                        continue
+                    if part.error_code:
+                        first = first or self._error(part.error_code, "ListOffsets", tp)
+                    else:
+                        found[tp] = part.offset
+                        del remaining[tp]
+        return first
 
     def _by_leader(self, times: Mapping[TopicPartition, int]) -> dict[Any, dict[TopicPartition, int]]:
         groups: dict[Any, dict[TopicPartition, int]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from pykafka.protocol.messages import (
     HeartbeatResponse,
     JoinGroupResponse,
     LeaveGroupResponse,
+    MetadataResponse,
     OffsetCommitResponse,
     OffsetFetchResponse,
     SyncGroupResponse,
@@ -163,6 +165,31 @@ def test_partitions_are_begun_with_although_the_group_has_moved_on_before_their_
         # nothing is assigned anew: the member keeps what it has through the epochs, as cooperative ones do
         read_one(consumer)
         assert group.committed == [(4, 0, 0)]
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["refuses connections", "accepts and says nothing"])
+def test_a_partition_whose_leader_cannot_be_reached_does_not_hold_up_the_others_that_were_given_with_it(
+    listens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykafka.offsets.LEADER_ANSWERS_S", 0.5)
+    with fake_broker(partitions=2) as broker, socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        if listens:
+            other.listen()
+
+        def lead_elsewhere(answer: Any) -> None:
+            row = MetadataResponse.MetadataResponseBroker(node_id=2, host="127.0.0.1", port=other.getsockname()[1])
+            answer.brokers.append(row)
+            depose(1, leader=2)(answer)
+
+        find_it_again = with_metadata(broker, lead_elsewhere)
+        monkeypatch.setattr("pykafka.group_reader.BEGIN_AGAIN_S", 0.1)
+        group = Coordinator(broker, partitions=2)
+        with KafkaClient(broker.hosts) as client, member(client) as consumer:
+            read_one(consumer)
+            assert group.committed == [(3, 0, 0)]
+            find_it_again()
+            until(lambda: (3, 1, 0) in group.committed, what="the other partition is begun with, too")
 
 
 def test_a_commit_while_a_generation_is_shared_out_is_made_when_that_is_done_and_not_only_in_the_next_one(

@@ -309,7 +309,7 @@ class OffsetManager:
             if not (some_will_do and error.retriable):
                 raise error
             log.info("no offsets of %s for now: %s", spelled(remaining), error)
-            self._refresh_for(error, Deadline(LEADER_ANSWERS_S), by_topic(remaining))
+            self._refresh_for(error, Deadline(LEADER_ANSWERS_S), list(by_topic(remaining)))
 
         self._patiently(f"looking up offsets of {spelled(times)}", deadline, attempt, by_topic(times))
         return found

@@ -13,7 +13,7 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 from .plain import Headers
 from .quick import read_quickly
-from .varints import MAX_ENTRIES, NUMBERS, decode_varint, encode_varint, offset_varints, width_segments
+from .varints import decode_varint, encode_varint, offset_varints, width_segments
 
 #: (timestamp deltas, keys or None, values, headers or None)
 FoundWithHeaders = tuple[list[int], Optional[list[Optional[bytes]]], list[Optional[bytes]], Optional[list[Headers]]]
@@ -33,19 +33,41 @@ def _code(width: int) -> str:
     return _CODES.get(width) or f"{width}s"
 
 
-class _Stamps(dict[Field, int]):
-    """The field of a timestamp delta -> the delta."""
-
-    def __missing__(self, field: Field) -> int:
-        if len(self) >= MAX_ENTRIES:
-            self.clear()
-        # the first of two bytes has its top bit set
-        raw = field if isinstance(field, bytes) else field.to_bytes(1 if field < 128 else 2, "little")
-        delta = self[field] = NUMBERS[raw]
-        return delta
+@lru_cache(maxsize=1)
+def _short_deltas() -> dict[Field, int]:
+    """Return every field of one or two bytes -> the timestamp delta that it stands for."""
+    raws = [bytes([low]) for low in range(128)] + [bytes([low, high]) for low in range(128, 256) for high in range(128)]
+    return {_field(raw): decode_varint(raw, 0)[0] for raw in raws}
 
 
-_stamps = _Stamps()
+#: What each byte of a number of three adds to a delta that is not negative.
+_FIRST, _SECOND, _THIRD = ([(byte & 127) << shift >> 1 for byte in range(256)] for shift in (0, 7, 14))
+#: The first bytes of numbers that are not negative.
+_POSITIVE = bytes(range(0, 256, 2))
+
+
+def _deltas(fields: list[Field]) -> list[int]:
+    """Return the timestamp deltas that ``fields`` stand for.
+
+    Those of a batch that was written within eight seconds have one or two bytes, which a table knows; the longer ones differ
+    all, so nothing is remembered of them.
+    """
+    # hot: per record, in C
+    deltas = list(map(_short_deltas().get, fields))
+    if None not in deltas:
+        return deltas  # type: ignore[return-value]
+    long = iter(_long_deltas([field for field, delta in zip(fields, deltas) if delta is None]))  # type: ignore[misc]
+    return [next(long) if delta is None else delta for delta in deltas]
+
+
+def _long_deltas(fields: list[bytes]) -> list[int]:
+    """Return the deltas of fields of three bytes or more."""
+    joined = b"".join(fields)
+    if len(joined) > 3 * len(fields) or joined[0::3].translate(None, _POSITIVE):
+        return [decode_varint(field, 0)[0] for field in fields]
+    first, second, third = _FIRST, _SECOND, _THIRD
+    # hot: per record with such a delta
+    return [first[a] + second[b] + third[c] for a, b, c in zip(joined[0::3], joined[1::3], joined[2::3])]
 
 
 class _Frame(NamedTuple):
@@ -127,7 +149,7 @@ def framed_columns(body: bytes, count: int) -> Optional[FoundWithHeaders]:
     if at != len(body) or flat[1::_FIELDS] != _offset_fields(count):
         return None
     found_headers = [headers.get(index) or [] for index in range(count)] if headers else None
-    return list(map(_stamps.__getitem__, flat[0::_FIELDS])), _keys(flat), flat[5::_FIELDS], found_headers
+    return _deltas(flat[0::_FIELDS]), _keys(flat), flat[5::_FIELDS], found_headers
 
 
 def _keys(flat: list[Any]) -> Optional[list[Optional[bytes]]]:

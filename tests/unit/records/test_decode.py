@@ -100,6 +100,19 @@ def test_records_alike_are_decoded_by_slices(count: int, keys: Optional[bytes]) 
     assert _agree(body, count) == (True, True)
 
 
+@given(st.lists(st.one_of(st.integers(0, 2**19), st.integers(-(2**19), 2**19), st.integers(-(2**63), 2**63 - 1)), max_size=60))
+@settings(max_examples=200, deadline=None, database=None)
+def test_the_deltas_of_a_whole_batch_are_what_each_of_its_numbers_says(deltas: list[int]) -> None:
+    assert framed._deltas([framed._field(encode_varint(delta)) for delta in deltas]) == deltas
+
+
+def test_every_delta_of_three_bytes_is_read_right() -> None:
+    every = [*range(1 << 13, 1 << 20), *range(-(1 << 20), -(1 << 13))]
+    assert framed._deltas([framed._field(encode_varint(delta)) for delta in every[::7]]) == every[::7]
+    positive = every[: 1 << 19]
+    assert framed._long_deltas([encode_varint(delta) for delta in positive]) == positive
+
+
 def test_without_any_difference_in_time_there_are_no_timestamps_to_add() -> None:
     stamps, keys, _ = uniform_columns(_body([b"v"] * 20), 20) or ((), (), ())
     assert (stamps, keys) == (None, None)

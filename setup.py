@@ -47,7 +47,7 @@ setup(
         "interop": ["confluent-kafka>=2.6", "kafka-python>=2.2"],
         # matplotlib draws the charts of docs/performance.rst, pyperf times what is too short for one look at the clock
         "bench": ["kafka-python>=2.2", "python-snappy", "aiokafka>=0.12", "confluent-kafka>=2.6", "matplotlib", "pyperf"],
-        "lint": ["ruff", "mypy", "types-tabulate", "types-six"],
+        "lint": ["ruff", "mypy", "pytest", "types-tabulate", "types-six"],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

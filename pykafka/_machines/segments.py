@@ -64,7 +64,7 @@ class Fates:
     """What became of the rows of one segment. Written by the I/O thread, read by whoever holds a message."""
 
     __slots__ = (
-        *("__weakref__", "_addresses", "_index", "_rows", "_table"),
+        *("__weakref__", "_addresses", "_expected", "_index", "_rows", "_table"),
         *("deal", "decided", "delivery", "of_block", "undecided", "waiting"),
     )
 
@@ -78,6 +78,8 @@ class Fates:
         self.waiting: list[tuple[QueuedMessage, Any]] = []
         self._rows: Optional[list[Row]] = None
         self._index: Optional[dict[int, int]] = None
+        #: the place of the row behind the one that was asked for last: programs wait for messages in the order they made them
+        self._expected = 0
         self._addresses: Optional[array[int]] = None
         #: outcome by place, and how many decisions are in it: one attribute, so that no reader sees one without the other
         self._table: tuple[list[Any], int] = ([], 0)
@@ -118,10 +120,17 @@ class Fates:
         """Return where in the segment ``row`` stood; None until it was taken out of the queue."""
         index = self._index
         if index is None:
-            rows = self._rows  # before the addresses, which let_go() makes out of them
-            addresses = self._addresses if rows is None else map(id, rows)
-            if addresses is not None:
-                index = self._index = dict(zip(addresses, count_up()))
+            rows, expected = self._rows, self._expected  # the rows before the addresses, which let_go() makes out of them
+            addresses = self._addresses if rows is None else None
+            if rows is not None and expected < len(rows) and rows[expected] is row:
+                self._expected = expected + 1
+                return expected
+            if addresses is not None and expected < len(addresses) and addresses[expected] == id(row):
+                self._expected = expected + 1
+                return expected
+            known = addresses if rows is None else map(id, rows)
+            if known is not None:
+                index = self._index = dict(zip(known, count_up()))
                 self._addresses = None
             else:
                 index = self._index  # another thread was faster, or nothing has been taken yet

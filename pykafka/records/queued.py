@@ -145,8 +145,10 @@ class QueuedMessage(Message):
         :raises OperationTimedOut: when ``timeout`` passed first; the message may still be delivered
         :raises KafkaException: the reason why the message was not delivered
         """
-        limit = None if timeout is None else checked_timeout(timeout)
         outcome = self._fates.outcome_of(self._row, self._place)
+        if type(outcome) is int and (timeout is None or (type(timeout) is int and timeout >= 0)):
+            return self  # hot: per message that is waited for, when the others before it have been
+        limit = checked_timeout(timeout)
         if outcome is None:
             self._fates.wait_for(self, limit)
             outcome = self._outcome

@@ -24,8 +24,8 @@ class Client(NamedTuple):
 
 CLIENTS = {
     OURS: Client("pykafka", "KafkaClient, Producer, SimpleConsumer", "pykafka", "pykafka", 1.0, 1.0),
-    "kafka-python": Client("kafka", "KafkaProducer, KafkaConsumer", "kafka-python", "kafka_python", 0.08, 0.15),
-    "aiokafka": Client("aiokafka", "AIOKafkaProducer, AIOKafkaConsumer", "aiokafka", "aiokafka", 0.2, 0.3),
+    "kafka-python": Client("kafka", "KafkaProducer, KafkaConsumer", "kafka-python", "kafka_python", 0.04, 0.1),
+    "aiokafka": Client("aiokafka", "AIOKafkaProducer, AIOKafkaConsumer", "aiokafka", "aiokafka", 0.1, 0.2),
     "confluent-kafka": Client("confluent_kafka", "Producer, Consumer", "confluent-kafka", "confluent", 1.0, 1.0),
 }
 RIVALS = [name for name in CLIENTS if name != OURS]
@@ -66,14 +66,14 @@ KEYED_BARS = (Bar(7), Bar(3.5), Bar(0.4))
 
 #: The bars are in the order of RIVALS.
 WORKLOADS: dict[str, Workload] = {
-    "produce": Workload("produce()", "produce", 400000, (Bar(12), Bar(5), Bar(0.7, 1.0))),
-    "produce_callback": Workload("produce(), a callback each", "produce_callback", 250000, WAITED_BARS),
-    "produce_waited": Workload("produce(), each waited for", "produce_waited", 250000, WAITED_BARS),
-    "produce_keyed": Workload("produce(), 4,096 keys", "produce", 300000, KEYED_BARS, {"keys": 4096}),
-    "produce_distinct": Workload("produce(), every key another", "produce", 300000, KEYED_BARS, {"keys": 1000000}),
-    "produce_1kb": Workload("produce(), 1 KB", "produce", 100000, (Bar(8), Bar(4), Bar(0.6)), {"value_bytes": 1024}),
-    "produce_many": Workload("produce_many()", "produce_many", 800000, (Bar(50), Bar(20), Bar(3))),
-    "produce_headers": Workload("produce(), 3 headers", "produce", 200000, (Bar(5), Bar(2), Bar(0.3)), {"headers": True}),
+    "produce": Workload("produce()", "produce", 800000, (Bar(12), Bar(5), Bar(0.7, 1.0))),
+    "produce_callback": Workload("produce(), a callback each", "produce_callback", 400000, WAITED_BARS),
+    "produce_waited": Workload("produce(), each waited for", "produce_waited", 400000, WAITED_BARS),
+    "produce_keyed": Workload("produce(), 4,096 keys", "produce", 500000, KEYED_BARS, {"keys": 4096}),
+    "produce_distinct": Workload("produce(), every key another", "produce", 500000, KEYED_BARS, {"keys": 1000000}),
+    "produce_1kb": Workload("produce(), 1 KB", "produce", 200000, (Bar(8), Bar(4), Bar(0.6)), {"value_bytes": 1024}),
+    "produce_many": Workload("produce_many()", "produce_many", 2000000, (Bar(50), Bar(20), Bar(3))),
+    "produce_headers": Workload("produce(), 3 headers", "produce", 300000, (Bar(5), Bar(2), Bar(0.3)), {"headers": True}),
     "consume_batch": Workload("consume_batch()", "consume_batch", 800000, (Bar(6), Bar(2), Bar(0.8)), filled="equal"),
     "consume_mixed": Workload(
         "consume_batch(), mixed sizes, keys, written over time",
@@ -82,17 +82,17 @@ WORKLOADS: dict[str, Workload] = {
         (Bar(4), Bar(1.3), Bar(0.6)),
         filled="mixed",
     ),
-    "consume_one": Workload("for message in consumer", "consume_one", 600000, (Bar(6), Bar(4), Bar(1.3)), filled="equal"),
+    "consume_one": Workload("for message in consumer", "consume_one", 800000, (Bar(6), Bar(4), Bar(1.3)), filled="equal"),
     "consume_group": Workload(
         "for message in balanced consumer, auto-commit",
         "consume_group",
-        600000,
+        800000,
         (Bar(6), Bar(4), Bar(1.2)),
         filled="equal",
         instant=False,
     ),
     **{
-        f"produce_{codec}": Workload(f"produce(), {codec}", "produce", 200000, CODEC_BARS, {"codec": codec}) for codec in CODECS
+        f"produce_{codec}": Workload(f"produce(), {codec}", "produce", 300000, CODEC_BARS, {"codec": codec}) for codec in CODECS
     },
     **{
         f"consume_{codec}": Workload(f"consume_batch(), {codec}", "consume_batch", 400000, CODEC_BARS, filled=codec)

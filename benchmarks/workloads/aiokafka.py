@@ -15,6 +15,7 @@ from benchmarks.workloads.job import (
     BATCH,
     LATENCY_ROUNDS,
     LATENCY_WARM_UP,
+    WARM_UP,
     Job,
     Meter,
     hop_us,
@@ -41,6 +42,7 @@ def run(job: Job) -> Result:
 @asynccontextmanager
 async def _producer(job: Job, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
     producer = await _started(job, **options)
+    await producer.send_and_wait(job.topic, WARM_UP, WARM_UP)
     yield producer
     await producer.stop()
 

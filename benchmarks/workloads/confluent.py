@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
-from benchmarks.workloads.job import BATCH, Job, Meter, hops, latencies, memory_per_message
+from benchmarks.workloads.job import BATCH, WARM_UP, Job, Meter, hops, latencies, memory_per_message
 
 Result = dict[str, float]
 #: What it is fastest with: by default a full queue, and on the other side a full buffer, has it pause for a second.
@@ -37,10 +37,17 @@ def _producer(job: Job, **options: Any) -> Producer:
     return producer
 
 
+def _warm_producer(job: Job) -> Producer:
+    producer = _producer(job)
+    producer.produce(job.topic, WARM_UP, WARM_UP)
+    producer.flush()
+    return producer
+
+
 def _produce(job: Job) -> Result:
     topic, values = job.topic, job.values
     keys, headers = job.some_keys if job.keys else [], job.some_headers if job.headers else []
-    producer = _producer(job)
+    producer = _warm_producer(job)
     with Meter() as meter:
         if keys:
             for value, key in zip(values, keys):
@@ -62,7 +69,7 @@ def _produce_callback(job: Job) -> Result:
     def on_delivery(error: Any, message: Any) -> None:
         seen.append(error)
 
-    producer = _producer(job)
+    producer = _warm_producer(job)
     with Meter() as meter:
         for number, value in enumerate(values):
             producer.produce(topic, value, on_delivery=on_delivery)

@@ -15,6 +15,8 @@ from typing import Any, Callable, NamedTuple, Optional
 
 #: How many different values and headers there are; keys have a number of their own.
 DIFFERENT = 1000
+#: What every producer sends and has acknowledged before it is measured: the first message is paid for with connections.
+WARM_UP = b"first"
 #: What is given at once to whoever asks for batches.
 BATCH = 10000
 #: How many messages are produced one by one and waited for, and how many before them, which do not count.

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from benchmarks.workloads.job import BATCH, Job, Meter, hops, latencies, memory_per_message
+from benchmarks.workloads.job import BATCH, WARM_UP, Job, Meter, hops, latencies, memory_per_message
 
 Result = dict[str, float]
 #: What it is fastest with: several values were tried.
@@ -24,6 +24,7 @@ def run(job: Job) -> Result:
 @contextmanager
 def _producer(job: Job, **options: Any) -> Iterator[KafkaProducer]:
     producer = _started(job, **options)
+    producer.send(job.topic, WARM_UP, WARM_UP).get(30)
     yield producer
     producer.close()
 

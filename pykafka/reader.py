@@ -214,7 +214,11 @@ class Reader:
         with core.arrived:
             open_ = (tp for tp, buffer in self._buffers.items() if not buffer.paused and tp not in self._fenced)
             if self._running and not any(core.parcels.get(tp) for tp in open_):
-                core.arrived.wait(min(slice_s, deadline.left()))
+                core.waiting += 1
+                try:
+                    core.arrived.wait(min(slice_s, deadline.left()))
+                finally:
+                    core.waiting -= 1
 
     def _next_turn(self) -> Optional[Message]:
         """Return the first message of a new turn, or None when nothing has been fetched."""

@@ -20,6 +20,7 @@ from ..common import TopicPartition
 from ..exceptions import KafkaException, OffsetOutOfRangeError, error_for
 from ..protocol.schema import Request
 from ..records.batch import RawBatch
+from .clock import let_others_run
 from .lane import Call
 from .loop import Timer
 from .waiting import Deadline, Result
@@ -47,6 +48,8 @@ LEAST_FOR_A_SESSION = 10
 REPLICA_S = 300.0
 #: Seconds that the same is asked of a broker again and again, as long as it has no news, before we look at everything anew.
 REPEAT_S = 30.0
+#: Bytes that are decoded and delivered in less time than the next request takes to make.
+A_LITTLE = 16 * 1024
 #: The first pause after a failed fetch (seconds); it doubles up to fetch_error_backoff_ms.
 FIRST_PAUSE_S = 0.05
 _numbers = itertools.count(1)
@@ -86,6 +89,8 @@ class FetchCore:
         #: replaced whenever a partition is added or dropped, so that who looks through it needs no lock; _fetches as well
         self.parcels: dict[TopicPartition, deque[Parcel]] = {}
         self.arrived = threading.Condition()
+        #: how many wait for that, under its lock
+        self.waiting = 0
         self.starved = False
         self._on_out_of_range = on_out_of_range
         self._on_unplaced = on_unplaced
@@ -451,7 +456,7 @@ class FetchCore:
         fetch.not_before = self.engine.loop.now() + pause_s
 
     def _on_reply(self, asked: Asked, reply: Any, peer: str) -> None:
-        arrived = False
+        arrived, size = False, 0
         for topic in reply.responses:
             for part in topic.partitions:
                 fetch, position = asked.answered(topic, part.partition_index)
@@ -468,9 +473,13 @@ class FetchCore:
                     arrived = True
                     continue
                 if part.records:
+                    size += len(part.records)
                     arrived |= self._on_records(fetch, position, part)
         if arrived:
+            waited_for = self.waiting
             self.notify()
+            if waited_for and size <= A_LITTLE:
+                let_others_run()  # a few messages are with the user before we ask for more, which takes as long
 
     def _note_log(self, fetch: PartitionFetch) -> None:
         """Note that a broker has answered a fetch of the topic as we know it."""

@@ -390,3 +390,30 @@ def test_a_paused_partition_with_messages_waiting_does_not_keep_the_processor_bu
             assert before is not None and len(turns) <= 5
             consumer.resume(topic.partitions.values())
             assert consumer.consume().value == b"a"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("size", "let_run"), [(1, True), (50_000, False)])
+def test_whoever_waits_for_a_few_messages_goes_on_before_more_are_asked_for(
+    size: int, let_run: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[Any] = []
+    monkeypatch.setattr("pykafka._engine.fetching.let_others_run", lambda: happened.append("others run"))
+    waiting = threading.Event()
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+
+        def answer(request: Any, version: int) -> Any:
+            offset = request.topics[0].partitions[0].fetch_offset
+            happened.append(offset)
+            return fetched(bytes(stored(0, [b"v" * size]))) if offset == 0 and waiting.wait(10) else None
+
+        broker.scripts["Fetch"] = answer
+        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=10000) as consumer:
+            core = consumer._core
+            assert core is not None
+            watcher = threading.Thread(target=lambda: (until(lambda: core.waiting > 0, what="a waiter"), waiting.set()))
+            watcher.start()
+            assert consumer.consume() is not None
+            watcher.join()
+            until(lambda: 1 in happened, what="the next fetch")
+            assert core.waiting == 0
+    assert happened == ([0, "others run", 1] if let_run else [0, 1])

@@ -62,7 +62,7 @@ class SimpleConsumer(Consumer):
         *,
         isolation_level: str = "read_committed",
         fetch_max_bytes: int = 52428800,
-        queued_max_bytes: int = 67108864,
+        fetch_memory_bytes: int = 67108864,
         max_decompressed_bytes: int = 134217728,
         client_rack: str = "",
         **unknown: Any,

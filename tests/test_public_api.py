@@ -47,7 +47,7 @@ OF_ALL_CONSUMERS = (
 )
 OF_BALANCED = f"topic, cluster, consumer_group, {OF_ALL_CONSUMERS} rebalance_max_retries=5, rebalance_backoff_ms=2000,"
 OURS = (
-    "isolation_level='read_committed', fetch_max_bytes=52428800, queued_max_bytes=67108864, max_decompressed_bytes=134217728,"
+    "isolation_level='read_committed', fetch_max_bytes=52428800, fetch_memory_bytes=67108864, max_decompressed_bytes=134217728,"
     " client_rack=''"
 )
 OF_GROUPS = (

@@ -13,7 +13,7 @@ class FetchLimits(NamedTuple):
     """How much fetched data may wait for the consumer."""
 
     queued_max_messages: int
-    queued_max_bytes: int
+    fetch_memory_bytes: int
 
 
 class PartitionFetch:
@@ -141,7 +141,7 @@ def plan_fetches(
     starved = leaderless = False
     for fetch in due:
         # a partition with nothing waiting may always be fetched: others that are full must not stop it for ever
-        full = waiting_bytes >= limits.queued_max_bytes and fetch.waiting_messages > 0
+        full = waiting_bytes >= limits.fetch_memory_bytes and fetch.waiting_messages > 0
         if full or fetch.waiting_messages >= limits.queued_max_messages:
             starved = True
             continue

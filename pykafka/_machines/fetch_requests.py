@@ -37,7 +37,7 @@ class FetchSettings(NamedTuple):
             partition_max_bytes=options["fetch_message_max_bytes"],
             read_committed=options["isolation_level"] == "read_committed",
             error_backoff_s=options["fetch_error_backoff_ms"] / 1000.0,
-            limits=FetchLimits(options["queued_max_messages"], options["queued_max_bytes"]),
+            limits=FetchLimits(options["queued_max_messages"], options["fetch_memory_bytes"]),
             rack=options["client_rack"],
         )
 

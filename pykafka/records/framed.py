@@ -121,12 +121,15 @@ class _Frames(dict[int, Optional[_Frame]]):
         return None
 
 
-def _tables(stamp_width: int, offset_width: int) -> list[_Frames]:
-    """Return a table of frames for every first byte of a key's size."""
-    return [_Frames(stamp_width, offset_width, key_byte) for key_byte in range(256)]
+class _Tables(dict[tuple[int, int], list[_Frames]]):
+    """Width of timestamp delta and offset delta -> a table of frames for every first byte of a key's size."""
+
+    def __missing__(self, widths: tuple[int, int]) -> list[_Frames]:
+        tables = self[widths] = [_Frames(*widths, key_byte) for key_byte in range(256)]
+        return tables
 
 
-_frames = {(stamp, offset): _tables(stamp, offset) for stamp in (1, 2, 3) for offset in (1, 2, 3, 4, 5)}
+_frames = _Tables()
 
 
 def _forget() -> None:

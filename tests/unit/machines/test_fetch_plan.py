@@ -9,7 +9,7 @@ import pytest
 from pykafka._machines.fetch_plan import FetchLimits, PartitionFetch, Plan, plan_fetches
 from pykafka.common import TopicPartition
 
-LIMITS = FetchLimits(queued_max_messages=100, queued_max_bytes=1000)
+LIMITS = FetchLimits(queued_max_messages=100, fetch_memory_bytes=1000)
 NEVER = float("inf")
 
 

@@ -304,7 +304,12 @@ class Producer:
                     # before the append: fates that nobody holds are not written when the outcome is known
                     fates = segment.fates
                     core.room -= size
-                    row = (message, partition_key, wall_ns() // 1_000_000, extra)
+                    now_ms = wall_ns() // 1_000_000
+                    if now_ms == core.now_ms:
+                        now_ms = core.now_ms  # one number for all messages of a millisecond: 32 bytes less for each
+                    else:
+                        core.now_ms = now_ms
+                    row = (message, partition_key, now_ms, extra)
                     rows.append(row)
                     if segment.closed:
                         fates = core.place_late(segment, row)

@@ -31,6 +31,8 @@ class RowQueue:
     def __init__(self, max_queued_messages: int, max_queued_bytes: int) -> None:
         self.room = max_queued_bytes
         self.row_limit = max_queued_messages
+        #: the timestamp of the message that was queued last, for the next one to share
+        self.now_ms = 0
         #: set by produce() before it queues the first such row; what no row has is not looked for
         self.has_keys = False
         self.has_extras = False

@@ -139,9 +139,11 @@ def _record_pieces(
     """Return pieces that, joined, are 61 bytes of room for the header and then the records."""
     if len(values) >= _LEAST_COLUMNS:
         try:
-            runs = _millisecond_runs(timestamps) if keys is headers is None else None
-            if runs is not None:
+            runs = _millisecond_runs(timestamps) if headers is None else None
+            if runs is not None and keys is None:
                 return _columns(values, runs)  # type: ignore[arg-type]  # None raises TypeError
+            if runs is not None and len(set(map(len, keys))) == 1:  # type: ignore[arg-type]  # likewise
+                return _keyed_columns(values, keys, runs)  # type: ignore[arg-type]  # likewise
             return _one_by_one(values, keys, headers, timestamps)  # type: ignore[arg-type]  # likewise
         except TypeError:
             pass  # a tombstone, or keys on some messages only: not for the fast ways
@@ -164,39 +166,43 @@ def _millisecond_runs(timestamps: Sequence[int]) -> Optional[list[tuple[int, int
     return runs
 
 
-#: Number of value bytes -> what stands between offset delta and value: no key (-1), size of the value.
-_TAILS = Cache(lambda size: b"\1" + encode_varint(size))
-_heads: dict[tuple[int, int], Cache] = {}
+#: How the size of no key is written.
+NO_KEY = b"\1"
+#: Number of value bytes -> what stands between offset delta and value: no key, size of the value.
+_TAILS = Cache(lambda size: NO_KEY + encode_varint(size))
+_heads: dict[tuple[int, int, int], Cache] = {}
 
 
-def _head_table(delta: int, width: int) -> Cache:
-    """Return the table from value size to what stands before the offset delta, the end of the record before included."""
-    table = _heads.get((delta, width))
+def _head_table(delta: int, width: int, key_width: int) -> Cache:
+    """Return the table from value size to what stands before the offset delta, the end of the record before included.
+
+    :param key_width: how many bytes the key takes with its size
+    """
+    table = _heads.get((delta, width, key_width))
     if table is None:
         stamp = encode_varint(delta)
 
         def make(size: int) -> bytes:
-            body = 1 + len(stamp) + width + len(_TAILS[size]) + size + 1
+            body = 1 + len(stamp) + width + key_width + len(VARINTS[size]) + size + 1
             return b"\0" + encode_varint(body) + b"\0" + stamp
 
         if len(_heads) >= _MAX_HEADS:
             _heads.clear()
-        table = _heads[(delta, width)] = Cache(make)
+        table = _heads[(delta, width, key_width)] = Cache(make)
     return table
 
 
-_uniform_tails: dict[int, list[bytes]] = {}
+_offsets_before: dict[bytes, list[bytes]] = {}
 
 
-def _uniform_tail(size: int, count: int) -> list[bytes]:
-    """Return offset delta and tail in one piece, for records whose values all have ``size`` bytes."""
-    tails = _uniform_tails.get(size, [])
-    if len(tails) < count:
-        if len(_uniform_tails) >= 8 or sum(map(len, _uniform_tails.values())) > MAX_ENTRIES * 4:
-            _uniform_tails.clear()
-        tail = _TAILS[size]
-        tails = _uniform_tails[size] = [offset + tail for offset in offset_varints(count)]
-    return tails
+def _offsets_and(behind: bytes, count: int) -> list[bytes]:
+    """Return at least ``count`` offset deltas, each with the same bytes behind it."""
+    offsets = _offsets_before.get(behind, [])
+    if len(offsets) < count:
+        if len(_offsets_before) >= 8 or sum(map(len, _offsets_before.values())) > MAX_ENTRIES * 4:
+            _offsets_before.clear()
+        offsets = _offsets_before[behind] = [offset + behind for offset in offset_varints(count)]
+    return offsets
 
 
 def _columns(values: Sequence[bytes], runs: list[tuple[int, int, int]]) -> list[bytes]:
@@ -206,25 +212,49 @@ def _columns(values: Sequence[bytes], runs: list[tuple[int, int, int]]) -> list[
     sizes = list(map(len, values))
     uniform = sizes.count(sizes[0]) == count
     step = 3 if uniform else 4
-    # 60 bytes of room and not 61: the first head begins with the end of a record before it that does not exist
-    pieces: list[bytes] = [b""] * (step * count + 2)
-    pieces[0] = bytes(HEADER_SIZE - 1)
-    pieces[-1] = b"\0"
+    pieces = _room_for(step * count)
     pieces[step:-1:step] = values
     if uniform:
-        pieces[2:-1:step] = _uniform_tail(sizes[0], count)[:count]
+        pieces[2:-1:step] = _offsets_and(_TAILS[sizes[0]], count)[:count]
     else:
         pieces[2:-1:step] = offset_varints(count)[:count]
         pieces[3:-1:step] = map(_TAILS.__getitem__, sizes)
-    segments = width_segments(count)
+    _put_heads(pieces, step, sizes, runs, len(NO_KEY))
+    return pieces
+
+
+def _keyed_columns(values: Sequence[bytes], keys: Sequence[bytes], runs: list[tuple[int, int, int]]) -> list[bytes]:
+    """Return the pieces for records without headers whose keys have one size: likewise."""
+    # hot: per record, in C
+    count = len(values)
+    sizes = list(map(len, values))
+    key_size = VARINTS[len(keys[0])]
+    pieces = _room_for(5 * count)
+    pieces[2:-1:5] = _offsets_and(key_size, count)[:count]
+    pieces[3:-1:5] = keys
+    pieces[4:-1:5] = map(VARINTS.__getitem__, sizes)
+    pieces[5:-1:5] = values
+    _put_heads(pieces, 5, sizes, runs, len(key_size) + len(keys[0]))
+    return pieces
+
+
+def _room_for(count: int) -> list[bytes]:
+    """Return the pieces around those of all records, of which there are ``count``."""
+    # 60 bytes of room and not 61: the first head begins with the end of a record before it that does not exist
+    return [bytes(HEADER_SIZE - 1), *[b""] * count, NO_HEADERS]
+
+
+def _put_heads(pieces: list[bytes], step: int, sizes: list[int], runs: list[tuple[int, int, int]], key_width: int) -> None:
+    """Put the first of the ``step`` pieces of every record in its place."""
+    segments = width_segments(len(sizes))
+    uniform = sizes.count(sizes[0]) == len(sizes)
     for start, stop, delta in runs:
         for low, high, width in segments:
             first, last = max(start, low), min(stop, high)
             if first < last:
-                table = _head_table(delta, width)
+                table = _head_table(delta, width, key_width)
                 heads = [table[sizes[0]]] * (last - first) if uniform else map(table.__getitem__, sizes[first:last])
                 pieces[1 + step * first : 1 + step * last : step] = heads
-    return pieces
 
 
 def _one_by_one(

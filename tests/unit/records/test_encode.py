@@ -58,9 +58,10 @@ def test_records_are_those_of_the_plain_way(count: int, stamps: str) -> None:
     same = [b"v" * 20] * count
     mixed = [b"v" * (index * 7 % 200) for index in range(count)]
     keys = [b"k" * (index % 70) for index in range(count)]
+    alike = [[b"%0*d" % (size, index % 10**size) if size else b"" for index in range(count)] for size in (0, 1, 12, 64, 200)]
     for values in (same, mixed):
-        assert _body(values, None, None, timestamps) == _plain(values, None, None, timestamps)
-        assert _body(values, keys, None, timestamps) == _plain(values, keys, None, timestamps)
+        for some in (None, keys, *alike):
+            assert _body(values, some, None, timestamps) == _plain(values, some, None, timestamps)
 
 
 _CONTENTS = st.binary(max_size=100) | st.sampled_from([b"", b"x" * 63, b"x" * 64, b"x" * 127, b"y" * 8192])
@@ -216,10 +217,11 @@ def test_the_tables_of_encoding_stay_bounded_whatever_is_encoded() -> None:
     for number in range(400):
         # new sizes and new timestamps each time
         encode_batch([b"x" * (number % 500)] * 40, None, None, [START] * 20 + [START + number * 977] * 20)
+        encode_batch([b"x" * (number % 90)] * 40, [b"k" * number] * 40, None, [START] * 20 + [START + number] * 20)
         encode_batch([b"x"] * 5, [b"k"] * 5, None, [START + number * step for step in (0, 1, 3, 7, 1009)])
     assert len(module._heads) <= module._MAX_HEADS
     assert max(map(len, module._heads.values())) <= MAX_ENTRIES
-    assert len(module._uniform_tails) <= 8
+    assert len(module._offsets_before) <= 8
     assert len(VARINTS) <= MAX_ENTRIES
     assert len(module._TAILS) <= MAX_ENTRIES
 

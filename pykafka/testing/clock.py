@@ -25,6 +25,9 @@ class SystemClock:
     def on_move(self, moved: Callable[[], None]) -> None:
         """Do nothing: this clock moves all the time."""
 
+    def off_move(self, moved: Callable[[], None]) -> None:
+        """Do nothing."""
+
 
 class ManualClock:
     """A clock that stands still until :meth:`advance`: a long poll, a session or a delay ends when the test says so.
@@ -53,6 +56,10 @@ class ManualClock:
         """Have ``moved`` called after each move."""
         self._on_move.append(moved)
 
+    def off_move(self, moved: Callable[[], None]) -> None:
+        """Have it called no more."""
+        self._on_move.remove(moved)
+
     def advance(self, seconds: float) -> None:
         """Move it; when this returns, the brokers have done all that was due by then.
 
@@ -61,5 +68,5 @@ class ManualClock:
         if not seconds >= 0:
             raise ValueError(f"a clock cannot go back: {seconds} seconds")
         self._elapsed_s += seconds
-        for moved in self._on_move:
+        for moved in list(self._on_move):
             moved()

@@ -55,7 +55,7 @@ class Batch(NamedTuple):
     producer_id: int
     producer_epoch: int
     base_sequence: int
-    count: int
+    records_count: int
     data: bytes
 
     @property
@@ -99,13 +99,13 @@ def split(data: bytes) -> list[Batch]:
     while at < len(data):
         if len(data) - at < HEADER_SIZE:
             raise MalformedBatch(f"{len(data) - at} bytes at the end are no batch")
-        base, length, epoch, magic, crc, *rest = _HEADER.unpack_from(data, at)
+        base, length, epoch, magic, *rest = _HEADER.unpack_from(data, at)
         size = _BEFORE_LENGTH_ENDS + length
         if magic != 2:
             raise MalformedBatch(f"magic {magic}")
         if not HEADER_SIZE <= size <= len(data) - at:
             raise MalformedBatch(f"a batch of {size} bytes where {len(data) - at} are left")
-        batches.append(Batch(base, epoch, magic, crc, *rest, data[at : at + size]))
+        batches.append(Batch._make((base, epoch, magic, *rest, data[at : at + size])))
         at += size
     return batches
 
@@ -144,13 +144,13 @@ def read(batch: Batch) -> list[Record]:
             body = decompress(batch.codec, body, _MAX_INFLATED)
         records = []
         at = 0
-        for _ in range(batch.count):
+        for _ in range(batch.records_count):
             record, at = _read_one(batch, body, at)
             records.append(record)
     except (IndexError, ValueError) as error:
         raise MalformedBatch(f"its records cannot be read: {error}") from error
     if at != len(body):
-        raise MalformedBatch(f"{len(body) - at} bytes are behind its {batch.count} records")
+        raise MalformedBatch(f"{len(body) - at} bytes are behind its {batch.records_count} records")
     return records
 
 

@@ -143,7 +143,7 @@ class FakeCluster:
         :param replication_factor: how many copies, by default as many as there are brokers and at most 3
         :raises ValueError: for what Kafka refuses, too
         """
-        settings = {key.replace("_", "."): str(value).lower() if isinstance(value, bool) else str(value) for key, value in configs.items()}
+        settings = {key.replace("_", "."): _as_setting(value) for key, value in configs.items()}
         problems = [problem_with_name(name), *(problem_with(key, value) for key, value in settings.items())]
         copies = self._state.default_replication if replication_factor is None else replication_factor
         if partitions < 1 or not 1 <= copies <= len(self._state.brokers):
@@ -421,6 +421,10 @@ class FakeCluster:
     def _run(self, act: Callable[[], T]) -> T:
         """Do something in the thread that all of it belongs to."""
         return act() if self._server is None else self._server.run(act)
+
+
+def _as_setting(value: Union[str, int, bool]) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _bytes(value: Payload) -> Optional[bytes]:

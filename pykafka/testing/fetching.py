@@ -121,7 +121,7 @@ class _Fetch:
     def _is_enough(self) -> bool:
         """Return whether there are ``min_bytes``, or anything that is told without waiting."""
         have = 0
-        least = min(self._call.request.min_bytes, MAX_ANSWER_BYTES)
+        least: int = min(self._call.request.min_bytes, MAX_ANSWER_BYTES)
         for wanted in self._reading.partitions:
             partition, error = self._find(wanted)
             if partition is None or error:

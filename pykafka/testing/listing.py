@@ -21,7 +21,7 @@ def list_offsets(call: Call) -> None:
     """Tell offsets by time, or where logs begin and end."""
     kind = ListOffsetsResponse.ListOffsetsTopicResponse
     seen: set[tuple[str, int]] = set()
-    twice = set()
+    twice: set[tuple[str, int]] = set()
     for topic in call.request.topics:
         for row in topic.partitions:
             place = (topic.name, row.partition_index)

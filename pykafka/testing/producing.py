@@ -28,7 +28,7 @@ Row = ProduceResponse.PartitionProduceResponse
 class Refused(Exception):
     """A batch that is not taken: the error, what Kafka adds in words, and the records to blame by place in the batch."""
 
-    def __init__(self, code: int, message: Optional[str] = None, records: Optional[dict[int, Optional[str]]] = None) -> None:
+    def __init__(self, code: int, message: Optional[str] = None, records: Optional[dict[int, str]] = None) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
@@ -141,7 +141,7 @@ def _check(batch: Batch, partition: Partition, call: Call) -> None:
         raise Refused(MESSAGE_TOO_LARGE)
     if not batch.is_sound:
         raise Refused(CORRUPT_MESSAGE)
-    if batch.is_control or batch.count < 1 or batch.count != batch.last_offset_delta + 1:
+    if batch.is_control or batch.records_count < 1 or batch.records_count != batch.last_offset_delta + 1:
         raise Refused(INVALID_RECORD)
     if batch.producer_id >= 0 and batch.base_sequence < 0:
         raise Refused(INVALID_RECORD)
@@ -165,8 +165,9 @@ def _check_times(times: list[int], partition: Partition, now_ms: int) -> None:
     before = int(partition.topic.setting("message.timestamp.before.max.ms"))
     after = int(partition.topic.setting("message.timestamp.after.max.ms"))
     low, high = now_ms - before, now_ms + after
-    wrong: dict[int, Optional[str]] = {
-        number: f"Timestamp {time_ms} of message with offset {number} is out of range. The timestamp should be within [{low}, {high}]"
+    allowed = f"is out of range. The timestamp should be within [{low}, {high}]"
+    wrong = {
+        number: f"Timestamp {time_ms} of message with offset {number} {allowed}"
         for number, time_ms in enumerate(times)
         if time_ms >= 0 and not low <= time_ms <= high
     }

@@ -77,7 +77,8 @@ def problem_with(name: str, value: Optional[str]) -> Optional[str]:
         try:
             number = int(value)
         except ValueError:
-            return f"Invalid value {value} for configuration {name}: Not a number of type {'LONG' if setting.kind == LONG else 'INT'}"
+            kind = {LONG: "LONG", SHORT: "SHORT"}.get(setting.kind, "INT")
+            return f"Invalid value {value} for configuration {name}: Not a number of type {kind}"
         if not -1 <= number < _NUMBERS[setting.kind]:
             return f"Invalid value {number} for configuration {name}: Value must be at least 0"
     wrong = [one for one in value.split(",") if setting.choices and one not in setting.choices]

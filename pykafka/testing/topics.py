@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, Optional
 
 from ..protocol.messages import CreateTopicsResponse, DeleteTopicsResponse, DescribeConfigsResponse
@@ -104,8 +103,9 @@ def _size(state: ClusterState, asked: Any, assignments: Optional[list[list[int]]
     if replication <= 0:
         raise Refused(INVALID_REPLICATION_FACTOR, "Replication factor must be larger than 0, or -1 to use the default value.")
     if replication > len(state.running):
-        said = f"Unable to replicate the partition {replication} time(s): The target replication factor of {replication} cannot be"
-        raise Refused(INVALID_REPLICATION_FACTOR, f"{said} reached because only {len(state.running)} broker(s) are registered.")
+        said = f"The target replication factor of {replication} cannot be reached because only"
+        said += f" {len(state.running)} broker(s) are registered."
+        raise Refused(INVALID_REPLICATION_FACTOR, f"Unable to replicate the partition {replication} time(s): {said}")
     return partitions, replication
 
 

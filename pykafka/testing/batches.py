@@ -18,8 +18,7 @@ _HEADER = struct.Struct(">qiibIhiqqqhii")
 HEADER_SIZE = _HEADER.size
 _BEFORE_LENGTH_ENDS = 12
 _FROM_ATTRIBUTES = 21
-_EPOCH_AT = 12
-_MAGIC_AT = 16
+_EPOCH_AT, _MAGIC_AT, _CRC_AT, _MAX_TIMESTAMP_AT = 12, 16, 17, 35
 _CODEC, _LOG_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 #: What a batch in a test may inflate to; a broker has no such limit, a test's memory does.
 _MAX_INFLATED = 256 * 1024 * 1024
@@ -110,18 +109,26 @@ def split(data: bytes) -> list[Batch]:
     return batches
 
 
-def stamp(batch: Batch, base_offset: int, leader_epoch: int, append_time_ms: Optional[int] = None) -> Batch:
-    """Return the batch as it goes into a log: with its offset and the epoch of who took it.
-
-    :param append_time_ms: becomes every record's timestamp, as ``message.timestamp.type=LogAppendTime`` wants it
-    """
+def stamp(batch: Batch, base_offset: int, leader_epoch: int) -> Batch:
+    """Return the batch as it goes into a log: with its offset and the epoch of who took it."""
     data = bytearray(batch.data)
     struct.pack_into(">q", data, 0, base_offset)
     struct.pack_into(">i", data, _EPOCH_AT, leader_epoch)
-    if append_time_ms is not None:
-        struct.pack_into(">h", data, _FROM_ATTRIBUTES, batch.attributes | _LOG_APPEND_TIME)
-        struct.pack_into(">q", data, 35, append_time_ms)
-        struct.pack_into(">I", data, 17, crc32c(memoryview(data)[_FROM_ATTRIBUTES:]))
+    return split(bytes(data))[0]
+
+
+def with_times(batch: Batch, max_timestamp: int, is_append_time: bool) -> Batch:
+    """Return the batch with the timestamp of its newest record, which a producer may have got wrong.
+
+    :param is_append_time: makes it every record's timestamp, as ``message.timestamp.type=LogAppendTime`` wants it
+    """
+    attributes = batch.attributes | _LOG_APPEND_TIME if is_append_time else batch.attributes & ~_LOG_APPEND_TIME
+    if (max_timestamp, attributes) == (batch.max_timestamp, batch.attributes):
+        return batch
+    data = bytearray(batch.data)
+    struct.pack_into(">h", data, _FROM_ATTRIBUTES, attributes)
+    struct.pack_into(">q", data, _MAX_TIMESTAMP_AT, max_timestamp)
+    struct.pack_into(">I", data, _CRC_AT, crc32c(memoryview(data)[_FROM_ATTRIBUTES:]))
     return split(bytes(data))[0]
 
 

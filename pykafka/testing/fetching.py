@@ -9,11 +9,11 @@ from ..protocol.messages import FetchResponse
 from .batches import Batch, flip_a_bit
 from .call import Call
 from .fetch_sessions import FetchSessions, Reading, SessionError, Wanted
-from .leadership import NO_EPOCH, NOT_LEADER, problem_with_leader
+from .leadership import FENCED_LEADER_EPOCH, NO_EPOCH, NOT_LEADER, UNKNOWN_TOPIC_OR_PARTITION, problem_with_leader
 from .state import Partition
 from .timers import Timer
 
-OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH, UNKNOWN_TOPIC_ID, INCONSISTENT_TOPIC_ID = 1, 74, 100, 103
+OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_ID = 1, 100
 #: Errors of the request as a whole, not of a partition.
 TOP_LEVEL_ERRORS = frozenset((70, 71, 106))
 #: What a broker sends at most, however much is asked for (fetch.max.bytes).
@@ -141,6 +141,8 @@ class _Fetch:
             high_watermark=log.end_offset,
             last_stable_offset=log.end_offset,
             log_start_offset=log.start_offset,
+            # there are no transactions yet
+            aborted_transactions=[] if self._call.request.isolation_level else None,
         )
         if wanted.last_fetched_epoch != NO_EPOCH and self._call.version >= 12:
             epoch, end = log.end_of_epoch(wanted.last_fetched_epoch)
@@ -220,4 +222,8 @@ class _Fetch:
 
 
 def _failed(wanted: Wanted, code: int) -> Any:
-    return Row(partition_index=wanted.partition, error_code=code, high_watermark=-1, records=b"")
+    # what is not known here gets an empty list, what fails while the log is looked at gets none
+    aborted: Optional[list[Any]] = [] if code in (UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID) else None
+    return Row(
+        partition_index=wanted.partition, error_code=code, high_watermark=-1, aborted_transactions=aborted, records=b""
+    )

@@ -27,7 +27,13 @@ def list_offsets(call: Call) -> None:
             place = (topic.name, row.partition_index)
             (twice if place in seen else seen).add(place)
     topics = [
-        kind(name=topic.name, partitions=[_list_one(call, topic.name, row, twice) for row in topic.partitions])
+        kind(
+            name=topic.name,
+            # what is asked for twice is answered once
+            partitions=[
+                _list_one(call, topic.name, row, twice) for row in {row.partition_index: row for row in topic.partitions}.values()
+            ],
+        )
         for topic in call.request.topics
     ]
     call.answer(ListOffsetsResponse(topics=topics))

@@ -89,7 +89,7 @@ class Log:
             self._epochs.pop()
         self._epochs.append((epoch, self.end_offset))
 
-    def append(self, batch: Batch, append_time_ms: Optional[int] = None) -> Appended:
+    def append(self, batch: Batch) -> Appended:
         """Append a checked batch, or find that it is there already.
 
         :raises BadSequence: when it is out of order; the log stays as it was
@@ -97,7 +97,7 @@ class Log:
         again = self._known(batch)
         if again is not None:
             return Appended(again.base_offset, again.timestamp, True)
-        stored = stamp(batch, self.end_offset, self.latest_epoch, append_time_ms)
+        stored = stamp(batch, self.end_offset, self.latest_epoch)
         self._batches.append(stored)
         self._last_offsets.append(stored.last_offset)
         self.end_offset = stored.last_offset + 1

@@ -18,7 +18,7 @@ _BY_ID_SINCE = 12
 _KEYS_SINCE = 4
 #: Read, write, create, delete, alter, describe, and describe and alter settings: what anyone may do where nobody is kept out.
 _ALL_TOPIC_OPERATIONS = 0b1101_1111_1000
-_ALL_CLUSTER_OPERATIONS = 0b1_1111_1011_0000
+_ALL_CLUSTER_OPERATIONS = 0b1_1111_1010_0000
 _NOT_ASKED = -(2**31)
 _SOFTWARE_NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 
@@ -64,31 +64,39 @@ def _one(call: Call, asked: Any) -> Any:
             return Row(name=None, topic_id=asked.topic_id, error_code=UNKNOWN_TOPIC_ID)
     failure = call.failure(name)
     if failure:
-        return Row(name=name, error_code=failure)
+        return _missing(call, name, failure)
     topic = state.topics.get(name)
     if topic is not None:
         return _describe(call, topic)
     if problem_with_name(name):
-        return Row(name=name, error_code=INVALID_TOPIC)
+        return _missing(call, name, INVALID_TOPIC)
     may_create = call.request.allow_auto_topic_creation if call.version >= 4 else True
     if not (may_create and state.auto_create and state.running):
-        return Row(name=name, error_code=UNKNOWN_TOPIC_OR_PARTITION)
+        return _missing(call, name, UNKNOWN_TOPIC_OR_PARTITION)
     state.create(name, state.default_partitions, min(state.default_replication, len(state.running)))
     # it is there, but who asked hears of it the next time
-    return Row(name=name, error_code=UNKNOWN_TOPIC_OR_PARTITION if state.version >= "3.3" else LEADER_NOT_AVAILABLE)
+    return _missing(call, name, UNKNOWN_TOPIC_OR_PARTITION if state.version >= "3.3" else LEADER_NOT_AVAILABLE)
+
+
+def _missing(call: Call, name: str, error: int) -> Any:
+    return Row(name=name, error_code=error, topic_authorized_operations=_operations(call))
 
 
 def _describe(call: Call, topic: Topic) -> Any:
     failure = call.failure(topic.name)
     if failure:
         return Row(name=topic.name, topic_id=topic.id, error_code=failure)
-    asked = call.request.include_topic_authorized_operations and call.version >= 8
     return Row(
         name=topic.name,
         topic_id=topic.id if call.state.version >= "2.8" else NO_ID,
         partitions=[_describe_partition(call, partition) for partition in topic.partitions],
-        topic_authorized_operations=_ALL_TOPIC_OPERATIONS if asked else _NOT_ASKED,
+        topic_authorized_operations=_operations(call),
     )
+
+
+def _operations(call: Call) -> int:
+    """Return what the client may do with a topic, if it asks."""
+    return _ALL_TOPIC_OPERATIONS if call.request.include_topic_authorized_operations and call.version >= 8 else _NOT_ASKED
 
 
 def _describe_partition(call: Call, partition: Partition) -> Any:
@@ -134,8 +142,9 @@ def _problem_with_client(call: Call) -> int:
         if not all(_SOFTWARE_NAME.fullmatch(word) for word in words):
             return INVALID_REQUEST
     if call.version >= 5:
-        wrong_cluster = request.cluster_id is not None and request.cluster_id != CLUSTER_ID
-        if wrong_cluster or request.node_id not in (-1, call.broker.id):
+        if (request.cluster_id is None) != (request.node_id == -1):
+            return INVALID_REQUEST
+        if request.cluster_id is not None and (request.cluster_id, request.node_id) != (CLUSTER_ID, call.broker.id):
             return REBOOTSTRAP_REQUIRED
     return 0
 
@@ -150,12 +159,21 @@ def unsupported_api_versions(ranges: Mapping[int, Range], key: int, tells_range:
 # -- FindCoordinator --------------------------------------------------------------------------------------------------
 
 
+#: What Kafka says in words with an error.
+_WORDS = {
+    0: "NONE",
+    INVALID_REQUEST: "This most likely occurs because of a request being malformed by the client library or the message was"
+    " sent to an incompatible broker. See the broker logs for more details.",
+    COORDINATOR_NOT_AVAILABLE: "The coordinator is not available.",
+}
+
+
 def find_coordinator(call: Call) -> None:
     """Tell who looks after groups; nobody looks after anything else."""
     if call.version < _KEYS_SINCE:
         broker, error = _coordinator(call, call.request.key)
         where = {} if broker is None else {"node_id": broker.id, "host": broker.host, "port": broker.port}
-        response = FindCoordinatorResponse(error_code=error, error_message="NONE" if not error else None, **where)
+        response = FindCoordinatorResponse(error_code=error, error_message=_WORDS.get(error), **where)
         if broker is None:
             response.node_id = response.port = -1
         call.answer(response)
@@ -165,9 +183,9 @@ def find_coordinator(call: Call) -> None:
     for key in call.request.coordinator_keys:
         broker, error = _coordinator(call, key)
         if broker is None:
-            rows.append(kind(key=key, node_id=-1, port=-1, error_code=error))
+            rows.append(kind(key=key, node_id=-1, port=-1, error_code=error, error_message=_WORDS.get(error)))
         else:
-            rows.append(kind(key=key, node_id=broker.id, host=broker.host, port=broker.port, error_message=None))
+            rows.append(kind(key=key, node_id=broker.id, host=broker.host, port=broker.port))
     call.answer(FindCoordinatorResponse(coordinators=rows))
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Optional
 
 from ..protocol.messages import InitProducerIdResponse, ProduceResponse
-from .batches import Batch, MalformedBatch, magic_of, read, split
+from .batches import Batch, MalformedBatch, Record, magic_of, read, split, with_times
 from .call import Call
 from .log import OUT_OF_ORDER, STALE_EPOCH, BadSequence
 from .state import Partition
 
-CORRUPT_MESSAGE, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER, MESSAGE_TOO_LARGE = 2, 3, 6, 10
+UNKNOWN_SERVER_ERROR, CORRUPT_MESSAGE, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER, MESSAGE_TOO_LARGE = -1, 2, 3, 6, 10
 NOT_ENOUGH_REPLICAS, INVALID_REQUIRED_ACKS, INVALID_TIMESTAMP = 19, 21, 32
 OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH = 45, 47
 UNSUPPORTED_COMPRESSION_TYPE, INVALID_RECORD, UNKNOWN_TOPIC_ID = 76, 87, 100
 TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
 _BY_REASON = {OUT_OF_ORDER: OUT_OF_ORDER_SEQUENCE_NUMBER, STALE_EPOCH: INVALID_PRODUCER_EPOCH}
+#: With these a broker does not tell where the log begins.
+_SEEN_BEFORE_THE_LOG = frozenset((CORRUPT_MESSAGE, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER, MESSAGE_TOO_LARGE))
+_MAGIC = 2
 _ZSTD, _ZSTD_SINCE = 4, 7
+_NEWEST_CODEC = 4
 #: A hint at the new leader comes with an error from this version on (KIP-951).
 _HINTS_SINCE = 10
 #: Before this version of Kafka a record might come from any time.
@@ -26,13 +30,26 @@ Row = ProduceResponse.PartitionProduceResponse
 
 
 class Refused(Exception):
-    """A batch that is not taken: the error, what Kafka adds in words, and the records to blame by place in the batch."""
+    """A batch that is not taken: the error, and the records to blame by place in the batch."""
 
-    def __init__(self, code: int, message: Optional[str] = None, records: Optional[dict[int, str]] = None) -> None:
-        super().__init__(code, message)
+    def __init__(self, code: int, records: Optional[dict[int, str]] = None, said: Optional[str] = None) -> None:
+        super().__init__(code)
         self.code = code
-        self.message = message
         self.records = records or {}
+        self._said = said
+        #: told with what the log itself objects to
+        self.log_start_offset = -1
+
+    @property
+    def message(self) -> Optional[str]:
+        """Return what Kafka adds in words."""
+        if not self.records:
+            return self._said
+        first = [f"RecordError(batchIndex={index}, message='{text}')" for index, text in sorted(self.records.items())[:3]]
+        return (
+            f"One or more records have been rejected due to {len(self.records)} record errors in total, and only showing the"
+            f" first three errors at most: [{', '.join(first)}]"
+        )
 
 
 class _Taken(NamedTuple):
@@ -68,6 +85,7 @@ def _one(call: Call, name: Optional[str], data: Any, hints: dict[int, Any]) -> A
     except Refused as refused:
         row.error_code = refused.code
         row.error_message = refused.message
+        row.log_start_offset = refused.log_start_offset
         kind = ProduceResponse.BatchIndexAndErrorMessage
         row.record_errors = [
             kind(batch_index=index, batch_index_error_message=text) for index, text in sorted(refused.records.items())
@@ -97,14 +115,19 @@ def _append(call: Call, name: Optional[str], data: Any) -> _Taken:
     batch = _only_batch(bytes(data.records or b""), call.version)
     if partition.leader != call.broker.id:
         raise Refused(NOT_LEADER)
-    if call.request.acks == -1 and len(partition.isr) < int(partition.topic.setting("min.insync.replicas")):
-        raise Refused(NOT_ENOUGH_REPLICAS)
-    _check(batch, partition, call)
     at_append = partition.topic.setting("message.timestamp.type") == "LogAppendTime"
     try:
-        appended = partition.log.append(batch, call.time_ms if at_append else None)
+        records = _check(batch, partition, call)
+        newest = call.time_ms if at_append else max(record.timestamp for record in records)
+        appended = partition.log.append(with_times(batch, newest, at_append))
     except BadSequence as error:
-        raise Refused(_BY_REASON[error.reason]) from error
+        refused = Refused(_BY_REASON[error.reason])
+        refused.log_start_offset = partition.log.start_offset
+        raise refused from error
+    except Refused as refused:
+        if refused.code not in _SEEN_BEFORE_THE_LOG:
+            refused.log_start_offset = partition.log.start_offset
+        raise
     if not appended.is_duplicate:
         partition.tell()
     time_ms = appended.timestamp if at_append or appended.is_duplicate else -1
@@ -116,49 +139,55 @@ def _only_batch(data: bytes, version: int) -> Batch:
 
     :raises Refused: for anything else
     """
-    if magic_of(data) != 2:
-        raise Refused(INVALID_RECORD)
+    magic = magic_of(data)
+    if magic is not None and magic > _MAGIC:
+        raise Refused(CORRUPT_MESSAGE, said=f"Invalid magic found in record: {magic}")
     try:
         batches = split(data)
     except MalformedBatch as error:
-        raise Refused(CORRUPT_MESSAGE) from error
+        raise Refused(INVALID_RECORD) from error
     if len(batches) != 1:
         raise Refused(INVALID_RECORD)
     if batches[0].codec == _ZSTD and version < _ZSTD_SINCE:
         raise Refused(UNSUPPORTED_COMPRESSION_TYPE)
+    if batches[0].is_transactional:
+        # transactions are not there yet: no id has been given out for one
+        raise Refused(TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     return batches[0]
 
 
-def _check(batch: Batch, partition: Partition, call: Call) -> None:
-    """Check a batch as a leader does before it takes it.
+def _check(batch: Batch, partition: Partition, call: Call) -> list[Record]:
+    """Return the records of a batch that is as a leader wants it.
 
     :raises Refused: when it does not
     """
     topic = partition.topic
+    if call.request.acks == -1 and len(partition.isr) < int(topic.setting("min.insync.replicas")):
+        raise Refused(NOT_ENOUGH_REPLICAS)
     if batch.base_offset != 0:
         raise Refused(INVALID_RECORD)
     if len(batch.data) > int(topic.setting("max.message.bytes")):
         raise Refused(MESSAGE_TOO_LARGE)
     if not batch.is_sound:
         raise Refused(CORRUPT_MESSAGE)
+    if batch.codec > _NEWEST_CODEC:
+        raise Refused(UNKNOWN_SERVER_ERROR)
     if batch.is_control or batch.records_count < 1 or batch.records_count != batch.last_offset_delta + 1:
         raise Refused(INVALID_RECORD)
     if batch.producer_id >= 0 and batch.base_sequence < 0:
         raise Refused(INVALID_RECORD)
-    if batch.is_transactional:
-        # transactions are not there yet: no id has been given out for one
-        raise Refused(TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     try:
         records = read(batch)
     except MalformedBatch as error:
-        raise Refused(INVALID_RECORD) from error
+        raise Refused(UNKNOWN_SERVER_ERROR if batch.codec else INVALID_RECORD) from error
     if topic.setting("cleanup.policy") != "delete":
-        said = f"Compacted topic cannot accept message without key in topic partition {topic.name}-{partition.number}."
+        said = f"Compacted topic cannot accept message without key in topic partition {topic.name}-{partition.number}"
         keyless = {number: said for number, record in enumerate(records) if record.key is None}
         if keyless:
-            raise Refused(INVALID_RECORD, "One or more records have been rejected", keyless)
+            raise Refused(INVALID_RECORD, keyless)
     if topic.setting("message.timestamp.type") == "CreateTime" and call.state.version >= _FUTURE_LIMITED_SINCE:
         _check_times([record.timestamp for record in records], partition, call.time_ms)
+    return records
 
 
 def _check_times(times: list[int], partition: Partition, now_ms: int) -> None:
@@ -172,7 +201,7 @@ def _check_times(times: list[int], partition: Partition, now_ms: int) -> None:
         if time_ms >= 0 and not low <= time_ms <= high
     }
     if wrong:
-        raise Refused(INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp", wrong)
+        raise Refused(INVALID_TIMESTAMP, wrong)
 
 
 def init_producer_id(call: Call) -> None:

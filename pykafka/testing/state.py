@@ -174,7 +174,7 @@ class ClusterState:
         assignments: Optional[Sequence[Sequence[int]]] = None,
     ) -> Topic:
         """Create a topic of a checked name and size; its leaders are spread over the brokers that are up."""
-        topic = Topic(name, random.getrandbits(128).to_bytes(16, "big"), configs or {})
+        topic = Topic(name, new_topic_id(), configs or {})
         self.topics[name] = topic
         self.names[topic.id] = name
         self.add_partitions(topic, partitions, replication, assignments)
@@ -208,6 +208,11 @@ class ClusterState:
         """Return a producer id that no other producer has."""
         self._next_producer_id += 1
         return self._next_producer_id - 1
+
+
+def new_topic_id() -> bytes:
+    """Return an id that no topic has, in this cluster or another."""
+    return random.getrandbits(128).to_bytes(16, "big")
 
 
 def problem_with_name(name: str) -> Optional[str]:

@@ -8,7 +8,7 @@ from typing import Any, Optional
 from ..protocol.messages import CreateTopicsResponse, DeleteTopicsResponse, DescribeConfigsResponse
 from .call import Call
 from .settings import BROKER_SETTINGS, GROUP_SETTINGS, TOPIC_SETTINGS, Setting, problem_with
-from .state import ClusterState, problem_with_name
+from .state import ClusterState, new_topic_id, problem_with_name
 
 UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS = 3, 17, 36, 37
 INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, NOT_CONTROLLER, INVALID_REQUEST = 38, 39, 40, 41, 42
@@ -88,7 +88,10 @@ def _create_one(call: Call, asked: Any) -> Any:
             for name, setting in TOPIC_SETTINGS.items()
         ],
     )
-    if not (call.request.validate_only and call.version >= 1):
+    if call.request.validate_only and call.version >= 1:
+        # an id that it will not have
+        row.topic_id = new_topic_id()
+    else:
         row.topic_id = state.create(asked.name, partitions, replication, configs, assignments).id
     return row
 

@@ -9,16 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
+from pykafka.compression import compress
 from pykafka.protocol import messages as m
 from pykafka.protocol.api import choose_version, decode_response, encode_request, response_of
 from pykafka.protocol.schema import Request, Struct
+from pykafka.records.crc32c import crc32c
 from pykafka.testing.batches import Batch, Record, build
 
 
 class Peer:
     """One connection to a broker; without a version a request goes out in the newest one that both know."""
 
-    def __init__(self, address: str, timeout_s: float = 20) -> None:
+    def __init__(self, address: str, timeout_s: float = 5) -> None:
         host, _colon, port = address.split(",")[0].rpartition(":")
         self.socket = socket.create_connection((host, int(port)), timeout_s)
         self._correlation_id = 0
@@ -95,6 +97,22 @@ def batch(*values: Optional[bytes], producer: tuple[int, int, int] = (-1, -1, -1
     return with_fields(built, producer_id=producer[0], producer_epoch=producer[1], base_sequence=producer[2])
 
 
+def compressed(codec: str, *values: bytes) -> bytes:
+    """Return a batch that is compressed."""
+    number = ["none", "gzip", "snappy", "lz4", "zstd"].index(codec)
+    plain = batch(*values)
+    data = bytearray(plain[:61] + compress(number, plain[61:]))
+    struct.pack_into(">i", data, 8, len(data) - 12)
+    return with_fields(bytes(data), attributes=number)
+
+
+def with_body(body: bytes) -> bytes:
+    """Return a batch of one record that has something else in the record's place, and the checksum to match."""
+    data = bytearray(batch(b"a")[:61] + body)
+    struct.pack_into(">i", data, 8, len(data) - 12)
+    return with_fields(bytes(data))
+
+
 _FIELDS = {
     "base_offset": (">q", 0), "magic": (">b", 16), "attributes": (">h", 21), "last_offset_delta": (">i", 23),
     "max_timestamp": (">q", 35), "producer_id": (">q", 43), "producer_epoch": (">h", 51), "base_sequence": (">i", 53),
@@ -104,8 +122,6 @@ _FIELDS = {
 
 def with_fields(batch: Batch | bytes, **fields: int) -> bytes:
     """Return a batch with other fields in its header, and the checksum to match."""
-    from pykafka.records.crc32c import crc32c
-
     data = bytearray(batch if isinstance(batch, bytes) else batch.data)
     for name, value in fields.items():
         kind, at = _FIELDS[name]
@@ -194,6 +210,9 @@ class Comparer:
     def plain(self, value: Any, name: str = "") -> Any:
         """Return a message, or what is in one, as dicts and lists."""
         if isinstance(value, Struct):
+            if isinstance(value, m.MetadataResponse):
+                # their order is nowhere promised
+                value.topics.sort(key=lambda topic: (topic.name or "", topic.topic_id))
             return {"": type(value).__name__, **{key: self.plain(getattr(value, key), key) for key in type(value).FIELDS}}
         if isinstance(value, (list, tuple)):
             return [self.plain(one, name) for one in value]
@@ -202,7 +221,7 @@ class Comparer:
             return self._id("uuid", data) if name == "topic_id" and data != _KEPT_ZERO else data
         if name in ("cluster_id", "port", "host") and value:
             return name
-        if name in ("session_id", "producer_id") and value > 0:
+        if name == "session_id" and value or name == "producer_id" and value >= 0:
             return self._id(name, value)
         return value
 

@@ -28,7 +28,10 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["pykafka", "pykafka.*"]),
     package_data={"pykafka": ["py.typed"]},
-    entry_points={"console_scripts": ["kafka-tools = pykafka.cli.kafka_tools:main"]},
+    entry_points={
+        "console_scripts": ["kafka-tools = pykafka.cli.kafka_tools:main"],
+        "pytest11": ["pykafka = pykafka.testing.plugin"],
+    },
     python_requires=">=3.9",
     install_requires=["six", "tabulate"],
     extras_require={
@@ -37,6 +40,8 @@ setup(
         "lz4": LZ4,
         "snappy": SNAPPY,
         "zstd": ZSTD,
+        # pykafka.testing is a part of the library, and needs nothing more
+        "testing": [],
         # progress bars of kafka-tools
         "progress": ["tqdm"],
         "all": [*FAST, *LZ4, *SNAPPY, *ZSTD],

@@ -1,7 +1,8 @@
 """The usage guide, run for real: a dict of producers, and consumers under the offset rules. ``make demo`` runs it.
 
-Starts a broker of its own, or takes one: ``python examples/usage_guide.py 127.0.0.1:9092``. Checks what it shows and
-exits with 1 if anything is not as the guide says.
+Starts a broker of its own, or takes one: ``python examples/usage_guide.py 127.0.0.1:9092``. Where there is no Java for a real
+one, or with ``--fake``, a fake cluster of ``pykafka.testing`` stands in for it. Checks what it shows and exits with 1 if anything
+is not as the guide says.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from tabulate import tabulate
 from pykafka import KafkaClient, Topic
 from pykafka.common import OffsetType
 from pykafka.exceptions import KafkaException
+from pykafka.testing import FakeCluster
 
 #: Messages per topic.
 COUNT = 1000
 TOPICS = ("orders", "payments", "shipments")
+#: Asks for a fake cluster.
+FAKE = "--fake"
 
 
 @contextlib.contextmanager
 def broker() -> Iterator[str]:
     """Yield the hosts of a running broker."""
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 1 and sys.argv[1] != FAKE:
         yield sys.argv[1]
         return
     # the brokers that the tests use too; not a part of the installed package
@@ -35,8 +39,12 @@ def broker() -> Iterator[str]:
     from tests.brokers import KafkaCluster, what_is_missing
 
     missing = what_is_missing()
-    if missing:
-        sys.exit(f"To run the demo, install {' and '.join(missing)}, or name a broker: make demo ARGS=host:port")
+    if missing or FAKE in sys.argv:
+        why = f"For a real broker, {' and '.join(missing)} would have to be installed" if missing else "As was asked for"
+        print(f"{why}: this is a fake cluster of pykafka.testing, in this process.\n", flush=True)
+        with FakeCluster(brokers=3, default_partitions=3) as fake:
+            yield fake.hosts
+        return
     print("Starting a Kafka broker (the first time its jars are fetched, which takes some seconds more) ...", flush=True)
     with KafkaCluster() as cluster:
         print(f"Kafka {cluster.version} is up at {cluster.hosts}.\n", flush=True)

@@ -6,14 +6,45 @@
         kafka.fail_next("Produce", NotLeaderForPartition, times=2)
         ...
         assert kafka.values("clicks", 0) == [b"a", b"b"]
+
+pytest loads this package wherever PyKafka is installed, for its fixtures: what is in it is loaded when it is first asked for.
 """
 
 from __future__ import annotations
 
-from .batches import Record
-from .clock import ManualClock
-from .cluster import FakeCluster
-from .faults import DROP, SILENCE
-from .journal import Journal, Seen
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .batches import Record
+    from .clock import ManualClock
+    from .cluster import FakeCluster
+    from .faults import DROP, SILENCE
+    from .journal import Journal, Seen
 
 __all__ = ["DROP", "SILENCE", "FakeCluster", "Journal", "ManualClock", "Record", "Seen"]
+
+#: Public name -> the module it lives in.
+_HOMES = {
+    "DROP": "faults",
+    "FakeCluster": "cluster",
+    "Journal": "journal",
+    "ManualClock": "clock",
+    "Record": "batches",
+    "SILENCE": "faults",
+    "Seen": "journal",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a class when it is first used."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

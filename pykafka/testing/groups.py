@@ -6,7 +6,7 @@ Whether the broker that was asked is the coordinator at all is decided before an
 from __future__ import annotations
 
 import uuid
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from ..exceptions import (
     GroupIdNotFound,
@@ -18,6 +18,9 @@ from ..exceptions import (
     UnknownMemberId,
 )
 from ..protocol.messages import (
+    ConsumerGroupDescribeResponse,
+    ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
     DeleteGroupsResponse,
     DescribeGroupsResponse,
     HeartbeatResponse,
@@ -29,9 +32,10 @@ from ..protocol.messages import (
 )
 from . import offsets
 from .classic_group import ClassicGroup, join_error
+from .consumer_group import ConsumerGroup, check_heartbeat
 from .group_common import NEVER, Answer, Caller, GroupSettings, Refused, Topics
 
-AnyGroup = ClassicGroup
+AnyGroup = Union[ClassicGroup, ConsumerGroup]
 
 #: From these versions on: SyncGroup has to name the protocol (KIP-559), DescribeGroups says what is not there (KIP-1043).
 SYNC_NAMES_PROTOCOL, DESCRIBE_NOT_FOUND, COMMIT_NOT_FOUND = 5, 6, 9
@@ -62,6 +66,8 @@ class GroupCoordinator:
             "SyncGroup": self._sync,
             "Heartbeat": self._heartbeat,
             "LeaveGroup": self._leave,
+            "ConsumerGroupHeartbeat": self._consumer_heartbeat,
+            "ConsumerGroupDescribe": self._consumer_describe,
             "OffsetCommit": self._commit,
             "OffsetFetch": self._fetch,
             "DescribeGroups": self._describe,
@@ -148,11 +154,22 @@ class GroupCoordinator:
                 raise Refused(InvalidGroupId)
             if not least <= request.session_timeout_ms <= most:
                 raise Refused(InvalidSessionTimeout)
-            if request.group_id not in self.groups and not request.member_id:
-                self.groups[request.group_id] = ClassicGroup(request.group_id, self._settings, self._make_id)
+            if not request.member_id:
+                self._make_classic(request.group_id)
             self._classic(request.group_id).join(request, version, caller, now, answer)
         except Refused as refused:
             answer(join_error(refused.code, request.member_id))
+
+    def _make_classic(self, group_id: str) -> None:
+        """Have a classic group of that name; one of the newer protocol becomes one if nobody is in it."""
+        group = self.groups.get(group_id)
+        if isinstance(group, ClassicGroup):
+            return
+        if group is not None and not group.is_empty:
+            raise Refused(InconsistentGroupProtocol)
+        made = self.groups[group_id] = ClassicGroup(group_id, self._settings, self._make_id)
+        if group is not None:
+            made.offsets = group.offsets
 
     def _sync(self, request: SyncGroupRequest, version: int, caller: Caller, now: float, answer: Answer) -> None:
         try:
@@ -173,6 +190,45 @@ class GroupCoordinator:
             answer(self._classic(request.group_id).leave(request, version, now))
         except Refused as refused:
             answer(LeaveGroupResponse(error_code=refused.code))
+
+    # -- members of groups of the newer protocol ------------------------------------------------------------------------
+
+    def _consumer_heartbeat(
+        self, request: ConsumerGroupHeartbeatRequest, version: int, caller: Caller, now: float, answer: Answer
+    ) -> None:
+        try:
+            check_heartbeat(request, version, self._settings)
+            group = self._consumer(request.group_id, joins=request.member_epoch == 0)
+            answer(group.heartbeat(request, version, caller, now, self._topics()))
+        except Refused as refused:
+            answer(ConsumerGroupHeartbeatResponse(error_code=refused.code, error_message=refused.message))
+
+    def _consumer(self, group_id: str, *, joins: bool) -> ConsumerGroup:
+        """Return the group; who joins makes one, also of a classic group that nobody is in."""
+        group = self.groups.get(group_id)
+        if isinstance(group, ConsumerGroup):
+            return group
+        if group is not None and not (joins and group.is_empty):
+            raise Refused(GroupIdNotFound, f"Group {group_id} is not a consumer group.")
+        if not joins:
+            raise Refused(GroupIdNotFound, f"Consumer group {group_id} not found.")
+        made = self.groups[group_id] = ConsumerGroup(group_id, self._settings, self._make_id)
+        if group is not None:
+            made.offsets = group.offsets
+        return made
+
+    def _consumer_describe(self, request: Any, version: int, caller: Caller, now: float, answer: Answer) -> None:
+        answer(ConsumerGroupDescribeResponse(groups=[self._consumer_described(group_id) for group_id in request.group_ids]))
+
+    def _consumer_described(self, group_id: str) -> ConsumerGroupDescribeResponse.DescribedGroup:
+        group = self.groups.get(group_id)
+        if isinstance(group, ConsumerGroup):
+            return group.describe(self._topics())
+        made = ConsumerGroupDescribeResponse.DescribedGroup
+        if not group_id:
+            return made(group_id=group_id, error_code=InvalidGroupId.ERROR_CODE)
+        message = f"Group {group_id} not found." if group is None else f"Group {group_id} is not a consumer group."
+        return made(group_id=group_id, error_code=GroupIdNotFound.ERROR_CODE, error_message=message)
 
     # -- offsets ------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Optional
 
 from ..exceptions import (
     FencedInstanceId,
@@ -67,10 +67,8 @@ class Seat:
         return self.assigned | self.revoking
 
 
-class Seen(NamedTuple):
-    """The subscribed topics when the group looked last: who wants them is told when they change."""
-
-    wanted: tuple[tuple[str, bytes, int], ...]
+#: The subscribed topics that are there: name, id, number of partitions.
+Seen = tuple[tuple[str, bytes, int], ...]
 
 
 class ConsumerGroup:
@@ -87,7 +85,8 @@ class ConsumerGroup:
         self.seats: dict[str, Seat] = {}
         self._settings = settings
         self._make_id = make_id
-        self._seen = Seen(())
+        #: as of when it looked last: everything is shared out anew when that changes
+        self._seen: Seen = ()
 
     def __repr__(self) -> str:
         return f"<ConsumerGroup {self.group_id!r} {self.state} epoch={self.epoch} members={list(self.seats)}>"
@@ -202,7 +201,6 @@ class ConsumerGroup:
 
     def _sit_down(self, member_id: str, instance_id: Optional[str]) -> Seat:
         seat = self.seats[member_id] = Seat(member_id, instance_id)
-        self.epoch += 1
         return seat
 
     def _leave(self, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse:
@@ -232,9 +230,9 @@ class ConsumerGroup:
         if pattern is not None:
             seat.pattern = pattern
         seen = self._look(topics)
-        if had != (seat.topics, seat.pattern) and seat.epoch or seen != self._seen:
-            # a member that has just sat down is a new epoch already
-            self.epoch += seat.epoch > 0 or self.epoch == self.target_epoch
+        is_new = seat.member_id not in self.target
+        if is_new or had != (seat.topics, seat.pattern) or seen != self._seen:
+            self.epoch += 1
         self._seen = seen
 
     # -- who is to read what --------------------------------------------------------------------------------------------
@@ -246,7 +244,7 @@ class ConsumerGroup:
 
     def _look(self, topics: Topics) -> Seen:
         wanted = frozenset[str]().union(*(self.wanted_by(seat, topics) for seat in self.seats.values()))
-        return Seen(tuple((name, *topics[name]) for name in sorted(wanted)))
+        return tuple((name, *topics[name]) for name in sorted(wanted))
 
     @property
     def assignor(self) -> str:
@@ -258,7 +256,7 @@ class ConsumerGroup:
         if self.target_epoch == self.epoch:
             return
         self.target_epoch = self.epoch
-        counts = {name: count for name, _topic_id, count in self._seen.wanted}
+        counts = {name: count for name, _topic_id, count in self._seen}
         wishes = {
             seat.member_id: Wish(
                 self.wanted_by(seat, topics), frozenset(self.target.get(seat.member_id, ())), seat.instance_id

@@ -1,0 +1,132 @@
+"""What tests want to go wrong: rules that requests are held against as they come."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional, Union
+
+from ..exceptions import ProtocolClientError
+from ..protocol.schema import REQUESTS, Request
+
+#: What a function given to ``on`` returns to have the connection closed, or the request never answered.
+DROP = object()
+SILENCE = object()
+#: An answer, the bytes of a frame to send in its place, one of the two above, or None for the usual answer.
+Answer = Any
+Intercept = Callable[[Any, int], Answer]
+#: A request class or the name of its API.
+Api = Union[str, type]
+ErrorCode = Union[int, type[ProtocolClientError]]
+
+
+def api_name(api: Api) -> str:
+    """Return the name of an API given by a request's class or a name.
+
+    :raises ValueError: where there is none of that name
+    """
+    name = api if isinstance(api, str) else api.__name__
+    name = name[: -len("Request")] if name.endswith("Request") else name
+    known = sorted(request.NAME for request in REQUESTS.values() if request.NAME)
+    if name not in known:
+        raise ValueError(f"there is no request {api!r}; there are {', '.join(known)}")
+    return name
+
+
+def error_code(error: ErrorCode) -> int:
+    """Return the number of an error given by its class or number.
+
+    :raises ValueError: for what no broker answers with
+    """
+    if isinstance(error, int):
+        return error
+    if isinstance(error, type) and issubclass(error, ProtocolClientError) and error.ERROR_CODE:
+        return error.ERROR_CODE
+    raise ValueError(f"no broker answers with {error!r}: give a class of pykafka.exceptions that has an ERROR_CODE, or a number")
+
+
+class Rule:
+    """One rule, for ``times`` more requests of an API (None: of any) to a broker (None: to any)."""
+
+    def __init__(self, api: Optional[str], times: int, broker: Optional[int] = None, **what: Any) -> None:
+        if times < 1:
+            raise ValueError(f"times={times}: a fault happens at least once")
+        self.api = api
+        self.times = times
+        self.broker = broker
+        self.what = what
+
+    def covers(self, name: str, broker_id: int) -> bool:
+        """Return whether the rule is about such a request."""
+        return self.times > 0 and self.api in (None, name) and self.broker in (None, broker_id)
+
+
+class Faults:
+    """The rules of a cluster."""
+
+    def __init__(self) -> None:
+        self.failures: list[Rule] = []
+        self.delays: list[Rule] = []
+        self.drops_before: list[Rule] = []
+        self.drops_after: list[Rule] = []
+        self.held: set[str] = set()
+        self.intercepts: dict[str, Intercept] = {}
+
+    def clear(self) -> None:
+        """Let nothing go wrong any more; what is held stays held until it is released."""
+        for rules in (self.failures, self.delays, self.drops_before, self.drops_after):
+            rules.clear()
+        self.intercepts.clear()
+
+    @staticmethod
+    def take(rules: list[Rule], name: str, broker_id: int) -> Optional[Rule]:
+        """Return the oldest rule about a request, which it uses up by one; None where there is none."""
+        for rule in rules:
+            if rule.covers(name, broker_id):
+                rule.times -= 1
+                if not rule.times:
+                    rules.remove(rule)
+                return rule
+        return None
+
+    def take_failures(self, request: Request, names: Callable[[bytes], Optional[str]], broker_id: int) -> dict[Any, int]:
+        """Return the errors that a request is to have by place (see Call.failure), of rules that it uses up by one each.
+
+        :param names: gives the name of a topic by its id
+        """
+        found: dict[Any, int] = {}
+        for rule in list(self.failures):
+            topic, partition = rule.what["topic"], rule.what["partition"]
+            if not rule.covers(request.NAME, broker_id) or (topic, partition) in found:
+                continue
+            if topic is not None and not _mentions(request, topic, partition, names):
+                continue
+            found[(topic, partition)] = rule.what["code"]
+            rule.times -= 1
+            if not rule.times:
+                self.failures.remove(rule)
+        return found
+
+
+def _mentions(request: Any, topic: str, partition: Optional[int], names: Callable[[bytes], Optional[str]]) -> bool:
+    """Return whether a request is about a topic's partition (None: about any of them).
+
+    A fetch in a session does not say again what it reads, so it may be about anything.
+    """
+    if request.NAME == "Fetch" and request.session_epoch > 0:
+        return True
+    for row in getattr(request, "topic_data", None) or getattr(request, "topics", None) or []:
+        name = getattr(row, "name", None) or getattr(row, "topic", None) or names(getattr(row, "topic_id", b""))
+        if name != topic:
+            continue
+        parts = getattr(row, "partition_data", None) or getattr(row, "partitions", None)
+        if partition is None or parts is None:
+            return True
+        if partition in {_number(part) for part in parts}:
+            return True
+    return topic in (getattr(request, "topic_names", None) or [])
+
+
+def _number(part: Any) -> int:
+    for name in ("partition_index", "partition", "index"):
+        if hasattr(part, name):
+            return int(getattr(part, name))
+    return int(part)

@@ -1,0 +1,235 @@
+"""Handlers of CreateTopics, DeleteTopics and DescribeConfigs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Optional
+
+from ..protocol.messages import CreateTopicsResponse, DeleteTopicsResponse, DescribeConfigsResponse
+from .call import Call
+from .settings import BROKER_SETTINGS, GROUP_SETTINGS, TOPIC_SETTINGS, Setting, problem_with
+from .state import ClusterState, new_topic_id, problem_with_name
+
+UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS = 3, 17, 36, 37
+INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, NOT_CONTROLLER, INVALID_REQUEST = 38, 39, 40, 41, 42
+UNKNOWN_TOPIC_ID = 100
+NO_ID = bytes(16)
+#: Where a setting comes from: somebody set it for the topic, or it is the default.
+_FROM_TOPIC, _FROM_DEFAULT = 1, 5
+_TOPIC, _BROKER, _GROUP = 2, 4, 32
+#: From here on any broker passes requests for the controller on to it.
+_FORWARDED_SINCE = "3.3"
+
+
+class Refused(Exception):
+    """A topic that is not created or deleted: the error, and what Kafka says."""
+
+    def __init__(self, code: int, message: Optional[str] = None) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+def _check_controller(call: Call) -> None:
+    """Refuse what an older broker that is not the controller refuses.
+
+    :raises Refused: when it is not
+    """
+    if not call.state.version >= _FORWARDED_SINCE and call.broker.id != call.state.controller_id:
+        raise Refused(NOT_CONTROLLER)
+
+
+# -- CreateTopics -----------------------------------------------------------------------------------------------------
+
+
+def create_topics(call: Call) -> None:
+    """Create topics, each by itself."""
+    names = Counter(topic.name for topic in call.request.topics)
+    rows = []
+    for asked in {topic.name: topic for topic in call.request.topics}.values():
+        try:
+            _check_controller(call)
+            if names[asked.name] > 1:
+                raise Refused(INVALID_REQUEST, "Duplicate topic name.")
+            rows.append(_create_one(call, asked))
+        except Refused as refused:
+            rows.append(
+                CreateTopicsResponse.CreatableTopicResult(
+                    name=asked.name, error_code=refused.code, error_message=refused.message
+                )
+            )
+    call.answer(CreateTopicsResponse(topics=rows))
+
+
+def _create_one(call: Call, asked: Any) -> Any:
+    state = call.state
+    failure = call.failure(asked.name)
+    if failure:
+        raise Refused(failure)
+    problem = problem_with_name(asked.name)
+    if problem:
+        raise Refused(INVALID_TOPIC, problem)
+    if asked.name in state.topics:
+        raise Refused(TOPIC_ALREADY_EXISTS, f"Topic '{asked.name}' already exists.")
+    assignments = _assignments(state, asked)
+    partitions, replication = _size(state, asked, assignments)
+    configs = _configs(asked)
+    row = CreateTopicsResponse.CreatableTopicResult(
+        name=asked.name,
+        error_message=None,
+        num_partitions=partitions,
+        replication_factor=replication,
+        configs=[
+            CreateTopicsResponse.CreatableTopicConfigs(
+                name=name,
+                value=configs.get(name, setting.default),
+                config_source=_FROM_TOPIC if name in configs else _FROM_DEFAULT,
+            )
+            for name, setting in TOPIC_SETTINGS.items()
+        ],
+    )
+    if call.request.validate_only and call.version >= 1:
+        # an id that it will not have
+        row.topic_id = new_topic_id()
+    else:
+        row.topic_id = state.create(asked.name, partitions, replication, configs, assignments).id
+    return row
+
+
+def _size(state: ClusterState, asked: Any, assignments: Optional[list[list[int]]]) -> tuple[int, int]:
+    if assignments is not None:
+        return len(assignments), len(assignments[0])
+    partitions = state.default_partitions if asked.num_partitions == -1 else asked.num_partitions
+    replication = state.default_replication if asked.replication_factor == -1 else asked.replication_factor
+    if partitions <= 0:
+        raise Refused(INVALID_PARTITIONS, "Number of partitions was set to an invalid non-positive value.")
+    if replication <= 0:
+        raise Refused(INVALID_REPLICATION_FACTOR, "Replication factor must be larger than 0, or -1 to use the default value.")
+    if replication > len(state.running):
+        said = f"The target replication factor of {replication} cannot be reached because only"
+        said += f" {len(state.running)} broker(s) are registered."
+        raise Refused(INVALID_REPLICATION_FACTOR, f"Unable to replicate the partition {replication} time(s): {said}")
+    return partitions, replication
+
+
+def _assignments(state: ClusterState, asked: Any) -> Optional[list[list[int]]]:
+    """Return the brokers of each partition where the request says them."""
+    if not asked.assignments:
+        return None
+    if asked.num_partitions != -1 or asked.replication_factor != -1:
+        said = "A manual partition assignment was specified, but replication factor or partitions was not set to -1."
+        raise Refused(INVALID_REQUEST, said)
+    rows = {row.partition_index: list(row.broker_ids) for row in asked.assignments}
+    if sorted(rows) != list(range(len(asked.assignments))):
+        raise Refused(INVALID_REPLICA_ASSIGNMENT, "partitions should be a consecutive 0-based integer sequence.")
+    for number, brokers in rows.items():
+        if not brokers or len(set(brokers)) != len(brokers) or len(brokers) != len(rows[0]):
+            raise Refused(INVALID_REPLICA_ASSIGNMENT, f"The manual partition assignment of partition {number} is invalid.")
+        unknown = [one for one in brokers if one not in state.brokers]
+        if unknown:
+            said = f"The manual partition assignment includes broker {unknown[0]}, but no such broker is registered."
+            raise Refused(INVALID_REPLICA_ASSIGNMENT, said)
+    return [rows[number] for number in range(len(rows))]
+
+
+def _configs(asked: Any) -> dict[str, str]:
+    for config in asked.configs:
+        problem = problem_with(config.name, config.value)
+        if problem:
+            raise Refused(INVALID_CONFIG, problem)
+    return {config.name: config.value for config in asked.configs}
+
+
+# -- DeleteTopics -----------------------------------------------------------------------------------------------------
+
+
+def delete_topics(call: Call) -> None:
+    """Delete topics, by name or by id."""
+    asked = (
+        [(topic.name, topic.topic_id) for topic in call.request.topics]
+        if call.version >= 6
+        else [(name, NO_ID) for name in call.request.topic_names]
+    )
+    kind = DeleteTopicsResponse.DeletableTopicResult
+    rows = []
+    for name, topic_id in asked:
+        try:
+            _check_controller(call)
+            rows.append(_delete_one(call, name, topic_id))
+        except Refused as refused:
+            rows.append(
+                kind(name=name, topic_id=topic_id, error_code=refused.code, error_message=refused.message)
+            )
+    call.answer(DeleteTopicsResponse(responses=rows))
+
+
+def _delete_one(call: Call, name: Optional[str], topic_id: bytes) -> Any:
+    state = call.state
+    if name is None:
+        if topic_id not in state.names:
+            raise Refused(UNKNOWN_TOPIC_ID, "This server does not host this topic ID.")
+        name = state.names[topic_id]
+    failure = call.failure(name)
+    if failure:
+        raise Refused(failure)
+    if name not in state.topics:
+        raise Refused(UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition.")
+    topic_id = state.topics[name].id
+    state.delete(name)
+    return DeleteTopicsResponse.DeletableTopicResult(name=name, topic_id=topic_id)
+
+
+# -- DescribeConfigs --------------------------------------------------------------------------------------------------
+
+
+def describe_configs(call: Call) -> None:
+    """Tell settings of topics, brokers and groups."""
+    call.answer(DescribeConfigsResponse(results=[_describe_one(call, asked) for asked in call.request.resources]))
+
+
+def _describe_one(call: Call, asked: Any) -> Any:
+    row = DescribeConfigsResponse.DescribeConfigsResult(
+        resource_type=asked.resource_type, resource_name=asked.resource_name, error_message=None
+    )
+    row.error_code = call.failure()
+    settings = _settings_of(call.state, asked)
+    if not row.error_code and isinstance(settings, int):
+        row.error_code = settings
+    if row.error_code or isinstance(settings, int):
+        return row
+    table, changed = settings
+    keys = asked.configuration_keys
+    row.configs = [
+        _describe_setting(name, setting, changed.get(name))
+        for name, setting in table.items()
+        if keys is None or name in keys
+    ]
+    return row
+
+
+def _settings_of(state: ClusterState, asked: Any) -> Any:
+    """Return a resource's settings and what of them was set, or an error."""
+    if asked.resource_type == _TOPIC:
+        if problem_with_name(asked.resource_name):
+            return INVALID_TOPIC
+        topic = state.topics.get(asked.resource_name)
+        return UNKNOWN_TOPIC_OR_PARTITION if topic is None else (TOPIC_SETTINGS, topic.configs)
+    if asked.resource_type == _BROKER:
+        return BROKER_SETTINGS, {"num.partitions": str(state.default_partitions)}
+    if asked.resource_type == _GROUP and state.version >= "4.0":
+        return GROUP_SETTINGS, {}
+    return INVALID_REQUEST
+
+
+def _describe_setting(name: str, setting: Setting, value: Optional[str]) -> Any:
+    result = DescribeConfigsResponse.DescribeConfigsResourceResult
+    return result(
+        name=name,
+        value=setting.default if value is None else value,
+        is_default=value is None,
+        config_source=_FROM_DEFAULT if value is None else _FROM_TOPIC,
+        config_type=setting.kind,
+        documentation=None,
+    )
+
+

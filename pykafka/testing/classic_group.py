@@ -480,11 +480,12 @@ class ClassicGroup:
             return True
         return False
 
-    def expire(self, member_id: Optional[str]) -> None:
-        """Have the next tick put out a member, or all of them."""
-        for seat in self.seats.values():
-            if member_id in (None, seat.member_id, seat.instance_id):
-                seat.expires_at = -NEVER
+    def expire(self, member_id: Optional[str]) -> int:
+        """Have the next tick put out a member, or all of them; return how many these are."""
+        gone = [seat for seat in self.seats.values() if member_id in (None, seat.member_id, seat.instance_id)]
+        for seat in gone:
+            seat.expires_at = -NEVER
+        return len(gone)
 
     def _write(self) -> None:
         """Keep what goes into the log; this is what another coordinator begins with."""

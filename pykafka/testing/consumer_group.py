@@ -330,11 +330,12 @@ class ConsumerGroup:
         self.target.pop(seat.member_id, None)
         self.epoch += 1
 
-    def expire(self, member_id: Optional[str]) -> None:
-        """Have the next tick put out a member, or all of them."""
-        for seat in self.seats.values():
-            if member_id in (None, seat.member_id, seat.instance_id):
-                seat.expires_at = -NEVER
+    def expire(self, member_id: Optional[str]) -> int:
+        """Have the next tick put out a member, or all of them; return how many these are."""
+        gone = [seat for seat in self.seats.values() if member_id in (None, seat.member_id, seat.instance_id)]
+        for seat in gone:
+            seat.expires_at = -NEVER
+        return len(gone)
 
     def moved(self, now: float) -> None:
         """Begin anew as another broker that has read the log: all time is counted anew."""

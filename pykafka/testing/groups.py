@@ -120,9 +120,23 @@ class GroupCoordinator:
         """Have the next :meth:`tick` put a member out as if it had not been heard of; without ``member_id``, all members.
 
         :param member_id: a member's id, or the instance id of a static member
-        :raises KeyError: when there is no such group
+        :raises ValueError: when there is no such group or member
         """
-        self.groups[group_id].expire(member_id)
+        group = self.groups.get(group_id)
+        if group is None:
+            raise ValueError(f"there is no group {group_id!r}; there are {sorted(self.groups)}")
+        if not group.expire(member_id) and member_id is not None:
+            raise ValueError(f"group {group_id!r} has no member {member_id!r}; it has {list(group.seats)}")
+
+    def members(self, group_id: str) -> list[str]:
+        """Return the ids of a group's members."""
+        group = self.groups.get(group_id)
+        return [] if group is None else list(group.seats)
+
+    def committed(self, group_id: str) -> dict[tuple[str, int], offsets.Committed]:
+        """Return what a group has committed, by topic and partition."""
+        group = self._find(group_id)
+        return {} if group is None else group.offsets.as_dict()
 
     def coordinator_moved(self, group_id: str, now: float) -> None:
         """Have another broker begin to coordinate a group: it knows what is in the log, and answers nothing held back."""

@@ -51,6 +51,10 @@ class GroupOffsets:
         """Return of which topics anything was committed."""
         return sorted(topic for topic, partitions in self._topics.items() if partitions)
 
+    def as_dict(self) -> dict[tuple[str, int], Committed]:
+        """Return everything, by topic and partition."""
+        return {(name, number): one for (name, _id), rows in self._topics.items() for number, one in rows.items()}
+
     def keep_only(self, topics: Topics) -> None:
         """Forget what is of topics that are gone."""
         there = {(name, topic_id) for name, (topic_id, _count) in topics.items()}

@@ -409,8 +409,9 @@ def test_sessions_can_be_made_to_end() -> None:
     play.coordinator.expire("g")
     play.wait(0.0)
     assert play.state == "Empty"
-    with pytest.raises(KeyError):
-        play.coordinator.expire("nothing")
+    for group, member in (("nothing", None), ("g", first)):
+        with pytest.raises(ValueError, match="there is no group|has no member"):
+            play.coordinator.expire(group, member)
 
 
 def test_who_is_answered_may_ask_again_at_once() -> None:

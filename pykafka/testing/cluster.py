@@ -9,7 +9,10 @@ from .batches import Header, Record, build
 from .clock import ManualClock, SystemClock
 from .desk import Desk
 from .faults import Api, ErrorCode, Intercept, Rule, api_name, error_code
+from .group_common import GroupSettings
+from .groups import GroupCoordinator
 from .journal import Journal
+from .offsets import Committed
 from .server import Server
 from .settings import problem_with
 from .state import NO_LEADER, Broker, ClusterState, problem_with_name
@@ -38,6 +41,7 @@ class FakeCluster:
     :param port: that of the first broker, the others follow; 0 takes any that are free
     :param host: where they listen and tell clients to connect to
     :param racks: the racks of the brokers, in order: consumers read from a copy in their own (KIP-392)
+    :param group_settings: how long members may be silent, and the like
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class FakeCluster:
         host: str = "127.0.0.1",
         default_partitions: int = 1,
         racks: Optional[Sequence[str]] = None,
+        group_settings: Optional[GroupSettings] = None,
     ) -> None:
         if brokers < 1:
             raise ValueError(f"brokers={brokers}: a cluster has at least one")
@@ -62,7 +67,8 @@ class FakeCluster:
         ]
         self._state = ClusterState(nodes, Version(as_version), auto_create_topics, default_partitions)
         self._clock = clock or SystemClock()
-        self._desk = Desk(self._state, self._clock, None)
+        self._groups = GroupCoordinator(self._state.topic_sizes, group_settings or GroupSettings())
+        self._desk = Desk(self._state, self._clock, self._groups)
         self._tls = ssl_context
         self._server: Optional[Server] = None
         for name, partitions in (topics or {}).items():
@@ -371,6 +377,27 @@ class FakeCluster:
     def move_coordinator(self, group: str, to: int) -> None:
         """Let another broker look after a group."""
         self._run(lambda: self._desk.move_coordinator(group, to))
+
+    def members(self, group: str) -> list[str]:
+        """Return the ids of a group's members; none for a group that is not there."""
+        return self._run(lambda: self._groups.members(group))
+
+    def committed(self, group: str) -> dict[tuple[str, int], Committed]:
+        """Return what a group has committed: (topic, partition) -> offset, leader epoch and metadata."""
+        return self._run(lambda: self._groups.committed(group))
+
+    def expire_session(self, group: str, member: Optional[str] = None) -> None:
+        """Put a member out of a group as if it had not been heard of for too long; without ``member``, all of them.
+
+        :param member: its id, or the instance id of a static member
+        :raises ValueError: when there is no such group or member
+        """
+
+        def expire() -> None:
+            self._groups.expire(group, member)
+            self._desk.tick()
+
+        self._run(expire)
 
     def hold(self, request: Api) -> None:
         """Do nothing with requests of a kind, and answer none of them, until :meth:`release`."""

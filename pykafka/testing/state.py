@@ -146,6 +146,10 @@ class ClusterState:
 
     # -- topics -------------------------------------------------------------------------------------------------------
 
+    def topic_sizes(self) -> dict[str, tuple[bytes, int]]:
+        """Return id and number of partitions of all topics."""
+        return {name: (topic.id, len(topic.partitions)) for name, topic in self.topics.items()}
+
     def partitions(self) -> list[Partition]:
         """Return the partitions of all topics."""
         return [partition for topic in self.topics.values() for partition in topic.partitions]

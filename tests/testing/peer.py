@@ -91,7 +91,9 @@ def peer_of(address: str) -> Iterator[Peer]:
 TIME_MS = 1_700_000_000_000
 
 
-def batch(*values: Optional[bytes], producer: tuple[int, int, int] = (-1, -1, -1), time_ms: int = TIME_MS, key: Any = b"k") -> bytes:
+def batch(
+    *values: Optional[bytes], producer: tuple[int, int, int] = (-1, -1, -1), time_ms: int = TIME_MS, key: Any = b"k"
+) -> bytes:
     """Return a batch; ``producer`` is the producer's id, its epoch and the first sequence, and times are 10 ms apart."""
     built = build([Record(0, time_ms + 10 * number, key, value, [("h", b"v")]) for number, value in enumerate(values)])
     return with_fields(built, producer_id=producer[0], producer_epoch=producer[1], base_sequence=producer[2])
@@ -165,7 +167,9 @@ def metadata(*names: Optional[str], ids: tuple[bytes, ...] = (), create: bool = 
     return m.MetadataRequest(topics=topics, allow_auto_topic_creation=create, **fields)
 
 
-def create_topic(name: str, partitions: int = 1, copies: int = 1, assignments: Any = (), validate_only: bool = False, **configs: Any) -> Any:
+def create_topic(
+    name: str, partitions: int = 1, copies: int = 1, assignments: Any = (), validate_only: bool = False, **configs: Any
+) -> Any:
     """Return a request to create a topic; ``assignments`` are the brokers of each partition."""
     kind = m.CreateTopicsRequest
     settings = [kind.CreatableTopicConfig(name=key.replace("_", "."), value=value) for key, value in configs.items()]

@@ -1,0 +1,449 @@
+"""One group of the newer protocol (KIP-848), as its coordinator has it: epochs, targets, and members on their way to them.
+
+Pure; nothing is ever held back. A partition is given to a member only after the one before it has let go of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
+
+from ..exceptions import (
+    FencedInstanceId,
+    FencedMemberEpoch,
+    GroupMaxSizeReached,
+    InvalidRegularExpression,
+    InvalidRequest,
+    StaleMemberEpoch,
+    UnknownMemberId,
+    UnreleasedInstanceId,
+    UnsupportedAssignor,
+    UnsupportedVersion,
+)
+from ..protocol.messages import (
+    ConsumerGroupDescribeResponse,
+    ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+)
+from .assignors import ASSIGNORS, Place, Target, Wish
+from .group_common import NEVER, Caller, GroupSettings, Refused, Topics
+from .offsets import GroupOffsets
+
+#: How far a member is with its target: there; asked to let go of something; waiting for what others have to let go of.
+ARRIVED, REVOKING, WAITING = "arrived", "revoking", "waiting"
+LEAVES, LEAVES_FOR_A_WHILE = -1, -2
+#: From these versions on: members make their ids, and may want topics by a pattern; commits know of epochs.
+OWN_IDS, COMMIT_WITH_EPOCH = 1, 9
+#: What Python's patterns have and RE2, which Kafka uses, has not: looking around, and what was found before.
+NOT_IN_RE2 = re.compile(r"\(\?<?[=!]|\(\?[(>]|(?<!\\)(?:\\\\)*\\[1-9]|\(\?P[=>]")
+
+
+class Seat:
+    """One member as the coordinator sees it."""
+
+    def __init__(self, member_id: str, instance_id: Optional[str]) -> None:
+        self.member_id = member_id
+        self.instance_id = instance_id
+        self.rack_id: Optional[str] = None
+        self.caller = Caller()
+        self.topics: frozenset[str] = frozenset()
+        self.pattern = ""
+        self.assignor: Optional[str] = None
+        self.epoch = self.previous_epoch = 0
+        self.state = ARRIVED
+        self.assigned: set[Place] = set()
+        #: what it has to let go of before anything else
+        self.revoking: set[Place] = set()
+        self.rebalance_s = 0.0
+        self.expires_at = self.revoked_by = NEVER
+
+    def __repr__(self) -> str:
+        return f"<Seat {self.member_id} epoch={self.epoch} {self.state} assigned={sorted(self.assigned)}>"
+
+    @property
+    def holds(self) -> set[Place]:
+        """Return what nobody else can have."""
+        return self.assigned | self.revoking
+
+
+#: The subscribed topics that are there: name, id, number of partitions.
+Seen = tuple[tuple[str, bytes, int], ...]
+
+
+class ConsumerGroup:
+    """One group of members that are told by heartbeats what to read."""
+
+    group_type = "consumer"
+    protocol_type = "consumer"
+
+    def __init__(self, group_id: str, settings: GroupSettings, make_id: Callable[[], str]) -> None:
+        self.group_id = group_id
+        self.offsets = GroupOffsets()
+        self.epoch = self.target_epoch = 0
+        self.target: Target = {}
+        self.seats: dict[str, Seat] = {}
+        self._settings = settings
+        self._make_id = make_id
+        #: as of when it looked last: everything is shared out anew when that changes
+        self._seen: Seen = ()
+
+    def __repr__(self) -> str:
+        return f"<ConsumerGroup {self.group_id!r} {self.state} epoch={self.epoch} members={list(self.seats)}>"
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nobody is in it."""
+        return not self.seats
+
+    @property
+    def is_in_log(self) -> bool:
+        """Return whether another coordinator would know of it: all that happens is written down at once."""
+        return True
+
+    @property
+    def state(self) -> str:
+        """Return how far the group is, in Kafka's words."""
+        if not self.seats:
+            return "Empty"
+        if self.epoch > self.target_epoch:
+            return "Assigning"
+        there = all(seat.state == ARRIVED and seat.epoch == self.target_epoch for seat in self.seats.values())
+        return "Stable" if there else "Reconciling"
+
+    # -- heartbeats ---------------------------------------------------------------------------------------------------
+
+    def heartbeat(
+        self, request: ConsumerGroupHeartbeatRequest, version: int, caller: Caller, now: float, topics: Topics
+    ) -> ConsumerGroupHeartbeatResponse:
+        """Take a member in, note what it says, and tell it what to read if that has changed.
+
+        :raises Refused: when the member is not, or cannot be, what it says
+        """
+        if request.member_epoch < 0:
+            return self._leave(request)
+        owned = _owned(request, topics)
+        seat = self._find(request, version, owned)
+        before = set(seat.assigned)
+        seat.caller = caller
+        seat.expires_at = now + self._settings.consumer_session_timeout_ms / 1000.0
+        self._note_wishes(seat, request, topics)
+        self._share_out(topics)
+        self._reconcile(seat, owned, now)
+        asks_all = request.subscribed_topic_names is not None or request.subscribed_topic_regex is not None
+        is_full = asks_all and request.rebalance_timeout_ms != -1 and owned is not None
+        response = ConsumerGroupHeartbeatResponse(
+            member_id=seat.member_id,
+            member_epoch=seat.epoch,
+            heartbeat_interval_ms=self._settings.consumer_heartbeat_interval_ms,
+        )
+        if request.member_epoch == 0 or is_full or before != seat.assigned:
+            row = ConsumerGroupHeartbeatResponse.TopicPartitions
+            rows = [row(topic_id=topics[name][0], partitions=numbers) for name, numbers in by_topic(seat.assigned, topics)]
+            response.assignment = ConsumerGroupHeartbeatResponse.Assignment(topic_partitions=rows)
+        return response
+
+    def _find(self, request: ConsumerGroupHeartbeatRequest, version: int, owned: Optional[set[Place]]) -> Seat:
+        """Return the seat of a member that stays or joins."""
+        member_id = request.member_id or self._make_id()
+        seat, joins = self.seats.get(member_id), request.member_epoch == 0
+        if joins and seat is None and len(self.seats) >= self._settings.max_size:
+            raise Refused(GroupMaxSizeReached, _FULL.format(self=self, size=self._settings.max_size))
+        if request.instance_id is not None:
+            holder = self._holder(request.instance_id)
+            if holder is None or holder is not seat:
+                return self._find_static(holder, member_id, request)
+        if seat is None:
+            if not joins:
+                raise Refused(UnknownMemberId, f"Member {member_id} is not a member of group {self.group_id}.")
+            return self._sit_down(member_id, request.instance_id)
+        self._check_epoch(seat, request.member_epoch, owned)
+        return seat
+
+    def _find_static(self, holder: Optional[Seat], member_id: str, request: ConsumerGroupHeartbeatRequest) -> Seat:
+        if request.member_epoch != 0:
+            self._check_holder(holder, member_id, request.instance_id)
+        if holder is None:
+            return self._sit_down(member_id, request.instance_id)
+        if holder.epoch != LEAVES_FOR_A_WHILE:
+            raise Refused(
+                UnreleasedInstanceId,
+                f"Static member {member_id} with instance id {request.instance_id} cannot join the group because the instance "
+                f"id is owned by {holder.member_id} member.",
+            )
+        del self.seats[holder.member_id]
+        self.target[member_id] = self.target.pop(holder.member_id, set())
+        holder.member_id, holder.epoch, holder.previous_epoch, holder.state = member_id, 0, 0, ARRIVED
+        self.seats[member_id] = holder
+        return holder
+
+    def _holder(self, instance_id: Optional[str]) -> Optional[Seat]:
+        return next((seat for seat in self.seats.values() if seat.instance_id == instance_id), None)
+
+    def _check_holder(self, holder: Optional[Seat], member_id: str, instance_id: Optional[str]) -> Seat:
+        if holder is None:
+            raise Refused(UnknownMemberId, f"Instance id {instance_id} is unknown.")
+        if holder.member_id != member_id:
+            raise Refused(
+                FencedInstanceId, f"Static member {member_id} with instance id {instance_id} was fenced by member {holder.member_id}."
+            )
+        return holder
+
+    def _check_epoch(self, seat: Seat, epoch: int, owned: Optional[set[Place]]) -> None:
+        # who joins anew is given what it had, whatever it knows of it
+        if epoch in (0, seat.epoch):
+            return
+        if epoch > seat.epoch:
+            raise Refused(FencedMemberEpoch, _FENCED.format("greater", epoch, seat.epoch))
+        # the answer that told it of a newer epoch may have been lost
+        if epoch != seat.previous_epoch or owned is None or not owned <= seat.assigned:
+            raise Refused(FencedMemberEpoch, _FENCED.format("smaller", epoch, seat.epoch))
+
+    def _sit_down(self, member_id: str, instance_id: Optional[str]) -> Seat:
+        seat = self.seats[member_id] = Seat(member_id, instance_id)
+        return seat
+
+    def _leave(self, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse:
+        seat = self.seats.get(request.member_id)
+        if request.instance_id is not None:
+            seat = self._check_holder(self._holder(request.instance_id), request.member_id, request.instance_id)
+        if seat is None:
+            raise Refused(UnknownMemberId, f"Member {request.member_id} is not a member of group {self.group_id}.")
+        if request.member_epoch == LEAVES_FOR_A_WHILE:
+            # its partitions are kept for it until its session is over
+            seat.epoch, seat.revoking, seat.revoked_by = LEAVES_FOR_A_WHILE, set(), NEVER
+        else:
+            self._remove(seat)
+        return ConsumerGroupHeartbeatResponse(member_id=request.member_id, member_epoch=request.member_epoch)
+
+    def _note_wishes(self, seat: Seat, request: ConsumerGroupHeartbeatRequest, topics: Topics) -> None:
+        if request.rebalance_timeout_ms != -1:
+            seat.rebalance_s = request.rebalance_timeout_ms / 1000.0
+        if request.rack_id is not None:
+            seat.rack_id = request.rack_id
+        if request.server_assignor is not None:
+            seat.assignor = request.server_assignor
+        wanted, pattern = request.subscribed_topic_names, request.subscribed_topic_regex
+        had = (seat.topics, seat.pattern)
+        if wanted is not None:
+            seat.topics = frozenset(wanted)
+        if pattern is not None:
+            seat.pattern = pattern
+        seen = self._look(topics)
+        is_new = seat.member_id not in self.target
+        if is_new or had != (seat.topics, seat.pattern) or seen != self._seen:
+            self.epoch += 1
+        self._seen = seen
+
+    # -- who is to read what --------------------------------------------------------------------------------------------
+
+    def wanted_by(self, seat: Seat, topics: Topics) -> frozenset[str]:
+        """Return the topics that a member is for, of those that are there."""
+        by_pattern = (name for name in topics if seat.pattern and re.fullmatch(seat.pattern, name))
+        return frozenset(name for name in seat.topics if name in topics) | frozenset(by_pattern)
+
+    def _look(self, topics: Topics) -> Seen:
+        wanted = frozenset[str]().union(*(self.wanted_by(seat, topics) for seat in self.seats.values()))
+        return tuple((name, *topics[name]) for name in sorted(wanted))
+
+    @property
+    def assignor(self) -> str:
+        """Return the way of sharing that most members want, or the coordinator's own."""
+        wanted = [seat.assignor for seat in self.seats.values() if seat.assignor is not None]
+        return max(sorted(set(wanted)), key=wanted.count) if wanted else self._settings.consumer_assignors[0]
+
+    def _share_out(self, topics: Topics) -> None:
+        if self.target_epoch == self.epoch:
+            return
+        self.target_epoch = self.epoch
+        counts = {name: count for name, _topic_id, count in self._seen}
+        wishes = {
+            seat.member_id: Wish(
+                self.wanted_by(seat, topics), frozenset(self.target.get(seat.member_id, ())), seat.instance_id
+            )
+            for seat in self.seats.values()
+        }
+        self.target = ASSIGNORS[self.assignor](wishes, counts)
+
+    def _reconcile(self, seat: Seat, owned: Optional[set[Place]], now: float) -> None:
+        """Bring a member one step closer to its target: what goes first, then what others have let go of."""
+        if seat.state == REVOKING:
+            if owned is None or owned & seat.revoking:
+                return
+            seat.revoking, seat.revoked_by = set(), NEVER
+        elif seat.state == ARRIVED and seat.epoch == self.target_epoch:
+            return
+        target = self.target.get(seat.member_id, set())
+        kept, gone = seat.assigned & target, seat.assigned - target
+        if gone and (owned is None or owned & gone):
+            seat.state, seat.assigned, seat.revoking = REVOKING, kept, gone
+            seat.previous_epoch = seat.epoch
+            seat.revoked_by = now + seat.rebalance_s
+            return
+        taken = set[Place]().union(*(other.holds for other in self.seats.values() if other is not seat))
+        seat.assigned = kept | (target - taken)
+        seat.state = ARRIVED if seat.assigned == target else WAITING
+        seat.previous_epoch, seat.epoch = seat.epoch, self.target_epoch
+
+    # -- offsets ------------------------------------------------------------------------------------------------------
+
+    def check_commit(self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float) -> None:
+        """Return if a commit is to be taken; ``generation`` is the member's epoch, below 0 of who is no member.
+
+        :raises Refused: when it is not
+        """
+        if generation < 0 and not self.seats:
+            return
+        if member_id not in self.seats:
+            raise Refused(UnknownMemberId)
+        if version < COMMIT_WITH_EPOCH:
+            raise Refused(UnsupportedVersion)
+        if generation != self.seats[member_id].epoch:
+            raise Refused(StaleMemberEpoch)
+
+    def check_fetch(self, member_id: Optional[str], epoch: int) -> None:
+        """Return if the sender may see the offsets: a member in its epoch, or who is no member.
+
+        :raises Refused: when it may not
+        """
+        if member_id is None and epoch < 0:
+            return
+        if member_id not in self.seats:
+            raise Refused(UnknownMemberId)
+        if epoch != self.seats[member_id].epoch:
+            raise Refused(StaleMemberEpoch)
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def next_tick(self) -> float:
+        """Return when something happens by itself."""
+        return min((min(seat.expires_at, seat.revoked_by) for seat in self.seats.values()), default=NEVER)
+
+    def tick(self, now: float) -> None:
+        """Put out whoever was not heard of for too long, or lets go too slowly."""
+        for seat in list(self.seats.values()):
+            if now >= min(seat.expires_at, seat.revoked_by):
+                self._remove(seat)
+
+    def _remove(self, seat: Seat) -> None:
+        del self.seats[seat.member_id]
+        self.target.pop(seat.member_id, None)
+        self.epoch += 1
+
+    def expire(self, member_id: Optional[str]) -> int:
+        """Have the next tick put out a member, or all of them; return how many these are."""
+        gone = [seat for seat in self.seats.values() if member_id in (None, seat.member_id, seat.instance_id)]
+        for seat in gone:
+            seat.expires_at = -NEVER
+        return len(gone)
+
+    def moved(self, now: float) -> None:
+        """Begin anew as another broker that has read the log: all time is counted anew."""
+        for seat in self.seats.values():
+            seat.expires_at = now + self._settings.consumer_session_timeout_ms / 1000.0
+            if seat.revoking:
+                seat.revoked_by = now + seat.rebalance_s
+
+    # -- looking at it ------------------------------------------------------------------------------------------------
+
+    def describe(self, topics: Topics) -> ConsumerGroupDescribeResponse.DescribedGroup:
+        """Return what ConsumerGroupDescribe tells."""
+        return ConsumerGroupDescribeResponse.DescribedGroup(
+            group_id=self.group_id,
+            group_state=self.state,
+            group_epoch=self.epoch,
+            assignment_epoch=self.target_epoch,
+            assignor_name=self.assignor,
+            members=[self._described(seat, topics) for seat in self.seats.values()],
+        )
+
+    def _described(self, seat: Seat, topics: Topics) -> ConsumerGroupDescribeResponse.Member:
+        return ConsumerGroupDescribeResponse.Member(
+            member_id=seat.member_id,
+            instance_id=seat.instance_id,
+            rack_id=seat.rack_id,
+            member_epoch=seat.epoch,
+            client_id=seat.caller.client_id,
+            client_host=seat.caller.client_host,
+            subscribed_topic_names=sorted(seat.topics),
+            subscribed_topic_regex=seat.pattern or None,
+            assignment=_described_places(seat.assigned, topics),
+            target_assignment=_described_places(self.target.get(seat.member_id, set()), topics),
+            member_type=1,
+        )
+
+
+_FULL = "The consumer group has reached its maximum capacity of {size} members."
+_FENCED = (
+    "The consumer group member has a {} member epoch ({}) than the one known by the group coordinator ({}). The member must "
+    "abandon all its partitions and rejoin."
+)
+
+
+def check_heartbeat(request: ConsumerGroupHeartbeatRequest, version: int, settings: GroupSettings) -> None:
+    """Return if a request makes sense by itself, whatever the group is.
+
+    :raises Refused: when it does not
+    """
+    for given, what in (
+        (request.group_id, "GroupId"),
+        (request.member_id if version >= OWN_IDS or request.member_epoch != 0 else None, "MemberId"),
+        (request.instance_id, "InstanceId"),
+        (request.rack_id, "RackId"),
+    ):
+        if given is not None and not given.strip():
+            raise Refused(InvalidRequest, f"{what} can't be empty.")
+    if request.member_epoch == 0:
+        _check_join(request, version)
+    elif request.member_epoch == LEAVES_FOR_A_WHILE and request.instance_id is None:
+        raise Refused(InvalidRequest, "InstanceId can't be null.")
+    elif request.member_epoch < LEAVES_FOR_A_WHILE:
+        raise Refused(InvalidRequest, "MemberEpoch is invalid.")
+    if request.server_assignor is not None and request.server_assignor not in settings.consumer_assignors:
+        known = ", ".join(sorted(settings.consumer_assignors))
+        raise Refused(
+            UnsupportedAssignor, f"ServerAssignor {request.server_assignor} is not supported. Supported assignors: {known}."
+        )
+    if request.subscribed_topic_regex:
+        _check_pattern(request.subscribed_topic_regex)
+
+
+def _check_join(request: ConsumerGroupHeartbeatRequest, version: int) -> None:
+    if request.rebalance_timeout_ms == -1:
+        raise Refused(InvalidRequest, "RebalanceTimeoutMs must be provided in first request.")
+    if request.topic_partitions is None or request.topic_partitions:
+        raise Refused(InvalidRequest, "TopicPartitions must be empty when (re-)joining.")
+    if request.subscribed_topic_names is None and request.subscribed_topic_regex is None:
+        raise Refused(InvalidRequest, "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.")
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Refused(InvalidRegularExpression, f"SubscribedTopicRegex `{pattern}` is not a valid regular expression: {error}.") from error
+    if NOT_IN_RE2.search(pattern):
+        raise Refused(InvalidRegularExpression, f"SubscribedTopicRegex `{pattern}` is not a valid regular expression for RE2.")
+
+
+def _owned(request: ConsumerGroupHeartbeatRequest, topics: Topics) -> Optional[set[Place]]:
+    """Return what a member says that it reads; what is of topics that are gone does not count."""
+    if request.topic_partitions is None:
+        return None
+    names = {topic_id: name for name, (topic_id, _count) in topics.items()}
+    return {(names[row.topic_id], number) for row in request.topic_partitions if row.topic_id in names for number in row.partitions}
+
+
+def by_topic(places: Iterable[Place], topics: Topics) -> list[tuple[str, list[int]]]:
+    """Return names with partitions, in order, of the topics that are still there."""
+    found: dict[str, list[int]] = {}
+    for name, number in sorted(places):
+        if name in topics:
+            found.setdefault(name, []).append(number)
+    return list(found.items())
+
+
+def _described_places(places: set[Place], topics: Topics) -> Any:
+    made = ConsumerGroupDescribeResponse.TopicPartitions
+    rows = [made(topic_id=topics[name][0], topic_name=name, partitions=numbers) for name, numbers in by_topic(places, topics)]
+    return ConsumerGroupDescribeResponse.Assignment(topic_partitions=rows)

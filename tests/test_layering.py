@@ -71,6 +71,10 @@ RULES: dict[str, Rule] = {
     "testing/fetch_sessions": Rule(SHARED_WITH_TESTING, BELOW_THE_ENGINE - {"random"}),
     # a type in a signature
     "testing/cluster": Rule(SHARED_WITH_TESTING, BELOW_THE_ENGINE - {"ssl"}),
+    # it loads the classes when they are first asked for
+    "testing/__init__": Rule(SHARED_WITH_TESTING, BELOW_THE_ENGINE - {"importlib"}),
+    # a user of the cluster and of the client
+    "testing/plugin": Rule({"client", "topic"}, BELOW_THE_ENGINE),
     # a user of the cluster who presses Ctrl-C
     "testing/__main__": Rule(SHARED_WITH_TESTING, BELOW_THE_ENGINE - {"signal", "threading"}),
     # a user of the client as any other; what doctor tries below the client is in one module, see below

@@ -39,7 +39,8 @@ def test_whoever_does_not_ask_for_a_fixture_pays_next_to_nothing(tmp_path: Path)
     (tmp_path / "test_nothing.py").write_text(
         "import sys, threading\n"
         "def test_nothing_is_loaded_and_nothing_runs():\n"
-        "    assert [name for name in sys.modules if name.startswith('pykafka.') and name.count('.') > 1] == ['pykafka.testing.plugin']\n"
+        "    loaded = {name for name in sys.modules if name.startswith('pykafka.')}\n"
+        "    assert loaded == {'pykafka._version', 'pykafka.testing', 'pykafka.testing.plugin'}\n"
         "    assert threading.active_count() == 1\n"
     )
     done = pytest_in(tmp_path)

@@ -7,6 +7,7 @@ import lz4.frame as lz4
 from ..protocol.primitives import Buffer
 from .limits import too_large
 
+_IN = 64 * 1024
 _PIECE = 1024 * 1024
 
 
@@ -21,19 +22,22 @@ def decompress(data: Buffer, max_size: int) -> bytes:
     inflator = lz4.LZ4FrameDecompressor()
     parts: list[bytes] = []
     left = max_size
-    rest: Buffer = data
+    view = memoryview(data)
+    at = 0
     try:
-        # piece by piece: it sets aside as much memory as it is allowed to use
+        # little by little, both ways: it keeps a copy of what went in, and sets aside as much memory as it is allowed to use
         while not inflator.eof:
+            rest = view[at : at + _IN] if inflator.needs_input else b""
+            if inflator.needs_input and not rest:
+                raise ValueError("an LZ4 frame ends too early")
+            at += len(rest)
             parts.append(inflator.decompress(rest, min(_PIECE, left + 1)))
             left -= len(parts[-1])
             if left < 0:
                 raise too_large(max_size)
-            if inflator.needs_input and not inflator.eof:
-                raise ValueError("an LZ4 frame ends too early")
-            rest = b""
     except RuntimeError as error:
         raise ValueError(f"not an LZ4 frame: {error}") from error
-    if inflator.unused_data:
-        raise ValueError(f"{len(inflator.unused_data)} bytes behind an LZ4 frame")
+    behind = len(inflator.unused_data or b"") + len(view) - at
+    if behind:
+        raise ValueError(f"{behind} bytes behind an LZ4 frame")
     return b"".join(parts)

@@ -12,6 +12,9 @@ from .limits import MOST_FRAMES, too_large
 _LEVEL = 1
 #: The package has no bound for what it inflates at once, so it gets little at a time: a slice becomes 32 MiB at most.
 _SLICE = 1024
+#: With less than this left, it gets so little that it becomes 2 MiB at most: the limit is not to be missed by much.
+_ROOM = 64 * 1024 * 1024
+_SMALL_SLICE = 64
 _LONGEST_HEADER = 18
 #: A frame that says it holds no more than this is inflated at once, in half the time: so much memory may be set aside for it.
 _AT_ONCE = 4 * 1024 * 1024
@@ -68,8 +71,10 @@ else:
                     return zstandard.ZstdDecompressor().decompress(view, allow_extra_data=False)
                 except zstandard.ZstdError:
                     pass  # another frame behind it, or something wrong: seen below
-            for start in range(0, len(view), _SLICE):
-                rest = bytes(view[start : start + _SLICE])
+            at = 0
+            while at < len(view):
+                rest = bytes(view[at : at + (_SLICE if left >= _ROOM else _SMALL_SLICE)])
+                at += len(rest)
                 while rest:
                     if inflator is None:
                         frames += 1

@@ -23,6 +23,7 @@ LOG_APPEND_TIME = 0x08
 TRANSACTIONAL = 0x10
 CONTROL = 0x20
 _NEWEST_CODEC = 4
+_LAST_OFFSET = 2**63 - 1
 _MAGIC_AT = 16
 _LENGTH = struct.Struct(">i")
 _OFFSET = struct.Struct(">q")
@@ -118,6 +119,8 @@ def _problem(batch: RawBatch, least: int) -> Optional[str]:
         return f"it begins before offset {least}, where the batch before it ends"
     if batch.last_offset_delta < 0 or not 0 <= batch.records_count <= batch.last_offset_delta + 1:
         return f"{batch.records_count} records in {batch.last_offset_delta + 1} offsets"
+    if batch.next_offset > _LAST_OFFSET:
+        return f"it ends at offset {batch.last_offset}, beyond what a request can ask for"
     if batch.codec > _NEWEST_CODEC:
         return f"unknown codec {batch.codec}"
     return None

@@ -1,0 +1,204 @@
+"""Everything of ours that reads bytes from the network, each as a function of one ``bytes``: for tests, corpus and campaigns.
+
+A target returns when its input was read or refused with one of the errors it may raise. Anything else gets out: a fault of ours.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Callable
+
+from pykafka import compression
+from pykafka.exceptions import CorruptBatchError, DecompressedSizeError, ProtocolError
+from pykafka.protocol.api import decode_data, decode_request, decode_response
+import pykafka.protocol.messages  # noqa: F401  # fills the registries
+from pykafka.protocol.schema import DATA, RESPONSES, Message, Request, Response
+from pykafka.protocol.wire import FrameReader
+from pykafka.records.aborted import visible_batches
+from pykafka.records.batch import CRC_START, HEADER_SIZE, split_batches
+from pykafka.records.crc32c import crc32c
+from pykafka.records.decode import decode_batch
+from pykafka.records.encode import encode_batch, encode_headers
+
+from ..unit.protocol.samples import CASES, SAMPLES, encode
+
+#: What one input may inflate to.
+CAP = 1024 * 1024
+MAX_FRAME = 64 * 1024
+RESPONSE_CASES = [(cls, version) for cls, version in CASES if issubclass(cls, Response)]
+REQUEST_CASES = [(cls, version) for cls, version in CASES if issubclass(cls, Request)]
+CODECS = (1, 2, 3, 4)
+Target = Callable[[bytes], None]
+
+
+def outcome(cls: type[Message], version: int, frame: bytes) -> Any:
+    """Return the message in ``frame``, or None where it is refused; any error but ProtocolError gets out."""
+    try:
+        if issubclass(cls, Request):
+            return decode_request(memoryview(frame))[0]
+        if issubclass(cls, Response):
+            return decode_response(cls, version, memoryview(frame))[1]
+        data, _version, end = decode_data(cls, frame)  # type: ignore[type-var]
+        return data if end == len(frame) else None
+    except ProtocolError as error:
+        assert str(error)
+        return None
+
+
+def response(data: bytes) -> None:
+    """Read an answer: key and version in three bytes, then the frame."""
+    cls = RESPONSES.get(int.from_bytes(data[:2], "big"))
+    if cls is not None and len(data) > 2 and cls.MIN_VERSION <= data[2] <= cls.MAX_VERSION:
+        outcome(cls, data[2], data[3:])
+
+
+def request(data: bytes) -> None:
+    """Read a request."""
+    outcome(Request, 0, data)
+
+
+def blob(data: bytes) -> None:
+    """Read what members of a group tell each other through the broker."""
+    for cls in DATA:
+        try:
+            decode_data(cls, data)
+        except ProtocolError as error:
+            assert str(error)
+
+
+def frames(data: bytes) -> None:
+    """Cut a stream into frames; the result must not depend on how the bytes arrive."""
+    whole = fed(data, [len(data)])
+    assert fed(data, [1] * len(data)) == whole
+    chance = random.Random(len(data))
+    sizes: list[int] = []
+    while sum(sizes) < len(data):
+        sizes.append(chance.randint(1, 9))
+    assert fed(data, sizes) == whole
+
+
+def fed(data: bytes, sizes: list[int]) -> tuple[list[bytes], bool]:
+    """Return the frames in ``data``, given in pieces of ``sizes``, and whether the stream was refused."""
+    reader = FrameReader(MAX_FRAME, "a peer")
+    found: list[bytes] = []
+    at = 0
+    try:
+        for size in sizes:
+            stop = min(len(data), at + size)
+            while at < stop:
+                buffer = reader.get_buffer()
+                count = min(len(buffer), stop - at)
+                buffer[:count] = data[at : at + count]
+                at += count
+                found += map(bytes, reader.received(count))
+    except ProtocolError as error:
+        assert "a peer" in str(error)
+        # frames before the impossible size are lost when both came at once: the connection ends either way
+        return [], True
+    return found, False
+
+
+def batches(data: bytes) -> None:
+    """Read the records of a partition in an answer to Fetch, as a consumer of committed messages does."""
+    try:
+        found = split_batches(data, "t", 0)
+        seen = list(visible_batches(found, [(1, 0), (1, 0), (-1, 2**62)]))
+    except CorruptBatchError as error:
+        assert str(error)
+        return
+    for batch in seen:
+        try:
+            columns = decode_batch(batch, "t", 0, CAP)
+        except CorruptBatchError as error:
+            assert error.offset == batch.base_offset
+        else:
+            assert all(batch.base_offset <= offset <= batch.last_offset for offset in columns.offsets)
+
+
+def sealed(data: bytes) -> None:
+    """Read records whose checksum is right whatever they are: what a hostile producer can write."""
+    batch = bytearray(data)
+    if len(batch) >= HEADER_SIZE:
+        batch[8:12] = (len(batch) - 12).to_bytes(4, "big")
+        batch[16] = 2
+        batch[17:21] = crc32c(batch[CRC_START:]).to_bytes(4, "big")
+    batches(bytes(batch))
+
+
+def codec(number: int) -> Target:
+    """Return a target that inflates by one codec."""
+
+    def inflate(data: bytes) -> None:
+        try:
+            assert len(compression.decompress(number, data, CAP)) <= CAP
+        except (ValueError, DecompressedSizeError) as error:
+            assert str(error)
+
+    return inflate
+
+
+TARGETS: dict[str, Target] = {
+    "response": response,
+    "request": request,
+    "blob": blob,
+    "frames": frames,
+    "batches": batches,
+    "sealed": sealed,
+    **{compression.CODECS[number][0]: codec(number) for number in CODECS},
+}
+
+
+def batch_of(number: int, count: int = 40) -> bytes:
+    """Return a batch in one codec (0: none) with keys, a null, headers and text that can be compressed."""
+    values = [None if at == 3 else b"value %d " % at * 2 for at in range(count)]
+    headers = [encode_headers([("h", b"x"), ("n", None)]) if at % 7 == 5 else None for at in range(count)]
+    keys = [b"key %d" % at for at in range(count)]
+    return bytes(encode_batch(values, keys, headers, list(range(1700000000000, 1700000000000 + count)), codec=number))
+
+
+def seeds(name: str) -> list[bytes]:
+    """Return valid inputs of a target, made by our encoders."""
+    if name == "response":
+        return [
+            cls.KEY.to_bytes(2, "big") + bytes([version]) + encode(SAMPLES[kind](cls, version), version)
+            for cls, version in RESPONSE_CASES
+            for kind in ("null inside", "lowest")
+        ]
+    if name == "request":
+        return [encode(SAMPLES["null inside"](cls, version), version) for cls, version in REQUEST_CASES]
+    if name == "blob":
+        cases = [(cls, version) for cls, version in CASES if cls in DATA]
+        return [encode(SAMPLES[kind](cls, version), version) for cls, version in cases for kind in ("null inside", "lowest")]
+    if name == "frames":
+        return [b"".join(len(one).to_bytes(4, "big") + one for one in (b"abcd", b"", bytes(300))), b"HTTP/1.1 400", b"\x15\3\3\0\2"]
+    if name in ("batches", "sealed"):
+        return [batch_of(number) + (batch_of(0) if name == "batches" else b"") for number in (0, *CODECS)]
+    (number,) = [number for number in CODECS if compression.CODECS[number][0] == name]
+    return [compression.compress(number, data) for data in (b"", b"one two " * 50, bytes(range(256)) * 20)]
+
+
+#: Numbers that are on an edge of something.
+_EDGES = (b"\0", b"\1", b"\x7f", b"\x80", b"\xff", b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\xff\xff\xff\xff\x0f", b"\x80" * 11)
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """Return ``data`` damaged in one to four places."""
+    changed = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        at = chance.randrange(len(changed) + 1)
+        kind = chance.randrange(6)
+        if kind == 0 and at < len(changed):
+            changed[at] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            edge = chance.choice(_EDGES)
+            changed[at : at + len(edge)] = edge
+        elif kind == 2:
+            changed[at:at] = chance.choice(_EDGES)
+        elif kind == 3:
+            del changed[at : at + chance.randint(1, 8)]
+        elif kind == 4:
+            changed[at : at + 4] = chance.randbytes(4)
+        else:
+            start = chance.randrange(len(changed) + 1)
+            changed[at:at] = changed[start : start + chance.randint(1, 30)]
+    return bytes(changed)

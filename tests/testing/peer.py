@@ -14,6 +14,7 @@ from pykafka.protocol import messages as m
 from pykafka.protocol.api import choose_version, decode_response, encode_request, response_of
 from pykafka.protocol.schema import Request, Struct
 from pykafka.records.crc32c import crc32c
+from pykafka.testing import FakeCluster
 from pykafka.testing.batches import Batch, Record, build
 
 
@@ -83,6 +84,21 @@ def peer_of(address: str) -> Iterator[Peer]:
         yield peer
     finally:
         peer.close()
+
+
+def address(kafka: FakeCluster, broker: int) -> str:
+    """Return where a broker is."""
+    return kafka.hosts.split(",")[broker - 1]
+
+
+def write(peer: Peer, *values: bytes, topic: str = "t", **options: Any) -> Any:
+    """Return the row of a partition that was written to."""
+    return peer.ask(produce(topic, batch(*values), **options), 12).responses[0].partition_responses[0]
+
+
+def read(peer: Peer, offset: int = 0, topic: str = "t", **options: Any) -> Any:
+    """Return the row of a partition that was read from."""
+    return peer.ask(fetch(topic, part(offset=offset), session_epoch=-1, **options), 12).responses[0].partitions[0]
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------

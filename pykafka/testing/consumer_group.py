@@ -80,11 +80,14 @@ class ConsumerGroup:
     def __init__(self, group_id: str, settings: GroupSettings, make_id: Callable[[], str]) -> None:
         self.group_id = group_id
         self.offsets = GroupOffsets()
-        self.epoch = self.target_epoch = 0
+        #: of a group that nobody has joined yet, as Kafka counts
+        self.epoch = self.target_epoch = 1
         self.target: Target = {}
         self.seats: dict[str, Seat] = {}
         self._settings = settings
         self._make_id = make_id
+        #: when all was shared out last
+        self._shared_at = -NEVER
         #: as of when it looked last: everything is shared out anew when that changes
         self._seen: Seen = ()
 
@@ -128,7 +131,7 @@ class ConsumerGroup:
         seat.caller = caller
         seat.expires_at = now + self._settings.consumer_session_timeout_ms / 1000.0
         self._note_wishes(seat, request, topics)
-        self._share_out(topics)
+        self._share_out(topics, now)
         self._reconcile(seat, owned, now)
         asks_all = request.subscribed_topic_names is not None or request.subscribed_topic_regex is not None
         is_full = asks_all and request.rebalance_timeout_ms != -1 and owned is not None
@@ -230,7 +233,7 @@ class ConsumerGroup:
         if pattern is not None:
             seat.pattern = pattern
         seen = self._look(topics)
-        is_new = seat.member_id not in self.target
+        is_new = seat.epoch == 0 and seat.member_id not in self.target
         if is_new or had != (seat.topics, seat.pattern) or seen != self._seen:
             self.epoch += 1
         self._seen = seen
@@ -252,10 +255,11 @@ class ConsumerGroup:
         wanted = [seat.assignor for seat in self.seats.values() if seat.assignor is not None]
         return max(sorted(set(wanted)), key=wanted.count) if wanted else self._settings.consumer_assignors[0]
 
-    def _share_out(self, topics: Topics) -> None:
-        if self.target_epoch == self.epoch:
+    def _share_out(self, topics: Topics, now: float) -> None:
+        waits_until = self._shared_at + self._settings.consumer_assignment_interval_ms / 1000.0
+        if self.target_epoch == self.epoch or now < waits_until:
             return
-        self.target_epoch = self.epoch
+        self.target_epoch, self._shared_at = self.epoch, now
         counts = {name: count for name, _topic_id, count in self._seen}
         wishes = {
             seat.member_id: Wish(
@@ -329,6 +333,8 @@ class ConsumerGroup:
         del self.seats[seat.member_id]
         self.target.pop(seat.member_id, None)
         self.epoch += 1
+        if not self.seats:
+            self.target_epoch, self._shared_at = self.epoch, -NEVER
 
     def expire(self, member_id: Optional[str]) -> int:
         """Have the next tick put out a member, or all of them; return how many these are."""
@@ -366,7 +372,7 @@ class ConsumerGroup:
             client_id=seat.caller.client_id,
             client_host=seat.caller.client_host,
             subscribed_topic_names=sorted(seat.topics),
-            subscribed_topic_regex=seat.pattern or None,
+            subscribed_topic_regex=seat.pattern,
             assignment=_described_places(seat.assigned, topics),
             target_assignment=_described_places(self.target.get(seat.member_id, set()), topics),
             member_type=1,
@@ -400,7 +406,7 @@ def check_heartbeat(request: ConsumerGroupHeartbeatRequest, version: int, settin
     elif request.member_epoch < LEAVES_FOR_A_WHILE:
         raise Refused(InvalidRequest, "MemberEpoch is invalid.")
     if request.server_assignor is not None and request.server_assignor not in settings.consumer_assignors:
-        known = ", ".join(sorted(settings.consumer_assignors))
+        known = ", ".join(settings.consumer_assignors)
         raise Refused(
             UnsupportedAssignor, f"ServerAssignor {request.server_assignor} is not supported. Supported assignors: {known}."
         )

@@ -30,7 +30,7 @@ from ..protocol.messages import (
     SyncGroupRequest,
     SyncGroupResponse,
 )
-from .group_common import NEVER, Answer, Caller, GroupSettings, Refused
+from .group_common import NEVER, Answer, Caller, GroupSettings, Place, Refused
 from .offsets import GroupOffsets
 
 EMPTY, PREPARING, COMPLETING, STABLE = "Empty", "PreparingRebalance", "CompletingRebalance", "Stable"
@@ -433,19 +433,22 @@ class ClassicGroup:
 
     # -- offsets ------------------------------------------------------------------------------------------------------
 
-    def check_commit(self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float) -> None:
-        """Return if a commit is to be taken; ``generation`` -1 is of who is no member.
+    def check_commit(
+        self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float
+    ) -> Optional[set[Place]]:
+        """Return None if a commit is to be taken, all of it; ``generation`` -1 is of who is no member.
 
         :raises Refused: when it is not
         """
         if generation < 0 and self.state == EMPTY:
-            return
+            return None
         if generation < 0 and not member_id and instance_id is None:
             raise Refused(UnknownMemberId)
         seat = self._check_generation(member_id, instance_id, generation)
         if self.state == COMPLETING:
             raise Refused(RebalanceInProgress)
         seat.hear(now)
+        return None
 
     def check_fetch(self, member_id: Optional[str], epoch: int) -> None:
         """Return: anybody may ask for the offsets of a classic group."""

@@ -13,6 +13,8 @@ NEVER = float("inf")
 Answer = Callable[[Any], None]
 #: Name -> (id, number of partitions).
 Topics = Mapping[str, tuple[bytes, int]]
+#: A topic and one of its partitions.
+Place = tuple[str, int]
 
 
 class GroupSettings(NamedTuple):

@@ -260,17 +260,17 @@ class GroupCoordinator:
     def _commit(self, request: OffsetCommitRequest, version: int, caller: Caller, now: float, answer: Answer) -> None:
         names = offsets.Names(self._topics(), version)
         # what is not there is said without asking the group
-        if any(names.place(row, one).error == 0 for row in request.topics for one in row.partitions):
-            try:
-                group = self._committing(request, version)
-                generation = request.generation_id_or_member_epoch
-                group.check_commit(request.member_id, request.group_instance_id, generation, version, now)
-            except Refused as refused:
-                answer(offsets.commit(None, request, names, 0, refused.code))
-                return
-            answer(offsets.commit(group.offsets, request, names, self._settings.offset_metadata_max_bytes))
+        if not any(names.place(row, one).error == 0 for row in request.topics for one in row.partitions):
+            answer(offsets.refuse(request, names, 0))
+            return
+        try:
+            group = self._committing(request, version)
+            generation = request.generation_id_or_member_epoch
+            only = group.check_commit(request.member_id, request.group_instance_id, generation, version, now)
+        except Refused as refused:
+            answer(offsets.refuse(request, names, refused.code))
         else:
-            answer(offsets.commit(None, request, names, 0))
+            answer(offsets.commit(group.offsets, request, names, self._settings.offset_metadata_max_bytes, only))
 
     def _committing(self, request: OffsetCommitRequest, version: int) -> AnyGroup:
         """Return the group that a commit is for; who is no member makes one."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple, Optional, Protocol
 
-from ..exceptions import OffsetMetadataTooLarge, UnknownTopicId, UnknownTopicOrPartition
+from ..exceptions import OffsetMetadataTooLarge, StaleMemberEpoch, UnknownTopicId, UnknownTopicOrPartition
 from ..protocol.messages import OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse
-from .group_common import Refused, Topics
+from .group_common import Place, Refused, Topics
 
 #: From these versions on: many groups in one OffsetFetch (KIP-709), and topics by their ids in both requests.
 MANY_GROUPS, TOPIC_IDS = 8, 10
@@ -66,10 +66,12 @@ class Group(Protocol):
 
     offsets: GroupOffsets
 
-    def check_commit(self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float) -> None:
-        """Return if the commit is to be taken.
+    def check_commit(
+        self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float
+    ) -> Optional[set[Place]]:
+        """Return of what the commit is to be taken, None for everything.
 
-        :raises Refused: when it is not
+        :raises Refused: when nothing of it is
         """
 
     def check_fetch(self, member_id: Optional[str], epoch: int) -> None:
@@ -79,7 +81,7 @@ class Group(Protocol):
         """
 
 
-class Place(NamedTuple):
+class Found(NamedTuple):
     """A topic, or one of its partitions, as a request has it: ``error`` says that it is not there."""
 
     topic: tuple[str, bytes]
@@ -94,20 +96,20 @@ class Names:
         self._topics = topics
         self._names = {topic_id: name for name, (topic_id, _count) in topics.items()} if self.has_ids else {}
 
-    def topic(self, row: Any) -> Place:
+    def topic(self, row: Any) -> Found:
         """Return which topic a row means."""
         if self.has_ids:
             name = self._names.get(row.topic_id)
-            return Place((name or "", row.topic_id), UnknownTopicId.ERROR_CODE if name is None else 0)
+            return Found((name or "", row.topic_id), UnknownTopicId.ERROR_CODE if name is None else 0)
         topic_id, _count = self._topics.get(row.name, (b"", 0))
-        return Place((row.name, topic_id), 0 if row.name in self._topics else UnknownTopicOrPartition.ERROR_CODE)
+        return Found((row.name, topic_id), 0 if row.name in self._topics else UnknownTopicOrPartition.ERROR_CODE)
 
-    def place(self, row: Any, partition: Any) -> Place:
+    def place(self, row: Any, partition: Any) -> Found:
         """Return which topic a row means, and whether it has the partition."""
         place = self.topic(row)
         if place.error or 0 <= partition.partition_index < self._topics[place.topic[0]][1]:
             return place
-        return Place(place.topic, UnknownTopicOrPartition.ERROR_CODE)
+        return Found(place.topic, UnknownTopicOrPartition.ERROR_CODE)
 
     def shown(self, topic: tuple[str, bytes]) -> dict[str, Any]:
         """Return how an answer names a topic."""
@@ -115,29 +117,39 @@ class Names:
 
 
 def commit(
-    offsets: Optional[GroupOffsets], request: OffsetCommitRequest, names: Names, max_bytes: int, refused: int = 0
+    offsets: GroupOffsets, request: OffsetCommitRequest, names: Names, max_bytes: int, only: Optional[set[Place]] = None
 ) -> OffsetCommitResponse:
     """Write down what a request brings, but for partitions that are not there and notes longer than ``max_bytes``.
 
-    :param refused: the error of all that is there, if nothing is to be written down
+    :param only: what the sender may commit, if it is not everything
     """
-    made, verdict = OffsetCommitResponse.OffsetCommitResponseTopic, OffsetCommitResponse.OffsetCommitResponsePartition
 
-    def take(row: Any, one: Any) -> int:
-        place = names.place(row, one)
-        if place.error or offsets is None:
-            return place.error or refused
+    def take(found: Found, one: Any) -> int:
         metadata = one.committed_metadata or ""
+        if only is not None and (found.topic[0], one.partition_index) not in only:
+            return StaleMemberEpoch.ERROR_CODE
         if len(metadata) > max_bytes:
             return OffsetMetadataTooLarge.ERROR_CODE
-        offsets.commit(place.topic, one.partition_index, Committed(one.committed_offset, one.committed_leader_epoch, metadata))
+        offsets.commit(found.topic, one.partition_index, Committed(one.committed_offset, one.committed_leader_epoch, metadata))
         return 0
 
+    return _verdicts(request, names, take)
+
+
+def refuse(request: OffsetCommitRequest, names: Names, code: int) -> OffsetCommitResponse:
+    """Return the answer to a commit of which nothing is taken; what is not there is said to be so all the same."""
+    return _verdicts(request, names, lambda _found, _one: code)
+
+
+def _verdicts(request: OffsetCommitRequest, names: Names, take: Callable[[Found, Any], int]) -> OffsetCommitResponse:
+    made, verdict = OffsetCommitResponse.OffsetCommitResponseTopic, OffsetCommitResponse.OffsetCommitResponsePartition
     topics = []
     for row in request.topics:
         # as Kafka has them: first what is not there, then what the group was asked about
-        rows = sorted(row.partitions, key=lambda one: names.place(row, one).error == 0)
-        verdicts = [verdict(partition_index=one.partition_index, error_code=take(row, one)) for one in rows]
+        rows = sorted(((names.place(row, one), one) for one in row.partitions), key=lambda pair: pair[0].error == 0)
+        verdicts = [
+            verdict(partition_index=one.partition_index, error_code=found.error or take(found, one)) for found, one in rows
+        ]
         topics.append(made(name=row.name, topic_id=row.topic_id, partitions=verdicts))
     return OffsetCommitResponse(topics=topics)
 

@@ -38,6 +38,8 @@ class GroupComparer(Comparer):
             return f"{start}-{self._id('made', rest)}"
         if name == "members" and isinstance(value, list):
             return sorted((super(GroupComparer, self).plain(row) for row in value), key=lambda row: str(row["member_id"]))
+        if name == "topic_partitions" and isinstance(value, list):
+            value = sorted(value, key=lambda row: row.partitions)
         return super().plain(value, name)
 
 
@@ -467,11 +469,12 @@ def another_subscription(peer: Peer, group: str) -> Iterator[Any]:
     yield peer.ask(consumer(group, "me", 0, subscribed_topic_names=[group, other]))
     yield peer.ask(consumer(group, "me", 2, subscribed_topic_names=[other, group]))
     yield peer.ask(consumer(group, "me", 2, rack_id="r1"))
-    yield news(peer, consumer(group, "me", 2, subscribed_topic_names=[group], topic_partitions=[]))
+    yield peer.ask(consumer(group, "me", 2, subscribed_topic_names=[group], topic_partitions=[]))
     yield from looks(peer, group)
-    yield news(peer, consumer(group, "me", 3, subscribed_topic_names=[], topic_partitions=owned(topic_id, 0, 1)))
-    yield peer.ask(consumer(group, "me", 3, topic_partitions=[]))
-    yield peer.ask(consumer(group, "me", 4))
+    yield news(peer, consumer(group, "me", 2))
+    yield peer.ask(consumer(group, "me", 3, subscribed_topic_names=[], topic_partitions=owned(topic_id, 0, 1)))
+    yield from looks(peer, group)
+    yield news(peer, consumer(group, "me", 3, topic_partitions=[]))
     yield from looks(peer, group)
 
 

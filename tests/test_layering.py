@@ -21,6 +21,8 @@ CLIENT = {
     "broker_home", "connection", "group_requests", "quorum", "groupconsumer", "group_topics", "group_sharing", "group_protocols",
     "group_commits", "group_reader", "produce_arguments", "delivery_reports",
 }  # fmt: skip
+#: What ``pykafka.testing`` uses of ours; of ``records`` it is only the checksum, see below.
+SHARED_WITH_TESTING = {"exceptions", "_errors", "common", "_version", "protocol", "compression", "records"}
 #: Sockets, threads, clocks and randomness; and what gets at any module by a name that nobody can check.
 OS_MODULES = {
     "_socket", "_ssl", "_thread", "asyncio", "builtins", "concurrent", "ctypes", "http", "importlib", "multiprocessing", "queue",
@@ -60,6 +62,17 @@ RULES: dict[str, Rule] = {
     "handlers": Rule(BASE | {"_engine"}, set()),
     # it starts Kafka for the tests of our users, and only uses what they use
     "test": Rule(BASE | {"client", "broker", "test"}, set()),
+    # brokers for the tests of our users share message schemas with the client, and none of what works with them
+    "testing": Rule(SHARED_WITH_TESTING, BELOW_THE_ENGINE),
+    "testing/server": Rule(SHARED_WITH_TESTING, set()),
+    "testing/clock": Rule(SHARED_WITH_TESTING, BELOW_THE_ENGINE - {"time"}),
+    # ids of topics and fetch sessions
+    "testing/state": Rule(SHARED_WITH_TESTING, BELOW_THE_ENGINE - {"random"}),
+    "testing/fetch_sessions": Rule(SHARED_WITH_TESTING, BELOW_THE_ENGINE - {"random"}),
+    # a type in a signature
+    "testing/cluster": Rule(SHARED_WITH_TESTING, BELOW_THE_ENGINE - {"ssl"}),
+    # a user of the cluster who presses Ctrl-C
+    "testing/__main__": Rule(SHARED_WITH_TESTING, BELOW_THE_ENGINE - {"signal", "threading"}),
     # a user of the client as any other; what doctor tries below the client is in one module, see below
     "cli": Rule(BASE | SETTINGS | CLIENT | {"partitioners"}, OS_MODULES - {"socket", "ssl", "time"}),
     # it loads the classes when they are first asked for
@@ -199,6 +212,20 @@ def test_the_command_line_tool_has_sockets_in_one_place_only() -> None:
 def test_nothing_needs_the_command_line_tool() -> None:
     # its names are not in any rule: this tells that nobody put them there
     assert not any("cli" in rule.ours for part, rule in RULES.items() if part != "cli")
+
+
+def test_the_fake_cluster_has_only_the_checksum_in_common_with_how_the_client_reads_records() -> None:
+    shared = {
+        (path.name, f"{node.module}")
+        for path in (PACKAGE / "testing").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and "records" in (node.module or "").split(".")
+    }
+    assert shared == {("batches.py", "records.crc32c")}
+
+
+def test_nothing_needs_the_fake_cluster() -> None:
+    assert not any("testing" in rule.ours for rule in RULES.values())
 
 
 ROOT = PACKAGE.parent

@@ -143,6 +143,7 @@ class _Fetch:
             log_start_offset=log.start_offset,
             # there are no transactions yet
             aborted_transactions=[] if self._call.request.isolation_level else None,
+            records=b"",
         )
         if wanted.last_fetched_epoch != NO_EPOCH and self._call.version >= 12:
             epoch, end = log.end_of_epoch(wanted.last_fetched_epoch)

@@ -14,6 +14,7 @@ from pykafka.protocol import messages as m
 from pykafka.protocol.api import choose_version, decode_response, encode_request, response_of
 from pykafka.protocol.schema import Request, Struct
 from pykafka.records.crc32c import crc32c
+from pykafka.testing import FakeCluster
 from pykafka.testing.batches import Batch, Record, build
 
 
@@ -85,13 +86,30 @@ def peer_of(address: str) -> Iterator[Peer]:
         peer.close()
 
 
+def address(kafka: FakeCluster, broker: int) -> str:
+    """Return where a broker is."""
+    return kafka.hosts.split(",")[broker - 1]
+
+
+def write(peer: Peer, *values: bytes, topic: str = "t", **options: Any) -> Any:
+    """Return the row of a partition that was written to."""
+    return peer.ask(produce(topic, batch(*values), **options), 12).responses[0].partition_responses[0]
+
+
+def read(peer: Peer, offset: int = 0, topic: str = "t", **options: Any) -> Any:
+    """Return the row of a partition that was read from."""
+    return peer.ask(fetch(topic, part(offset=offset), session_epoch=-1, **options), 12).responses[0].partitions[0]
+
+
 # -- requests ---------------------------------------------------------------------------------------------------------
 
 #: A time in 2023, so that no broker minds it.
 TIME_MS = 1_700_000_000_000
 
 
-def batch(*values: Optional[bytes], producer: tuple[int, int, int] = (-1, -1, -1), time_ms: int = TIME_MS, key: Any = b"k") -> bytes:
+def batch(
+    *values: Optional[bytes], producer: tuple[int, int, int] = (-1, -1, -1), time_ms: int = TIME_MS, key: Any = b"k"
+) -> bytes:
     """Return a batch; ``producer`` is the producer's id, its epoch and the first sequence, and times are 10 ms apart."""
     built = build([Record(0, time_ms + 10 * number, key, value, [("h", b"v")]) for number, value in enumerate(values)])
     return with_fields(built, producer_id=producer[0], producer_epoch=producer[1], base_sequence=producer[2])
@@ -165,7 +183,9 @@ def metadata(*names: Optional[str], ids: tuple[bytes, ...] = (), create: bool = 
     return m.MetadataRequest(topics=topics, allow_auto_topic_creation=create, **fields)
 
 
-def create_topic(name: str, partitions: int = 1, copies: int = 1, assignments: Any = (), validate_only: bool = False, **configs: Any) -> Any:
+def create_topic(
+    name: str, partitions: int = 1, copies: int = 1, assignments: Any = (), validate_only: bool = False, **configs: Any
+) -> Any:
     """Return a request to create a topic; ``assignments`` are the brokers of each partition."""
     kind = m.CreateTopicsRequest
     settings = [kind.CreatableTopicConfig(name=key.replace("_", "."), value=value) for key, value in configs.items()]

@@ -7,7 +7,6 @@ import itertools
 import math
 from typing import Callable, Optional
 
-
 _SWEEP_AT_LEAST = 256
 
 

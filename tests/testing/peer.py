@@ -21,7 +21,7 @@ from pykafka.testing.batches import Batch, Record, build
 class Peer:
     """One connection to a broker; without a version a request goes out in the newest one that both know."""
 
-    def __init__(self, address: str, timeout_s: float = 5) -> None:
+    def __init__(self, address: str, timeout_s: float = 20) -> None:
         host, _colon, port = address.split(",")[0].rpartition(":")
         self.socket = socket.create_connection((host, int(port)), timeout_s)
         self._correlation_id = 0

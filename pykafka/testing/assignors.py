@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Callable, NamedTuple, Optional
 
-#: A topic and one of its partitions.
-Place = tuple[str, int]
+from .group_common import Place
+
 #: Member id -> what it is to read.
 Target = dict[str, set[Place]]
 

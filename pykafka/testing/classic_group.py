@@ -30,14 +30,15 @@ from ..protocol.messages import (
     SyncGroupRequest,
     SyncGroupResponse,
 )
-from .group_common import NEVER, Answer, Caller, GroupSettings, Refused
+from .group_common import NEVER, Answer, Caller, GroupSettings, Place, Refused
 from .offsets import GroupOffsets
 
 EMPTY, PREPARING, COMPLETING, STABLE = "Empty", "PreparingRebalance", "CompletingRebalance", "Stable"
 #: A new member has no way to say that it still waits for its first generation: it is taken for gone after this.
 NEW_MEMBER_S = 300.0
-#: From these versions of JoinGroup on: members join twice (KIP-394), and leaders that come back share nothing out (KIP-814).
-JOIN_TWICE, SKIP_ASSIGNMENT = 4, 9
+#: From these versions of JoinGroup on: members join twice (KIP-394), the protocol may have no name (KIP-559), and leaders
+#: that come back share nothing out (KIP-814).
+JOIN_TWICE, NO_NAME, SKIP_ASSIGNMENT = 4, 7, 9
 
 Member = JoinGroupResponse.JoinGroupResponseMember
 
@@ -60,6 +61,8 @@ class Seat:
         #: whether it has asked for its assignment in this generation
         self.has_synced = True
         self.waiting_join: Optional[Answer] = None
+        #: the version of the JoinGroup that waits
+        self.join_version = 0
         self.waiting_sync: Optional[Answer] = None
 
     def __repr__(self) -> str:
@@ -134,10 +137,10 @@ class ClassicGroup:
         if not member_id:
             self._join_anew(request, version, caller, now, answer)
         elif member_id in self.pending:
-            self._sit_down(member_id, request, caller, now, answer)
+            self._sit_down(member_id, request, version, caller, now, answer)
         else:
             self._check_member(member_id, instance_id)
-            self._join_again(self.seats[member_id], request, now, answer)
+            self._join_again(self.seats[member_id], request, version, now, answer)
 
     def _check_size(self, member_id: str, instance_id: Optional[str]) -> None:
         known = member_id in self.seats or member_id in self.pending or self._holder(instance_id) is not None
@@ -169,22 +172,24 @@ class ClassicGroup:
             self._take_over(holder, member_id, request, version, now, answer)
         elif instance_id is None and version >= JOIN_TWICE:
             self.pending[member_id] = now + request.session_timeout_ms / 1000.0
-            answer(join_error(MemberIdRequired.ERROR_CODE, member_id))
+            answer(join_error(MemberIdRequired.ERROR_CODE, member_id, version))
         else:
-            self._sit_down(member_id, request, caller, now, answer)
+            self._sit_down(member_id, request, version, caller, now, answer)
 
-    def _sit_down(self, member_id: str, request: JoinGroupRequest, caller: Caller, now: float, answer: Answer) -> None:
+    def _sit_down(
+        self, member_id: str, request: JoinGroupRequest, version: int, caller: Caller, now: float, answer: Answer
+    ) -> None:
         self.pending.pop(member_id, None)
         if not self.seats:
             self.protocol_type = request.protocol_type
         seat = self.seats[member_id] = Seat(member_id, request.group_instance_id, caller)
         self.leader = self.leader or member_id
         self._more_came = self._is_initial
-        _note_wishes(seat, request, answer)
+        _note_wishes(seat, request, version, answer)
         seat.expires_at = now + NEW_MEMBER_S
         self._rebalance(now)
 
-    def _join_again(self, seat: Seat, request: JoinGroupRequest, now: float, answer: Answer) -> None:
+    def _join_again(self, seat: Seat, request: JoinGroupRequest, version: int, now: float, answer: Answer) -> None:
         is_leader = seat.member_id == self.leader
         # who has not heard the answer asks again, and the leader asks again to have everything shared out anew
         is_repeated = seat.protocols == _offered(request) and (
@@ -193,7 +198,7 @@ class ClassicGroup:
         if is_repeated:
             answer(self._joined(seat, with_members=is_leader))
             return
-        _note_wishes(seat, request, answer)
+        _note_wishes(seat, request, version, answer)
         self._rebalance(now)
 
     def _take_over(
@@ -203,7 +208,7 @@ class ClassicGroup:
         led = self.leader
         fenced = FencedInstanceId.ERROR_CODE
         if seat.waiting_join is not None:
-            seat.waiting_join(join_error(fenced, seat.member_id))
+            seat.waiting_join(join_error(fenced, seat.member_id, seat.join_version))
         if seat.waiting_sync is not None:
             seat.waiting_sync(SyncGroupResponse(error_code=fenced))
         if led == seat.member_id:
@@ -211,7 +216,7 @@ class ClassicGroup:
         # its place among the others stays
         self.seats = {member_id if one is seat else key: one for key, one in self.seats.items()}
         seat.member_id, seat.waiting_sync, seat.is_new = member_id, None, False
-        _note_wishes(seat, request, answer)
+        _note_wishes(seat, request, version, answer)
         seat.hear(now)
         if self.state == STABLE and self._choice() == self.protocol:
             # what is chosen stays: nobody else is disturbed
@@ -416,7 +421,7 @@ class ClassicGroup:
         """Take a seat away; whoever waits for an answer gets one that says so."""
         self._drop(seat)
         if seat.waiting_join is not None:
-            seat.waiting_join(join_error(UnknownMemberId.ERROR_CODE, seat.member_id))
+            seat.waiting_join(join_error(UnknownMemberId.ERROR_CODE, "", seat.join_version))
         if seat.waiting_sync is not None:
             seat.waiting_sync(SyncGroupResponse(error_code=UnknownMemberId.ERROR_CODE))
 
@@ -428,19 +433,22 @@ class ClassicGroup:
 
     # -- offsets ------------------------------------------------------------------------------------------------------
 
-    def check_commit(self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float) -> None:
-        """Return if a commit is to be taken; ``generation`` -1 is of who is no member.
+    def check_commit(
+        self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float
+    ) -> Optional[set[Place]]:
+        """Return None if a commit is to be taken, all of it; ``generation`` -1 is of who is no member.
 
         :raises Refused: when it is not
         """
         if generation < 0 and self.state == EMPTY:
-            return
+            return None
         if generation < 0 and not member_id and instance_id is None:
             raise Refused(UnknownMemberId)
         seat = self._check_generation(member_id, instance_id, generation)
         if self.state == COMPLETING:
             raise Refused(RebalanceInProgress)
         seat.hear(now)
+        return None
 
     def check_fetch(self, member_id: Optional[str], epoch: int) -> None:
         """Return: anybody may ask for the offsets of a classic group."""
@@ -532,19 +540,20 @@ class ClassicGroup:
             )
 
 
-def join_error(code: int, member_id: str) -> JoinGroupResponse:
+def join_error(code: int, member_id: str, version: int) -> JoinGroupResponse:
     """Return the answer to a JoinGroup that is refused."""
-    return JoinGroupResponse(error_code=code, member_id=member_id, protocol_name="", leader="")
+    name = None if version >= NO_NAME else ""
+    return JoinGroupResponse(error_code=code, member_id=member_id, protocol_name=name, leader="")
 
 
 def _offered(request: JoinGroupRequest) -> dict[str, bytes]:
     return {row.name: bytes(row.metadata) for row in request.protocols}
 
 
-def _note_wishes(seat: Seat, request: JoinGroupRequest, answer: Answer) -> None:
+def _note_wishes(seat: Seat, request: JoinGroupRequest, version: int, answer: Answer) -> None:
     seat.protocols = _offered(request)
     seat.session_s = request.session_timeout_ms / 1000.0
     # v0 has one time for both
     longest_ms = request.session_timeout_ms if request.rebalance_timeout_ms < 0 else request.rebalance_timeout_ms
     seat.rebalance_s = longest_ms / 1000.0
-    seat.waiting_join = answer
+    seat.waiting_join, seat.join_version = answer, version

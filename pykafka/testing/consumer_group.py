@@ -26,8 +26,8 @@ from ..protocol.messages import (
     ConsumerGroupHeartbeatRequest,
     ConsumerGroupHeartbeatResponse,
 )
-from .assignors import ASSIGNORS, Place, Target, Wish
-from .group_common import NEVER, Caller, GroupSettings, Refused, Topics
+from .assignors import ASSIGNORS, Target, Wish
+from .group_common import NEVER, Caller, GroupSettings, Place, Refused, Topics
 from .offsets import GroupOffsets
 
 #: How far a member is with its target: there; asked to let go of something; waiting for what others have to let go of.
@@ -53,6 +53,8 @@ class Seat:
         self.epoch = self.previous_epoch = 0
         self.state = ARRIVED
         self.assigned: set[Place] = set()
+        #: the epoch in which it was given what it holds
+        self.since: dict[Place, int] = {}
         #: what it has to let go of before anything else
         self.revoking: set[Place] = set()
         self.rebalance_s = 0.0
@@ -80,11 +82,14 @@ class ConsumerGroup:
     def __init__(self, group_id: str, settings: GroupSettings, make_id: Callable[[], str]) -> None:
         self.group_id = group_id
         self.offsets = GroupOffsets()
-        self.epoch = self.target_epoch = 0
+        #: of a group that nobody has joined yet, as Kafka counts
+        self.epoch = self.target_epoch = 1
         self.target: Target = {}
         self.seats: dict[str, Seat] = {}
         self._settings = settings
         self._make_id = make_id
+        #: when all was shared out last
+        self._shared_at = -NEVER
         #: as of when it looked last: everything is shared out anew when that changes
         self._seen: Seen = ()
 
@@ -128,8 +133,8 @@ class ConsumerGroup:
         seat.caller = caller
         seat.expires_at = now + self._settings.consumer_session_timeout_ms / 1000.0
         self._note_wishes(seat, request, topics)
-        self._share_out(topics)
-        self._reconcile(seat, owned, now)
+        self._share_out(topics, now)
+        self._reconcile(seat, owned, now, topics)
         asks_all = request.subscribed_topic_names is not None or request.subscribed_topic_regex is not None
         is_full = asks_all and request.rebalance_timeout_ms != -1 and owned is not None
         response = ConsumerGroupHeartbeatResponse(
@@ -230,7 +235,7 @@ class ConsumerGroup:
         if pattern is not None:
             seat.pattern = pattern
         seen = self._look(topics)
-        is_new = seat.member_id not in self.target
+        is_new = seat.epoch == 0 and seat.member_id not in self.target
         if is_new or had != (seat.topics, seat.pattern) or seen != self._seen:
             self.epoch += 1
         self._seen = seen
@@ -252,10 +257,11 @@ class ConsumerGroup:
         wanted = [seat.assignor for seat in self.seats.values() if seat.assignor is not None]
         return max(sorted(set(wanted)), key=wanted.count) if wanted else self._settings.consumer_assignors[0]
 
-    def _share_out(self, topics: Topics) -> None:
-        if self.target_epoch == self.epoch:
+    def _share_out(self, topics: Topics, now: float) -> None:
+        waits_until = self._shared_at + self._settings.consumer_assignment_interval_ms / 1000.0
+        if self.target_epoch == self.epoch or now < waits_until:
             return
-        self.target_epoch = self.epoch
+        self.target_epoch, self._shared_at = self.epoch, now
         counts = {name: count for name, _topic_id, count in self._seen}
         wishes = {
             seat.member_id: Wish(
@@ -265,15 +271,17 @@ class ConsumerGroup:
         }
         self.target = ASSIGNORS[self.assignor](wishes, counts)
 
-    def _reconcile(self, seat: Seat, owned: Optional[set[Place]], now: float) -> None:
+    def _reconcile(self, seat: Seat, owned: Optional[set[Place]], now: float, topics: Topics) -> None:
         """Bring a member one step closer to its target: what goes first, then what others have let go of."""
         if seat.state == REVOKING:
             if owned is None or owned & seat.revoking:
                 return
             seat.revoking, seat.revoked_by = set(), NEVER
-        elif seat.state == ARRIVED and seat.epoch == self.target_epoch:
+        # what it does not want any more goes at once, the rest when it is shared out anew
+        wanted = self.wanted_by(seat, topics)
+        if seat.state == ARRIVED and seat.epoch == self.target_epoch and all(topic in wanted for topic, _number in seat.assigned):
             return
-        target = self.target.get(seat.member_id, set())
+        target = {place for place in self.target.get(seat.member_id, ()) if place[0] in wanted}
         kept, gone = seat.assigned & target, seat.assigned - target
         if gone and (owned is None or owned & gone):
             seat.state, seat.assigned, seat.revoking = REVOKING, kept, gone
@@ -282,24 +290,32 @@ class ConsumerGroup:
             return
         taken = set[Place]().union(*(other.holds for other in self.seats.values() if other is not seat))
         seat.assigned = kept | (target - taken)
+        seat.since = {place: seat.since.get(place, self.target_epoch) for place in seat.assigned}
         seat.state = ARRIVED if seat.assigned == target else WAITING
         seat.previous_epoch, seat.epoch = seat.epoch, self.target_epoch
 
     # -- offsets ------------------------------------------------------------------------------------------------------
 
-    def check_commit(self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float) -> None:
-        """Return if a commit is to be taken; ``generation`` is the member's epoch, below 0 of who is no member.
+    def check_commit(
+        self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float
+    ) -> Optional[set[Place]]:
+        """Return of what a commit is to be taken, None for everything; ``generation`` is the epoch, below 0 of no member.
 
-        :raises Refused: when it is not
+        :raises Refused: when nothing of it is
         """
         if generation < 0 and not self.seats:
-            return
+            return None
         if member_id not in self.seats:
             raise Refused(UnknownMemberId)
         if version < COMMIT_WITH_EPOCH:
             raise Refused(UnsupportedVersion)
-        if generation != self.seats[member_id].epoch:
+        seat = self.seats[member_id]
+        if generation > seat.epoch:
             raise Refused(StaleMemberEpoch)
+        if generation == seat.epoch:
+            return None
+        # what it has had all the time since may still be on its way (KIP-1251)
+        return {place for place, since in seat.since.items() if since <= generation}
 
     def check_fetch(self, member_id: Optional[str], epoch: int) -> None:
         """Return if the sender may see the offsets: a member in its epoch, or who is no member.
@@ -329,6 +345,8 @@ class ConsumerGroup:
         del self.seats[seat.member_id]
         self.target.pop(seat.member_id, None)
         self.epoch += 1
+        if not self.seats:
+            self.target_epoch, self._shared_at = self.epoch, -NEVER
 
     def expire(self, member_id: Optional[str]) -> int:
         """Have the next tick put out a member, or all of them; return how many these are."""
@@ -366,8 +384,8 @@ class ConsumerGroup:
             client_id=seat.caller.client_id,
             client_host=seat.caller.client_host,
             subscribed_topic_names=sorted(seat.topics),
-            subscribed_topic_regex=seat.pattern or None,
-            assignment=_described_places(seat.assigned, topics),
+            subscribed_topic_regex=seat.pattern,
+            assignment=_described_places(seat.holds, topics),
             target_assignment=_described_places(self.target.get(seat.member_id, set()), topics),
             member_type=1,
         )
@@ -400,7 +418,7 @@ def check_heartbeat(request: ConsumerGroupHeartbeatRequest, version: int, settin
     elif request.member_epoch < LEAVES_FOR_A_WHILE:
         raise Refused(InvalidRequest, "MemberEpoch is invalid.")
     if request.server_assignor is not None and request.server_assignor not in settings.consumer_assignors:
-        known = ", ".join(sorted(settings.consumer_assignors))
+        known = ", ".join(settings.consumer_assignors)
         raise Refused(
             UnsupportedAssignor, f"ServerAssignor {request.server_assignor} is not supported. Supported assignors: {known}."
         )

@@ -13,10 +13,12 @@ NEVER = float("inf")
 Answer = Callable[[Any], None]
 #: Name -> (id, number of partitions).
 Topics = Mapping[str, tuple[bytes, int]]
+#: A topic and one of its partitions.
+Place = tuple[str, int]
 
 
 class GroupSettings(NamedTuple):
-    """The brokers' settings for groups, with Kafka's names and defaults but for the first."""
+    """The brokers' settings for groups, with Kafka's defaults, but for two waits that tests can do without."""
 
     #: how long the first members of a group wait for others: 3 s by default in Kafka, nothing here
     initial_rebalance_delay_ms: int = 0
@@ -26,6 +28,8 @@ class GroupSettings(NamedTuple):
     #: of groups of the newer protocol, where members are told both
     consumer_session_timeout_ms: int = 45_000
     consumer_heartbeat_interval_ms: int = 5_000
+    #: how long the coordinator waits at least before it shares out anew: 1 s by default in Kafka, nothing here
+    consumer_assignment_interval_ms: int = 0
     #: the names of the ways of sharing that the coordinator has; the first is used unless members choose another
     consumer_assignors: tuple[str, ...] = ("uniform", "range")
     offset_metadata_max_bytes: int = 4096

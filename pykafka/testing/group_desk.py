@@ -61,7 +61,7 @@ class GroupDesk:
             if not call.is_abandoned:
                 call.answer(self._of_this_broker(response, call))
 
-        self.coordinator.handle(call.request, call.version, call.now, answer, call.client_id, call.client_host)
+        self.coordinator.handle(call.request, call.version, call.now, answer, call.client_id, f"/{call.client_host}")
 
     def _of_this_broker(self, response: Response, call: Call) -> Response:
         """Return an answer without the groups that other brokers look after, where it lists groups."""

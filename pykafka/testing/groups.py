@@ -172,7 +172,7 @@ class GroupCoordinator:
                 self._make_classic(request.group_id)
             self._classic(request.group_id).join(request, version, caller, now, answer)
         except Refused as refused:
-            answer(join_error(refused.code, request.member_id))
+            answer(join_error(refused.code, request.member_id, version))
 
     def _make_classic(self, group_id: str) -> None:
         """Have a classic group of that name; one of the newer protocol becomes one if nobody is in it."""
@@ -201,7 +201,12 @@ class GroupCoordinator:
 
     def _leave(self, request: Any, version: int, caller: Caller, now: float, answer: Answer) -> None:
         try:
-            answer(self._classic(request.group_id).leave(request, version, now))
+            group = self._classic(request.group_id) if request.group_id in self.groups else None
+            if not request.group_id:
+                raise Refused(InvalidGroupId)
+            # every member of a group that is not there gets its verdict, too
+            group = group or ClassicGroup(request.group_id, self._settings, self._make_id)
+            answer(group.leave(request, version, now))
         except Refused as refused:
             answer(LeaveGroupResponse(error_code=refused.code))
 
@@ -212,20 +217,20 @@ class GroupCoordinator:
     ) -> None:
         try:
             check_heartbeat(request, version, self._settings)
-            group = self._consumer(request.group_id, joins=request.member_epoch == 0)
+            group = self._consumer(request.group_id, request.member_epoch)
             answer(group.heartbeat(request, version, caller, now, self._topics()))
         except Refused as refused:
             answer(ConsumerGroupHeartbeatResponse(error_code=refused.code, error_message=refused.message))
 
-    def _consumer(self, group_id: str, *, joins: bool) -> ConsumerGroup:
+    def _consumer(self, group_id: str, epoch: int) -> ConsumerGroup:
         """Return the group; who joins makes one, also of a classic group that nobody is in."""
         group = self.groups.get(group_id)
         if isinstance(group, ConsumerGroup):
             return group
-        if group is not None and not (joins and group.is_empty):
+        if epoch != 0 and group is None:
+            raise Refused(GroupIdNotFound, f"{'Consumer group' if epoch > 0 else 'Group'} {group_id} not found.")
+        if group is not None and not (epoch == 0 and group.is_empty):
             raise Refused(GroupIdNotFound, f"Group {group_id} is not a consumer group.")
-        if not joins:
-            raise Refused(GroupIdNotFound, f"Consumer group {group_id} not found.")
         made = self.groups[group_id] = ConsumerGroup(group_id, self._settings, self._make_id)
         if group is not None:
             made.offsets = group.offsets
@@ -253,21 +258,31 @@ class GroupCoordinator:
         return group
 
     def _commit(self, request: OffsetCommitRequest, version: int, caller: Caller, now: float, answer: Answer) -> None:
-        generation = request.generation_id_or_member_epoch
+        names = offsets.Names(self._topics(), version)
+        # what is not there is said without asking the group
+        if not any(names.place(row, one).error == 0 for row in request.topics for one in row.partitions):
+            answer(offsets.refuse(request, names, 0))
+            return
         try:
-            group = self._find(request.group_id)
-            if group is None:
-                if generation >= 0:
-                    raise Refused(GroupIdNotFound if version >= COMMIT_NOT_FOUND else IllegalGeneration)
-                group = self.groups[request.group_id] = ClassicGroup(request.group_id, self._settings, self._make_id)
-            group.check_commit(request.member_id, request.group_instance_id, generation, version, now)
+            group = self._committing(request, version)
+            generation = request.generation_id_or_member_epoch
+            only = group.check_commit(request.member_id, request.group_instance_id, generation, version, now)
         except Refused as refused:
-            answer(offsets.commit_refused(request, refused.code))
+            answer(offsets.refuse(request, names, refused.code))
         else:
-            answer(offsets.commit(group, request, version, self._topics(), self._settings.offset_metadata_max_bytes))
+            answer(offsets.commit(group.offsets, request, names, self._settings.offset_metadata_max_bytes, only))
+
+    def _committing(self, request: OffsetCommitRequest, version: int) -> AnyGroup:
+        """Return the group that a commit is for; who is no member makes one."""
+        group = self._find(request.group_id)
+        if group is None:
+            if request.generation_id_or_member_epoch >= 0:
+                raise Refused(GroupIdNotFound if version >= COMMIT_NOT_FOUND else IllegalGeneration)
+            group = self.groups[request.group_id] = ClassicGroup(request.group_id, self._settings, self._make_id)
+        return group
 
     def _fetch(self, request: Any, version: int, caller: Caller, now: float, answer: Answer) -> None:
-        answer(offsets.fetch(request, version, self._topics(), self._find))
+        answer(offsets.fetch(request, version, offsets.Names(self._topics(), version), self._find))
 
     # -- looking at groups --------------------------------------------------------------------------------------------
 
@@ -278,14 +293,10 @@ class GroupCoordinator:
         group = self.groups.get(group_id)
         if isinstance(group, ClassicGroup):
             return group.describe()
-        row = DescribeGroupsResponse.DescribedGroup(group_id=group_id)
-        if not group_id:
-            row.error_code = InvalidGroupId.ERROR_CODE
-            return row
-        row.group_state = "Dead"
+        row = DescribeGroupsResponse.DescribedGroup(group_id=group_id, group_state="Dead")
         if version >= DESCRIBE_NOT_FOUND:
             row.error_code = GroupIdNotFound.ERROR_CODE
-            row.error_message = f"Group {group_id} not found."
+            row.error_message = f"Group {group_id} not found." if group is None else f"Group {group_id} is not a classic group."
         return row
 
     def _list(self, request: Any, version: int, caller: Caller, now: float, answer: Answer) -> None:
@@ -304,7 +315,7 @@ class GroupCoordinator:
     def _delete(self, request: Any, version: int, caller: Caller, now: float, answer: Answer) -> None:
         made = DeleteGroupsResponse.DeletableGroupResult
         rows = []
-        for group_id in request.groups_names:
+        for group_id in dict.fromkeys(request.groups_names):
             try:
                 self._remove(group_id)
             except Refused as refused:
@@ -314,8 +325,6 @@ class GroupCoordinator:
         answer(DeleteGroupsResponse(results=rows))
 
     def _remove(self, group_id: str) -> None:
-        if not group_id:
-            raise Refused(InvalidGroupId)
         if group_id not in self.groups:
             raise Refused(GroupIdNotFound)
         if self.groups[group_id].state != "Empty":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Optional, Protocol
+from collections.abc import Iterable
+from typing import Any, Callable, NamedTuple, Optional, Protocol
 
-from ..exceptions import OffsetMetadataTooLarge, UnknownTopicId, UnknownTopicOrPartition
+from ..exceptions import OffsetMetadataTooLarge, StaleMemberEpoch, UnknownTopicId, UnknownTopicOrPartition
 from ..protocol.messages import OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse
-from .group_common import Refused, Topics
+from .group_common import Place, Refused, Topics
 
 #: From these versions on: many groups in one OffsetFetch (KIP-709), and topics by their ids in both requests.
 MANY_GROUPS, TOPIC_IDS = 8, 10
@@ -66,10 +66,12 @@ class Group(Protocol):
 
     offsets: GroupOffsets
 
-    def check_commit(self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float) -> None:
-        """Return if the commit is to be taken.
+    def check_commit(
+        self, member_id: str, instance_id: Optional[str], generation: int, version: int, now: float
+    ) -> Optional[set[Place]]:
+        """Return of what the commit is to be taken, None for everything.
 
-        :raises Refused: when it is not
+        :raises Refused: when nothing of it is
         """
 
     def check_fetch(self, member_id: Optional[str], epoch: int) -> None:
@@ -79,135 +81,144 @@ class Group(Protocol):
         """
 
 
-class Named(NamedTuple):
-    """A topic as a request has it: its name and id where there is one, else ``error``."""
+class Found(NamedTuple):
+    """A topic, or one of its partitions, as a request has it: ``error`` says that it is not there."""
 
-    given_name: str
-    given_id: bytes
-    key: tuple[str, bytes]
-    count: int
-    error: int
-
-    @classmethod
-    def of(cls, row: Any, version: int, topics: Topics) -> Named:
-        """Return what a row of a request means, which has an id from v10 on and a name before."""
-        if version >= TOPIC_IDS:
-            names = {topic_id: name for name, (topic_id, _count) in topics.items()}
-            name = names.get(row.topic_id, "")
-            error = 0 if name else UnknownTopicId.ERROR_CODE
-            return cls("", row.topic_id, (name, row.topic_id), topics[name][1] if name else 0, error)
-        topic_id, count = topics.get(row.name, (bytes(16), 0))
-        error = 0 if row.name in topics else UnknownTopicOrPartition.ERROR_CODE
-        return cls(row.name, bytes(16), (row.name, topic_id), count, error)
+    topic: tuple[str, bytes]
+    error: int = 0
 
 
-def commit_refused(request: OffsetCommitRequest, code: int) -> OffsetCommitResponse:
-    """Return the answer to a commit of which nothing is taken."""
-    return _commit_response(request, lambda _row, _partition: code)
+class Names:
+    """What the topics in a request are: they have ids from v10 on and names before."""
+
+    def __init__(self, topics: Topics, version: int) -> None:
+        self.has_ids = version >= TOPIC_IDS
+        self._topics = topics
+        self._names = {topic_id: name for name, (topic_id, _count) in topics.items()} if self.has_ids else {}
+
+    def topic(self, row: Any) -> Found:
+        """Return which topic a row means."""
+        if self.has_ids:
+            name = self._names.get(row.topic_id)
+            return Found((name or "", row.topic_id), UnknownTopicId.ERROR_CODE if name is None else 0)
+        topic_id, _count = self._topics.get(row.name, (b"", 0))
+        return Found((row.name, topic_id), 0 if row.name in self._topics else UnknownTopicOrPartition.ERROR_CODE)
+
+    def place(self, row: Any, partition: Any) -> Found:
+        """Return which topic a row means, and whether it has the partition."""
+        place = self.topic(row)
+        if place.error or 0 <= partition.partition_index < self._topics[place.topic[0]][1]:
+            return place
+        return Found(place.topic, UnknownTopicOrPartition.ERROR_CODE)
+
+    def shown(self, topic: tuple[str, bytes]) -> dict[str, Any]:
+        """Return how an answer names a topic."""
+        return {"topic_id": topic[1]} if self.has_ids else {"name": topic[0]}
 
 
-def _commit_response(request: OffsetCommitRequest, verdict: Any) -> OffsetCommitResponse:
-    topic, partition = OffsetCommitResponse.OffsetCommitResponseTopic, OffsetCommitResponse.OffsetCommitResponsePartition
-    return OffsetCommitResponse(
-        topics=[
-            topic(
-                name=row.name,
-                topic_id=row.topic_id,
-                partitions=[
-                    partition(partition_index=one.partition_index, error_code=verdict(row, one)) for one in row.partitions
-                ],
-            )
-            for row in request.topics
-        ]
-    )
+def commit(
+    offsets: GroupOffsets, request: OffsetCommitRequest, names: Names, max_bytes: int, only: Optional[set[Place]] = None
+) -> OffsetCommitResponse:
+    """Write down what a request brings, but for partitions that are not there and notes longer than ``max_bytes``.
 
+    :param only: what the sender may commit, if it is not everything
+    """
 
-def commit(group: Group, request: OffsetCommitRequest, version: int, topics: Topics, max_bytes: int) -> OffsetCommitResponse:
-    """Write down what a request brings, but for partitions that are not there and notes longer than ``max_bytes``."""
-
-    def take(row: Any, one: Any) -> int:
-        named = Named.of(row, version, topics)
-        if named.error:
-            return named.error
-        if not 0 <= one.partition_index < named.count:
-            return UnknownTopicOrPartition.ERROR_CODE
+    def take(found: Found, one: Any) -> int:
         metadata = one.committed_metadata or ""
+        if only is not None and (found.topic[0], one.partition_index) not in only:
+            return StaleMemberEpoch.ERROR_CODE
         if len(metadata) > max_bytes:
             return OffsetMetadataTooLarge.ERROR_CODE
-        committed = Committed(one.committed_offset, one.committed_leader_epoch, metadata)
-        group.offsets.commit(named.key, one.partition_index, committed)
+        offsets.commit(found.topic, one.partition_index, Committed(one.committed_offset, one.committed_leader_epoch, metadata))
         return 0
 
-    return _commit_response(request, take)
+    return _verdicts(request, names, take)
+
+
+def refuse(request: OffsetCommitRequest, names: Names, code: int) -> OffsetCommitResponse:
+    """Return the answer to a commit of which nothing is taken; what is not there is said to be so all the same."""
+    return _verdicts(request, names, lambda _found, _one: code)
+
+
+def _verdicts(request: OffsetCommitRequest, names: Names, take: Callable[[Found, Any], int]) -> OffsetCommitResponse:
+    made, verdict = OffsetCommitResponse.OffsetCommitResponseTopic, OffsetCommitResponse.OffsetCommitResponsePartition
+    topics = []
+    for row in request.topics:
+        # as Kafka has them: first what is not there, then what the group was asked about
+        rows = sorted(((names.place(row, one), one) for one in row.partitions), key=lambda pair: pair[0].error == 0)
+        verdicts = [
+            verdict(partition_index=one.partition_index, error_code=found.error or take(found, one)) for found, one in rows
+        ]
+        topics.append(made(name=row.name, topic_id=row.topic_id, partitions=verdicts))
+    return OffsetCommitResponse(topics=topics)
+
+
+#: The partitions of a topic, each with what was committed and the error that it is answered with.
+Rows = list[tuple[int, Committed, int]]
 
 
 class Fetched(NamedTuple):
     """What one group is answered: an error for all of it, or topics with their partitions."""
 
     error: int
-    topics: list[tuple[Named, list[tuple[int, Committed, int]]]]
+    topics: list[tuple[tuple[str, bytes], Rows]]
 
 
-def _fetch(group: Optional[Group], rows: Optional[Iterable[Any]], version: int, topics: Topics) -> Fetched:
-    offsets = GroupOffsets() if group is None else group.offsets
+def _fetch(offsets: GroupOffsets, rows: Optional[Iterable[Any]], names: Names) -> Fetched:
     if rows is None:
-        return Fetched(0, list(_all_of(offsets, version)))
+        everything = [(topic, [(number, offsets.get(topic, number), 0) for number in offsets.partitions(topic)]) for topic in offsets.topics()]
+        return Fetched(0, everything)
     found = []
     for row in rows:
-        named = Named.of(row, version, topics)
+        place = names.topic(row)
         # a name that is unknown has no offsets; only an id that is unknown is an error
-        error = named.error if version >= TOPIC_IDS else 0
-        found.append((named, [(number, offsets.get(named.key, number), error) for number in row.partition_indexes]))
+        error = place.error if names.has_ids else 0
+        found.append((place.topic, [(number, offsets.get(place.topic, number), error) for number in row.partition_indexes]))
     return Fetched(0, found)
 
 
-def _all_of(offsets: GroupOffsets, version: int) -> Iterator[tuple[Named, list[tuple[int, Committed, int]]]]:
-    for name, topic_id in offsets.topics():
-        key = (name, topic_id)
-        shown = Named("", topic_id, key, 0, 0) if version >= TOPIC_IDS else Named(name, bytes(16), key, 0, 0)
-        yield shown, [(number, offsets.get(key, number), 0) for number in offsets.partitions(key)]
-
-
-def fetch(request: OffsetFetchRequest, version: int, topics: Topics, find: Any) -> OffsetFetchResponse:
+def fetch(request: OffsetFetchRequest, version: int, names: Names, find: Callable[[str], Optional[Group]]) -> OffsetFetchResponse:
     """Return the offsets asked for.
 
-    :param find: group id -> the group or None
+    :param find: returns the group of an id
     """
     if version >= MANY_GROUPS:
-        groups = [_response_group(row, _of_group(find, row.group_id, row, version, topics)) for row in request.groups]
+        made = OffsetFetchResponse.OffsetFetchResponseGroup
+        groups = []
+        for row in request.groups:
+            fetched = _of_group(find(row.group_id), row, version, names)
+            topics = _topics(
+                fetched, names, OffsetFetchResponse.OffsetFetchResponseTopics, OffsetFetchResponse.OffsetFetchResponsePartitions
+            )
+            groups.append(made(group_id=row.group_id, topics=topics, error_code=fetched.error))
         return OffsetFetchResponse(groups=groups)
-    fetched = _of_group(find, request.group_id, request, version, topics)
-    topic, partition = OffsetFetchResponse.OffsetFetchResponseTopic, OffsetFetchResponse.OffsetFetchResponsePartition
-    rows = [topic(name=named.given_name, partitions=_rows(partition, found)) for named, found in fetched.topics]
-    return OffsetFetchResponse(topics=rows, error_code=fetched.error)
+    fetched = _of_group(find(request.group_id), request, version, names)
+    topics = _topics(
+        fetched, names, OffsetFetchResponse.OffsetFetchResponseTopic, OffsetFetchResponse.OffsetFetchResponsePartition
+    )
+    return OffsetFetchResponse(topics=topics, error_code=fetched.error)
 
 
-def _of_group(find: Any, group_id: str, row: Any, version: int, topics: Topics) -> Fetched:
+def _of_group(group: Optional[Group], row: Any, version: int, names: Names) -> Fetched:
     try:
-        group: Optional[Group] = find(group_id)
         if group is not None and version >= MANY_GROUPS:
             group.check_fetch(row.member_id, row.member_epoch)
-        return _fetch(group, row.topics, version, topics)
     except Refused as refused:
         return Fetched(refused.code, [])
+    return _fetch(GroupOffsets() if group is None else group.offsets, row.topics, names)
 
 
-def _response_group(row: Any, fetched: Fetched) -> Any:
-    topic, partition = OffsetFetchResponse.OffsetFetchResponseTopics, OffsetFetchResponse.OffsetFetchResponsePartitions
-    rows = [
-        topic(name=named.given_name, topic_id=named.given_id, partitions=_rows(partition, found)) for named, found in fetched.topics
-    ]
-    return OffsetFetchResponse.OffsetFetchResponseGroup(group_id=row.group_id, topics=rows, error_code=fetched.error)
+def _topics(fetched: Fetched, names: Names, topic: Any, partition: Any) -> list[Any]:
+    """Return the topics of an answer, which has classes of its own for them up to v7 and from v8 on."""
+    return [topic(**names.shown(key), partitions=[_row(partition, *found) for found in rows]) for key, rows in fetched.topics]
 
 
-def _rows(made: Any, found: list[tuple[int, Committed, int]]) -> list[Any]:
-    return [
-        made(
-            partition_index=number,
-            committed_offset=committed.offset,
-            committed_leader_epoch=committed.leader_epoch,
-            metadata=committed.metadata,
-            error_code=error,
-        )
-        for number, committed, error in found
-    ]
+def _row(partition: Any, number: int, committed: Committed, error: int) -> Any:
+    return partition(
+        partition_index=number,
+        committed_offset=committed.offset,
+        committed_leader_epoch=committed.leader_epoch,
+        metadata=committed.metadata,
+        error_code=error,
+    )

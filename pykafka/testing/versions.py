@@ -38,15 +38,14 @@ _TABLE: Mapping[str, Mapping[str, Range]] = {
     },
     "FindCoordinator": {"0.11": (0, 1), "2.0": (0, 2), "2.4": (0, 3), "3.0": (0, 4), "3.8": (0, 5), "3.9": (0, 6)},
     "JoinGroup": {
-        "0.11": (0, 2), "2.0": (0, 3), "2.2": (0, 4), "2.3": (0, 5), "2.4": (0, 6), "2.5": (0, 7), "3.2": (0, 9), "4.0": (2, 9),
-        "4.1": (0, 9),
+        "0.11": (0, 2), "2.0": (0, 3), "2.2": (0, 4), "2.3": (0, 5), "2.4": (0, 6), "2.5": (0, 7), "3.2": (0, 9),
     },
     "Heartbeat": {"0.11": (0, 1), "2.0": (0, 2), "2.3": (0, 3), "2.4": (0, 4)},
     "LeaveGroup": {"0.11": (0, 1), "2.0": (0, 2), "2.4": (0, 4), "3.2": (0, 5)},
     "SyncGroup": {"0.11": (0, 1), "2.0": (0, 2), "2.3": (0, 3), "2.4": (0, 4), "2.5": (0, 5)},
     "DescribeGroups": {"0.11": (0, 1), "2.0": (0, 2), "2.3": (0, 3), "2.4": (0, 5), "4.0": (0, 6)},
     "ListGroups": {"0.11": (0, 1), "2.0": (0, 2), "2.4": (0, 3), "2.6": (0, 4), "3.8": (0, 5)},
-    "DeleteGroups": {"1.1": (0, 0), "2.0": (0, 1), "2.4": (0, 2)},
+    "DeleteGroups": {"1.1": (0, 0), "2.0": (0, 1), "2.4": (0, 2), "4.4": (0, 3)},
     "ApiVersions": {"0.11": (0, 1), "2.0": (0, 2), "2.4": (0, 3), "3.9": (0, 4), "4.4": (0, 5)},
     "CreateTopics": {
         "0.11": (0, 2), "2.0": (0, 3), "2.4": (0, 5), "2.7": (0, 6), "2.8": (0, 7), "4.0": (2, 7),
@@ -61,7 +60,7 @@ _TABLE: Mapping[str, Mapping[str, Range]] = {
 }  # fmt: skip
 
 #: Feature -> the first version of Kafka that has it switched on, and at which level.
-_FEATURES = {"group.version": ("4.0", 1), "kraft.version": ("3.9", 1)}
+_FEATURES = {"group.version": ("4.0", 1)}
 
 
 class Feature(NamedTuple):
@@ -101,4 +100,5 @@ class Version:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
+    major, minor, *rest = (int(part) for part in text.split("."))
+    return major, minor, *rest

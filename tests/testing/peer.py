@@ -14,17 +14,18 @@ from pykafka.protocol import messages as m
 from pykafka.protocol.api import choose_version, decode_response, encode_request, response_of
 from pykafka.protocol.schema import Request, Struct
 from pykafka.records.crc32c import crc32c
+from pykafka.testing import FakeCluster
 from pykafka.testing.batches import Batch, Record, build
 
 
 class Peer:
     """One connection to a broker; without a version a request goes out in the newest one that both know."""
 
-    def __init__(self, address: str, timeout_s: float = 5) -> None:
+    def __init__(self, address: str, timeout_s: float = 20) -> None:
         host, _colon, port = address.split(",")[0].rpartition(":")
         self.socket = socket.create_connection((host, int(port)), timeout_s)
         self._correlation_id = 0
-        answer = self.ask(m.ApiVersionsRequest(client_software_name="tests", client_software_version="1"), 3)
+        answer = self.ask(m.ApiVersionsRequest(), 0)
         self.ranges = {row.api_key: (row.min_version, row.max_version) for row in answer.api_keys}
 
     def send(self, request: Request, version: int) -> None:
@@ -83,6 +84,21 @@ def peer_of(address: str) -> Iterator[Peer]:
         yield peer
     finally:
         peer.close()
+
+
+def address(kafka: FakeCluster, broker: int) -> str:
+    """Return where a broker is."""
+    return kafka.hosts.split(",")[broker - 1]
+
+
+def write(peer: Peer, *values: bytes, topic: str = "t", **options: Any) -> Any:
+    """Return the row of a partition that was written to."""
+    return peer.ask(produce(topic, batch(*values), **options), 12).responses[0].partition_responses[0]
+
+
+def read(peer: Peer, offset: int = 0, topic: str = "t", **options: Any) -> Any:
+    """Return the row of a partition that was read from."""
+    return peer.ask(fetch(topic, part(offset=offset), session_epoch=-1, **options), 12).responses[0].partitions[0]
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------
@@ -231,3 +247,15 @@ class Comparer:
 
     def _id(self, kind: str, value: Any) -> str:
         return self._ids.setdefault((kind, value), f"{kind} {len(self._ids)}")
+
+
+def differences(fake: Any, real: Any, at: str = "answer") -> Iterator[str]:
+    """Yield what differs, with its place."""
+    if isinstance(fake, dict) and isinstance(real, dict) and fake.keys() == real.keys():
+        for key, value in fake.items():
+            yield from differences(value, real[key], f"{at}.{key}")
+    elif isinstance(fake, list) and isinstance(real, list) and len(fake) == len(real):
+        for number, value in enumerate(fake):
+            yield from differences(value, real[number], f"{at}[{number}]")
+    elif fake != real:
+        yield f"{at}: the fake says {fake!r}, the real one {real!r}"

@@ -248,7 +248,8 @@ def test_strangers_and_other_generations_are_refused(member: str, generation: in
 def test_there_is_nothing_to_do_in_a_group_that_is_not_there() -> None:
     play = Play()
     assert play.beat("who", 1) == play.sync("who", 1).error == play.join("who").error == 25
-    assert play.ask(LeaveGroupRequest(group_id="g", members=[])).error == 25
+    assert play.leave("who", "me") == [25, 25]
+    assert play.ask(LeaveGroupRequest(group_id="g", member_id="who"), 2).error == 25
     assert not play.coordinator.groups
     assert play.ask(HeartbeatRequest(group_id="")).error == play.ask(JoinGroupRequest(group_id="")).error == 24
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._machines.backoff import Backoff
 from .._machines.coordinators import about_group
-from .._machines.metadata import EMPTY_VIEW, ZERO_UUID, BrokerInfo, ClusterView, MetadataRefresh, apply_reply
+from .._machines.metadata import ZERO_UUID, BrokerInfo, ClusterView, MetadataRefresh
 from ..exceptions import KafkaException, SocketDisconnectedError, error_for
 from ..protocol.messages import FindCoordinatorRequest
 from ..protocol.schema import Request
 from .bootstrap import Bootstrap, metadata_request
 from .clock import chance
 from .lane import Call, ConnectionSettings, Lane
+from .learning import Learner
 from .loop import Loop, Timer
 from .sender import Sender
 from .waiting import Deadline, Result, refuse_on_io_thread
@@ -53,7 +54,9 @@ class Engine:
         self.loop = Loop(on_death=self._fail_all)
         self.callbacks = Worker("pykafka-callbacks")
         self.offsets_worker = Worker("pykafka-offsets")
-        self.view: ClusterView = EMPTY_VIEW
+        #: for answers that take long to decode or to go through
+        self.decoder = Worker("pykafka-decoder")
+        self._learner = Learner(self.loop, self.decoder, self._on_view)
         self.sender = Sender(self)
         self.closed = False
         self._seeds = seeds
@@ -77,14 +80,17 @@ class Engine:
         self._post(result, lambda: Bootstrap(self, self._seeds, deadline.at, topics, result).start())
         # a second more than the seeds have, so that the list of reasons is what the caller sees
         reply = result.wait(Deadline(deadline.left() + 1.0), "reaching the cluster")
-        view: ClusterView = self._submit(self._apply, reply, topics)
-        return view
+        return self._learn(reply, topics)
 
     def update(self, topics: Optional[list[str]], deadline: Deadline, auto_create: bool = False) -> ClusterView:
         """Return a fresh picture of ``topics`` (None: of all), asking one broker after the other until ``deadline``."""
         reply = self.call_any(metadata_request(topics, auto_create), deadline)
-        view: ClusterView = self._submit(self._apply, reply, topics)
-        return view
+        return self._learn(reply, topics)
+
+    @property
+    def view(self) -> ClusterView:
+        """Return the present picture of the cluster; from any thread."""
+        return self._learner.view
 
     def producer_cores(self) -> list[ProducerCore]:
         """Return the core of every producer that was not stopped."""
@@ -96,6 +102,17 @@ class Engine:
         refuse_on_io_thread("asking the I/O thread")
         result: Result[Any] = Result()
         self._post(result, lambda: result.succeed(fn(*args)))
+        return result.wait(Deadline(self.request_timeout_s), "the I/O thread")
+
+    def _learn(self, reply: Any, topics: Optional[list[str]]) -> ClusterView:
+        """Return the cluster's picture once it shows ``reply``."""
+        refuse_on_io_thread("asking the I/O thread")
+        result: Result[ClusterView] = Result()
+
+        def learnt(error: Optional[Exception]) -> None:
+            _into(result)(self.view, error)
+
+        self._post(result, lambda: self._learner.learn(reply, topics, learnt))
         return result.wait(Deadline(self.request_timeout_s), "the I/O thread")
 
     def _post(self, result: Result[Any], step: Callable[[], object]) -> None:
@@ -235,6 +252,7 @@ class Engine:
             self.loop.stop(timeout_s)
             self.offsets_worker.stop(timeout_s)
             self.callbacks.stop(timeout_s)
+            self.decoder.stop(timeout_s)
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 
@@ -243,7 +261,7 @@ class Engine:
         key = (host, port, name)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(self.loop, host, port, name, self.settings, self.sender.dispatch)
+            lane = self._lanes[key] = Lane(self.loop, host, port, name, self.settings, self.decoder, self.sender.dispatch)
         return lane
 
     def drop_lanes(self, name: str) -> None:
@@ -324,30 +342,38 @@ class Engine:
             self._refresh_timer = self.loop.call_at(self._refresh.wake_at(), self._poll_metadata)
 
     def _on_metadata(self, reply: Any, error: Optional[Exception], topics: list[str]) -> None:
-        now = self.loop.now()
         if error is not None:
-            self._refresh.on_failure(now)
-        else:
-            before = self.view
-            self._apply(reply, topics)
+            self._on_no_metadata(error)
+            return
+        before = self.view
+
+        def learnt(error: Optional[Exception]) -> None:
+            if error is not None:
+                self._on_no_metadata(error)
+                return
+            now = self.loop.now()
+            # what is as it was is the same object still, so this does not look into it
             self._refresh.on_reply(now, changed=self.view != before)
             if any(row.error_code for row in reply.topics) or self._leaderless(topics):
                 self._refresh.mark_unsettled(now)
+            self._poll_metadata()
+
+        self._learner.learn(reply, topics, learnt)
+
+    def _on_no_metadata(self, error: Exception) -> None:
+        self._refresh.on_failure(self.loop.now())
         self._poll_metadata()
-        if error is not None:
-            log.info("metadata could not be refreshed, asking another broker: %s", error)
+        log.info("metadata could not be refreshed, asking another broker: %s", error)
 
     def _leaderless(self, topics: list[str]) -> bool:
         infos = [self.view.topics[name] for name in topics if name in self.view.topics]
         return any(part.leader not in self.view.brokers for info in infos for part in info.partitions.values())
 
-    def _apply(self, reply: Any, topics: Optional[list[str]]) -> ClusterView:
-        self.view = apply_reply(self.view, reply, topics)
+    def _on_view(self) -> None:
         self._close_strays()
         for listener in list(self._listeners):
             listener()
         self.sender.dispatch()
-        return self.view
 
     def _close_strays(self) -> None:
         """Close connections to where no broker is any more; one that is in use is left until the next picture."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from typing import Any, Callable, NamedTuple, Optional
@@ -10,6 +11,7 @@ from .._machines.backoff import Backoff
 from .._machines.handshake import BrokerAbilities, Handshake
 from ..exceptions import KafkaException, OperationTimedOut, ProtocolError, SocketDisconnectedError
 from ..protocol.api import choose_version
+from ..protocol.messages import FetchResponse
 from ..protocol.schema import Request, Response
 from ..protocol.wire import Wire
 from .channel import Channel
@@ -17,11 +19,15 @@ from .clock import chance
 from .crashes import log_crash
 from .loop import Loop, Timer
 from .resolver import spelled
+from .worker import Worker
 
 log = logging.getLogger(__name__)
 
 #: Bytes waiting for one socket above which a lane says it has no room: about what one large request holds.
 BACKLOG_LIMIT = 4 * 1024 * 1024
+
+#: Answers of more bytes are decoded on another thread, which takes 20 ms and more; but not records, which stay as they came.
+LARGE_ANSWER = 256 * 1024
 
 
 class ConnectionSettings(NamedTuple):
@@ -69,6 +75,7 @@ class Lane:
     States: idle (no connection; the next call opens one), opening, handshaking, ready, waiting (in backoff).
     A call made in any state is sent when the lane is ready, or fails with the attempt it waited for, or at its deadline.
 
+    :param decoder: decodes what is too large to hold up the I/O thread for
     :param on_room: called when the socket, after having been :attr:`congested`, takes bytes again
     """
 
@@ -79,6 +86,7 @@ class Lane:
         port: int,
         name: str,
         settings: ConnectionSettings,
+        decoder: Worker,
         on_room: Optional[Callable[[], None]] = None,
     ) -> None:
         self.host = host
@@ -89,6 +97,7 @@ class Lane:
         self.last_failure_at = float("-inf")
         self._loop = loop
         self._settings = settings
+        self._decoder = decoder
         self._on_room = on_room
         self._channel: Optional[Channel] = None
         self._wire: Optional[Wire] = None
@@ -97,6 +106,8 @@ class Lane:
         self._in_flight: deque[Call] = deque()
         #: calls without a reply, until the socket has taken their last byte
         self._writing: deque[Call] = deque()
+        #: answers that came after one that is being decoded elsewhere; None while there is no such one
+        self._behind: Optional[deque[memoryview]] = None
         self._backoff = Backoff(settings.backoff_s, settings.backoff_max_s, chance)
         self._muted_until = 0.0
         self._unmute_timer: Optional[Timer] = None
@@ -233,15 +244,49 @@ class Lane:
         self._channel.send(self._wire.send(self._handshake.request(), self._handshake.version, None))
 
     def on_frame(self, frame: memoryview) -> None:
-        """Give an answer to the call it belongs to."""
-        assert self._wire is not None and self._channel is not None
+        """Give an answer to the call it belongs to, at once or, one that takes long to decode, when that is done."""
+        wire = self._wire
+        assert wire is not None and self._channel is not None
+        if self._behind is not None:
+            self._behind.append(frame)
+        elif len(frame) > LARGE_ANSWER and wire.next_answer is not FetchResponse and self._decoder.ensure_started():
+            self._behind = deque()
+            self._decoder.submit(self._decode_elsewhere, wire, frame)
+        else:
+            try:
+                self._on_answer(*wire.receive(frame))
+            except KafkaException as error:
+                self._channel.close(error)
+
+    def _decode_elsewhere(self, wire: Wire, frame: memoryview) -> None:
+        """Decode an answer on the decoder's thread; the I/O thread only sends by this wire meanwhile."""
+        answer: Optional[tuple[Any, Any]] = None
+        failure: Optional[Exception] = None
         try:
-            call, reply = self._wire.receive(frame)
-            if call is None:
-                self._on_versions(reply)
-                return
-        except KafkaException as error:
+            answer = wire.receive(frame)
+        except Exception as error:  # a bug of ours, too, must end the connection: whoever waits has to hear of it
+            failure = error
+        with contextlib.suppress(KafkaException):  # the client was closed meanwhile
+            self._loop.call_soon(self._on_decoded, wire, answer, failure)
+
+    def _on_decoded(self, wire: Wire, answer: Optional[tuple[Any, Any]], failure: Optional[Exception]) -> None:
+        if self._wire is not wire:
+            return  # that connection is closed, and what it was to bring has failed
+        assert self._channel is not None and self._behind is not None
+        behind, self._behind = self._behind, None
+        try:
+            if answer is None:
+                raise failure or ProtocolError("an answer was lost")
+            self._on_answer(*answer)
+        except Exception as error:
             self._channel.close(error)
+        for frame in behind:
+            if self._wire is wire:
+                self.on_frame(frame)
+
+    def _on_answer(self, call: Optional[Call], reply: Any) -> None:
+        if call is None:
+            self._on_versions(reply)
             return
         self._in_flight.popleft()
         throttle_ms = getattr(reply, "throttle_time_ms", 0)
@@ -268,7 +313,7 @@ class Lane:
     def on_closed(self, error: Exception) -> None:
         """Fail what was under way; the next call opens a new connection, after a delay if this one never worked."""
         was_ready = self.state == "ready"
-        self._channel = self._wire = self._handshake = None
+        self._channel = self._wire = self._handshake = self._behind = None
         for timer in (self._handshake_timer, self._unmute_timer):
             if timer is not None:
                 timer.cancel()

@@ -117,7 +117,8 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Iter
         fresh = _topic(known, row)
         if row.error_code and not row.partitions and known is not None:
             fresh = known._replace(error_code=row.error_code)
-        topics[name] = fresh
+        # of two that are equal the old one is kept: memory for one, and nothing to look through when pictures are compared
+        topics[name] = known if known is not None and fresh == known else fresh
     return ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers or view.brokers, topics)
 
 

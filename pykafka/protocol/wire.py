@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from ..exceptions import ProtocolError
 from .api import API_VERSIONS, decode_response, encode_request, response_of
@@ -140,6 +140,11 @@ class Wire:
         if getattr(request, "acks", None) != 0:
             self._awaited.append(_Awaited(correlation_id, response_of(type(request)), version, tag))
         return [_SIZE.pack(sum(len(chunk) for chunk in chunks)), *chunks]
+
+    @property
+    def next_answer(self) -> Optional[type[Response]]:
+        """Return what the next frame is the answer of, if anything was asked."""
+        return self._awaited[0].response if self._awaited else None
 
     def receive(self, frame: memoryview) -> tuple[Any, Any]:
         """Return (tag, reply) for a frame.

@@ -1,0 +1,87 @@
+"""Brings the picture of the cluster up to date by what brokers answer, without holding up the I/O thread."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from typing import Any, Callable, NamedTuple, Optional
+
+from .._machines.metadata import EMPTY_VIEW, ClusterView, apply_reply
+from ..exceptions import KafkaException
+from .loop import Loop
+from .worker import Worker
+
+#: Answers about more partitions and topics than that are gone through on the decoder's thread: some 20 ms of work.
+FEW_ROWS = 5000
+
+#: Called on the I/O thread once the picture shows an answer, with None, or with what has gone wrong.
+OnLearnt = Callable[[Optional[Exception]], None]
+
+
+class _Answer(NamedTuple):
+    reply: Any
+    asked: Optional[list[str]]
+    then: OnLearnt
+
+
+class Learner:
+    """Keeps :attr:`view`, which any thread may read: it is replaced, never changed. All else is for the I/O thread.
+
+    Answers are gone through one after the other, in the order they came, each on top of what the one before has shown.
+
+    :param on_view: called on the I/O thread whenever there is another picture
+    """
+
+    def __init__(self, loop: Loop, decoder: Worker, on_view: Callable[[], None]) -> None:
+        self.view: ClusterView = EMPTY_VIEW
+        self._loop = loop
+        self._decoder = decoder
+        self._on_view = on_view
+        self._answers: deque[_Answer] = deque()
+        self._busy = False
+
+    def learn(self, reply: Any, asked: Optional[list[str]], then: OnLearnt) -> None:
+        """Have the picture show ``reply``, the answer about the topics ``asked`` (None: about all of them)."""
+        self._answers.append(_Answer(reply, asked, then))
+        if not self._busy:
+            self._next()
+
+    def _next(self) -> None:
+        answer = self._answers.popleft()
+        self._busy = True
+        if _is_long(answer.reply) and self._decoder.ensure_started():
+            self._decoder.submit(self._learn_elsewhere, self.view, answer)
+        else:
+            self._learnt(answer.then, *_learn(self.view, answer))
+
+    def _learn_elsewhere(self, before: ClusterView, answer: _Answer) -> None:
+        """Go through an answer on the decoder's thread."""
+        view, error = _learn(before, answer)
+        with contextlib.suppress(KafkaException):  # the client was closed meanwhile
+            self._loop.call_soon(self._learnt, answer.then, view, error)
+
+    def _learnt(self, then: OnLearnt, view: ClusterView, error: Optional[Exception]) -> None:
+        self._busy = False
+        try:
+            if error is None:
+                self.view = view
+                self._on_view()
+            then(error)
+        finally:
+            if self._answers and not self._busy:
+                self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._answers and not self._busy:
+            self._next()
+
+
+def _is_long(reply: Any) -> bool:
+    return len(reply.topics) > FEW_ROWS or sum(len(row.partitions) for row in reply.topics) > FEW_ROWS
+
+
+def _learn(view: ClusterView, answer: _Answer) -> tuple[ClusterView, Optional[Exception]]:
+    try:
+        return apply_reply(view, answer.reply, answer.asked), None
+    except Exception as error:  # whoever asked has to hear of it, wherever this runs
+        return view, error

@@ -117,8 +117,11 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Iter
         fresh = _topic(known, row)
         if row.error_code and not row.partitions and known is not None:
             fresh = known._replace(error_code=row.error_code)
-        # of two that are equal the old one is kept: memory for one, and nothing to look through when pictures are compared
-        topics[name] = known if known is not None and fresh == known else fresh
+        if known is not None and fresh.partitions == known.partitions:
+            # of two that are equal the old one is kept: memory for one, and nothing to look through when pictures are
+            # compared. Not of topics: that another answer has said the same is news for some
+            fresh = fresh._replace(partitions=known.partitions)
+        topics[name] = fresh
     return ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers or view.brokers, topics)
 
 

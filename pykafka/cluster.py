@@ -176,6 +176,14 @@ class Cluster:
             self.engine.close(CLOSE_TIMEOUT_S)
             raise
 
+    def __del__(self) -> None:
+        engine = getattr(self, "engine", None)
+        if engine is not None and not engine.closed and not engine.loop.forked:
+            who = ",".join(f"{host}:{port}" for host, port in self._seeds)
+            warnings.warn(
+                f"the client of {who} was never closed: use a with block, or close()", ResourceWarning, source=self, stacklevel=2
+            )
+
     def __repr__(self) -> str:
         return f"<Cluster {self.engine.view.cluster_id} brokers={len(self.engine.view.brokers)}>"
 

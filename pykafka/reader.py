@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 #: How often a waiting consume() looks at its unblock_event (seconds); an event cannot wake us.
 UNBLOCK_POLL_S = 0.05
 #: How often a waiting consume() looks around although nothing has woken it (seconds).
-LOOK_AROUND_S = 0.5
+LOOK_AROUND_S = 0.2
 
 
 class Reader:

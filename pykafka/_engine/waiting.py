@@ -10,8 +10,8 @@ from .clock import monotonic
 
 T = TypeVar("T")
 
-#: A waiting thread wakes this often (seconds) so that Ctrl-C is seen on every platform.
-SLICE_S = 0.5
+#: A waiting thread wakes this often (seconds) so that Ctrl-C is seen on every platform, also where it does not wake anybody.
+SLICE_S = 0.2
 
 
 #: The threads that bring what others wait for: if they waited, they would wait for themselves.
@@ -90,7 +90,7 @@ class Signal:
         return self._set
 
     def wait(self, deadline: Deadline) -> bool:
-        """Return True once set, False when ``deadline`` passed first; Ctrl-C interrupts within half a second.
+        """Return True once set, False when ``deadline`` passed first; Ctrl-C interrupts at once, or within SLICE_S where it wakes nobody.
 
         :raises KafkaException: on an I/O thread, unless it is set already
         """

@@ -1,0 +1,108 @@
+"""The interpreter ends within its bound however it ends, and says in one warning exactly how many messages were lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ..support import ROOT
+
+QUEUED = 10_000
+SCRIPT = """
+import os, signal, sys, threading, time
+from pykafka import KafkaClient
+from pykafka._engine import exiting
+{settings}
+topic = KafkaClient(sys.argv[1]).topics["t"]
+producer = topic.get_producer()
+producer.produce(b"first").result(20)
+print("ready", flush=True)
+sys.stdin.readline()  # the broker is frozen
+for _ in range(100):
+    producer.produce_many([b"x" * 100] * 100)
+{ending}
+"""
+#: How it ends -> (code, exit status)
+ENDINGS = {
+    "at its end": ("", 0),
+    "sys.exit()": ("sys.exit(3)", 3),
+    "an exception": ("raise ValueError('a bug')", 1),
+    "sys.exit() in another thread": ("threading.Thread(target=sys.exit).start()", 0),
+    "SIGTERM with a handler that calls sys.exit()": (
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(4)); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)",
+        4,
+    ),
+    "Ctrl-C": ("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", -signal.SIGINT),
+    "a daemon thread that waits for its messages": (
+        "threading.Thread(target=producer.flush, daemon=True).start(); time.sleep(0.1)",
+        0,
+    ),
+    "a daemon thread that produces on": (
+        "threading.Thread(target=lambda: [time.sleep(3600)], daemon=True).start()",
+        0,
+    ),
+}
+
+
+@pytest.fixture
+def broker() -> Iterator[tuple[str, int]]:
+    """Yield where a broker listens, and the number of its process."""
+    command = [sys.executable, "-m", "benchmarks.instant"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip(), process.pid
+        finally:
+            process.kill()
+
+
+def ended(broker: tuple[str, int], ending: str, settings: str = "") -> tuple[int, str, float]:
+    """Return (exit status, stderr, seconds) of a program whose broker is stopped in the middle of it."""
+    hosts, pid = broker
+    command = [sys.executable, "-c", SCRIPT.format(settings=settings, ending=ending), hosts]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, cwd=ROOT, **pipes) as program:  # type: ignore[call-overload]
+        try:
+            assert program.stdout.readline() == "ready\n"
+            os.kill(pid, signal.SIGSTOP)
+            begun = time.monotonic()
+            _out, err = program.communicate("go\n", timeout=60)
+        finally:
+            program.kill()
+            os.kill(pid, signal.SIGCONT)
+    return program.returncode, err, time.monotonic() - begun
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+def test_what_is_lost_at_exit_is_counted_in_one_warning_however_it_ends(broker: tuple[str, int], how: str) -> None:
+    ending, status = ENDINGS[how]
+    code, err, seconds = ended(broker, ending, "exiting.EXIT_TIMEOUT_S = 0.5")
+    said = [line for line in err.splitlines() if "pykafka" in line and "messages" in line]
+    assert said == [f"pykafka: {QUEUED} messages were not acknowledged when the interpreter exited: call stop() or flush() before"]
+    assert code == status, err
+    assert seconds < 5
+
+
+def test_with_default_settings_the_end_takes_five_seconds_at_most(broker: tuple[str, int]) -> None:
+    _code, err, seconds = ended(broker, "")
+    assert f"{QUEUED} messages" in err
+    print(f"it took {seconds:.2f} s")
+    assert 4.5 < seconds < 7
+
+
+@pytest.mark.parametrize("ending", ["os._exit(0)", "os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"])
+def test_an_end_that_python_has_no_part_in_is_at_once(broker: tuple[str, int], ending: str) -> None:
+    _code, err, seconds = ended(broker, ending)
+    assert (err, seconds < 4) == ("", True)
+
+
+def test_what_is_queued_at_exit_is_sent_when_the_broker_goes_on(broker: tuple[str, int]) -> None:
+    thaw = f"threading.Timer(0.3, os.kill, ({broker[1]}, signal.SIGCONT)).start()"
+    code, err, _seconds = ended(broker, thaw)
+    assert (code, err) == (0, "")

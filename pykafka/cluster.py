@@ -187,6 +187,11 @@ class Cluster:
     def __repr__(self) -> str:
         return f"<Cluster {self.engine.view.cluster_id} brokers={len(self.engine.view.brokers)}>"
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a client, and what is made from it, cannot be pickled or sent to another process: make a KafkaClient in each process"
+        )
+
     # -- what there is ------------------------------------------------------------------------------------------------
 
     @property

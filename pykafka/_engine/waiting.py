@@ -90,7 +90,7 @@ class Signal:
         return self._set
 
     def wait(self, deadline: Deadline) -> bool:
-        """Return True once set, False when ``deadline`` passed first; Ctrl-C interrupts at once, or within SLICE_S where it wakes nobody.
+        """Return True once set, False when ``deadline`` passed first; Ctrl-C interrupts within SLICE_S.
 
         :raises KafkaException: on an I/O thread, unless it is set already
         """

@@ -1,4 +1,4 @@
-"""Every door of the public API: which methods wait for a broker, and how to call each. Found by inspection, so none is forgotten."""
+"""Every door of the public API, found by inspection: which methods wait for a broker, and how to call each."""
 
 from __future__ import annotations
 

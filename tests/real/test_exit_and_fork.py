@@ -170,3 +170,34 @@ def test_many_clients_may_live_side_by_side(kafka: KafkaCluster, make_topic: Mak
             assert producer.produce(b"%d" % number).offset == number
     for client in clients:
         client.close()
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_children_of_a_member_never_leave_its_group(kafka: KafkaCluster, make_topic: MakeTopic, protocol: str) -> None:
+    topic = make_topic(2)
+    done = run_python(f"""
+import gc, os, sys
+from pykafka import KafkaClient
+client = KafkaClient({kafka.hosts!r})
+member = client.topics[{topic.name!r}].get_balanced_consumer(
+    "forks-{protocol}", managed=True, group_protocol={protocol!r}, heartbeat_interval_ms=100, session_timeout_ms=6000
+)
+before = member.group_status()
+for number in range(20):
+    child = os.fork()
+    if child == 0:
+        if number % 3 == 0:
+            member.stop()
+            client.close()
+        elif number % 3 == 1:
+            del member, client
+            gc.collect()
+        sys.exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+client.update_cluster()
+after = member.group_status()
+assert (before.member_id, before.generation, after.state) == (after.member_id, after.generation, before.state), (before, after)
+assert len(member.partitions) == 2
+client.close()
+""")
+    assert done.returncode == 0, done.stderr

@@ -232,7 +232,8 @@ class GroupReader(Consumer):
 
     def _note_failure(self, what: str, error: Exception) -> None:
         """Have the user hear of what went wrong on the worker: from the next consume(), or stop()."""
-        if isinstance(error, ConsumerStoppedException) and not self._running:
+        is_over = isinstance(error, ConsumerStoppedException) or self._cluster.engine.closed
+        if is_over and not self._running:
             log.info("%r: stopped in the middle of %s: %s", self, what, error)
             return
         log.error("%r: %s failed", self, what, exc_info=error)

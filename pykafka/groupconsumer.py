@@ -12,7 +12,6 @@ from ._engine.fetching import weakly
 from ._engine.group_session import GroupSession
 from ._engine.ticker import Ticker
 from ._engine.waiting import Deadline, Result
-from ._engine.worker import Worker
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
 from ._machines.member import AWAY, Assign, Decide, Ended, Event, LookUp, Lost, Member, Rebalanced, Revoke
@@ -104,7 +103,7 @@ class GroupConsumer(GroupReader):
         self._choices, self._resets_on_start = 0, self._options["reset_offset_on_start"]
         self._topics.find()  # what came before our start is what the brokers know now, not what we knew last
         self._member = self._make_member()  # what can go wrong so far starts nothing
-        self._worker = Worker(f"pykafka-group-{self._group_name}")
+        self._worker = self._cluster.engine.make_worker(f"pykafka-group-{self._group_name}")
         core = self._make_core()
         core.start([])
         self._begin(core, {})

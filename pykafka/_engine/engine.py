@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._machines.backoff import Backoff
@@ -56,6 +57,8 @@ class Engine:
         self.offsets_worker = Worker("pykafka-offsets")
         #: for answers that take long to decode or to go through
         self.decoder = Worker("pykafka-decoder")
+        #: threads of consumers: they end with the client, if nobody was there to stop them before
+        self._workers: weakref.WeakSet[Worker] = weakref.WeakSet()
         self._learner = Learner(self.loop, self.decoder, self._on_view)
         self.sender = Sender(self)
         self.closed = False
@@ -222,6 +225,12 @@ class Engine:
         """Return whether there is a ready connection to ``host:port``."""
         return any(key[:2] == (host, port) and lane.state == "ready" for key, lane in list(self._lanes.items()))
 
+    def make_worker(self, name: str) -> Worker:
+        """Return a thread for jobs, which ends at the latest when the client is closed."""
+        worker = Worker(name)
+        self._workers.add(worker)
+        return worker
+
     def abandon(self) -> None:
         """Close everything without waiting: nobody is there to wait."""
         if not self.closed:
@@ -253,6 +262,8 @@ class Engine:
             self.offsets_worker.stop(timeout_s)
             self.callbacks.stop(timeout_s)
             self.decoder.stop(timeout_s)
+            for worker in list(self._workers):
+                worker.stop(0.0)  # it may run the very callback that closes the client
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,184 @@
+"""Opening and closing again and again leaves nothing; closing is possible from anywhere, and while anything goes on."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+
+import threading
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import pytest
+
+from pykafka import KafkaClient
+
+from ..support import run_python, until
+from .doors import FreezableBroker
+
+#: How often everything is opened and closed; ``CYCLES=1000`` is the full measure.
+CYCLES = int(os.environ.get("CYCLES", "100"))
+
+SCRIPT = """
+import gc, json, os, sys, threading, time
+from tests.fake.doors import FreezableBroker
+from tests.fake.probe import rss_mib
+from pykafka import KafkaClient
+
+broker = FreezableBroker()
+
+def cycle():
+    with KafkaClient(broker.hosts) as client:
+        topic = client.topics["t"]
+        with topic.get_producer() as producer, topic.get_simple_consumer("simple") as consumer:
+            producer.produce(b"x", on_delivery=lambda message, error: None)
+            assert consumer.consume().value == b"one"
+        with topic.get_balanced_consumer("g", managed=True, group_protocol="consumer") as member:
+            assert member.consume().value == b"one"
+
+def counted():
+    broker.requests.clear()
+    broker.group.committed.clear()
+    broker._connections.clear()
+    deadline = time.monotonic() + 10  # the broker's own threads and sockets end a moment later
+    while time.monotonic() < deadline:
+        gc.collect()
+        ours = [thread.name for thread in threading.enumerate() if thread.name.startswith("pykafka")]
+        now = {"threads": threading.active_count(), "ours": len(ours), "files": len(os.listdir("/proc/self/fd"))}
+        if now["threads"] <= 2:
+            break
+        time.sleep(0.02)
+    return {**now, "mib": rss_mib(), "objects": len(gc.get_objects())}
+
+for _ in range(WARM):
+    cycle()
+before = counted()
+begun = time.monotonic()
+for _ in range(CYCLES):
+    cycle()
+print(json.dumps([before, counted(), time.monotonic() - begun]))
+"""
+
+
+def test_opening_and_closing_leaves_no_thread_no_socket_and_no_memory() -> None:
+    done = run_python(SCRIPT.replace("CYCLES", str(CYCLES)).replace("WARM", "20"), timeout_s=280)
+    assert done.returncode == 0, done.stderr
+    before, after, seconds = json.loads(done.stdout)
+    print(f"{CYCLES} cycles in {seconds:.1f} s: {before} -> {after}")
+    assert after["ours"] == before["ours"] == 0
+    assert (after["threads"], after["files"]) == (before["threads"], before["files"])
+    assert after["objects"] - before["objects"] < 200
+    assert after["mib"] - before["mib"] < 3
+
+
+# -- from anywhere ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broker() -> Iterator[FreezableBroker]:
+    broker = FreezableBroker()
+    yield broker
+    broker.close()
+
+
+def outcomes_of(*calls: Callable[[], Any]) -> list[Any]:
+    """Return what calls return or raise that are made at the same time; fail when one of them hangs."""
+    outcomes: list[Any] = [None] * len(calls)
+
+    def run(number: int) -> None:
+        try:
+            outcomes[number] = calls[number]()
+        except Exception as error:
+            outcomes[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive(), "it hangs"
+    return outcomes
+
+
+@pytest.mark.parametrize("what", ["producer", "client"])
+def test_a_delivery_callback_may_stop_the_producer_and_close_the_client(broker: FreezableBroker, what: str) -> None:
+    done: list[Any] = []
+    client = KafkaClient(broker.hosts)
+    producer = client.topics["t"].get_producer(linger_ms=0)
+
+    def close(_message: Any, error: Any) -> None:
+        try:
+            producer.stop() if what == "producer" else client.close()
+            done.append(error)
+        except Exception as failure:
+            done.append(failure)
+
+    producer.produce(b"x", on_delivery=close)
+    until(lambda: done, timeout_s=10, what="the end of the callback")
+    assert done == [None]
+    client.close()
+
+
+@pytest.mark.parametrize("callback", ["on_assign", "on_revoke", "post_rebalance_callback"])
+@pytest.mark.parametrize("what", ["member", "client"])
+def test_a_rebalance_callback_may_stop_its_consumer_and_close_the_client(
+    broker: FreezableBroker, callback: str, what: str
+) -> None:
+    done: list[Any] = []
+    client = KafkaClient(broker.hosts)
+
+    def close(member: Any, *_partitions: Any) -> None:
+        if not done:
+            done.append("begun")
+            try:
+                member.stop() if what == "member" else client.close()
+                done.append("done")
+            except Exception as failure:
+                done.append(failure)
+
+    member = client.topics["t"].get_balanced_consumer(
+        "g", managed=True, group_protocol="consumer", consumer_timeout_ms=100, auto_start=False, **{callback: close}
+    )
+    member.start()
+    if callback == "on_revoke":
+        member.stop()
+    until(lambda: len(done) == 2, timeout_s=10, what="the end of the callback")
+    assert done == ["begun", "done"]
+    client.close()
+    until(lambda: not [t for t in threading.enumerate() if t.name.startswith("pykafka-group")], timeout_s=5, what="the worker's end")
+
+
+def test_closing_while_other_threads_use_everything_ends_all_of_them(broker: FreezableBroker) -> None:
+    for _ in range(20):
+        client = KafkaClient(broker.hosts)
+        topic = client.topics["t"]
+        producer, consumer = topic.get_producer(linger_ms=0), topic.get_simple_consumer("simple")
+        member = topic.get_balanced_consumer("g", managed=True, group_protocol="consumer")
+
+        def again(call: Callable[[], Any]) -> Any:
+            while True:
+                call()
+
+        found = outcomes_of(
+            lambda: again(lambda: producer.produce(b"x").result(20)),  # noqa: B023  # all end within this round
+            lambda: again(consumer.consume),  # noqa: B023
+            lambda: again(member.consume),  # noqa: B023
+            lambda: again(client.update_cluster),  # noqa: B023
+            lambda: again(lambda: topic.get_balanced_consumer("g", managed=True).stop()),  # noqa: B023
+            client.close,
+            client.close,
+        )
+        assert all(isinstance(one, Exception) for one in found[:5]), found
+        assert found[5:] == [None, None]
+
+
+def test_a_client_that_is_forgotten_is_warned_about_and_leaves_no_thread(broker: FreezableBroker) -> None:
+    client = KafkaClient(broker.hosts)
+    thread = client.cluster.engine.loop._thread
+    assert thread is not None
+    with pytest.warns(ResourceWarning, match=r"the client of 127\.0\.0\.1:\d+ was never closed"):
+        del client
+        gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()

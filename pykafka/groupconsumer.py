@@ -137,6 +137,8 @@ class GroupConsumer(GroupReader):
         :raises KafkaException: when the last commit failed
         :raises Exception: what else went wrong in the background, as in a callback, and was raised by no consume() yet
         """
+        if self._in_worker() and not self._running:
+            return  # a callback that another thread's stop() waits for
         with self._lifecycle:
             self._is_stop_wanted = self._is_starting
             if self._is_starting or not self._running:
@@ -152,7 +154,7 @@ class GroupConsumer(GroupReader):
             if worker.in_worker():
                 self._stopped_by_callback = True
                 return  # a callback stops us: it is in the way of what is left to do, which _note_end will see to
-            self._wait_unlocked(lambda: session.has_left)
+            self._wait_unlocked(lambda: session.has_left or self._cluster.engine.closed)
             session.wait_until_left(Deadline(0.0))
             self._finish()
         self._raise_worker_exceptions()

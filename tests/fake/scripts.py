@@ -46,7 +46,7 @@ class Log:
 def values_of(part: Any) -> list[bytes]:
     """Return the values in what one partition was sent."""
     (batch,) = split_batches(bytes(part.records), "t", part.index)
-    return [value or b"" for value in decode_batch(batch, "t", part.index, 2**20).values]
+    return [value or b"" for value in decode_batch(batch, "t", part.index, 2**24).values]
 
 
 def stored_batch(offset: int, messages: list[bytes]) -> bytes:

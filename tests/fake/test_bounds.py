@@ -1,0 +1,263 @@
+"""Bounds hold: memory, descriptors, a full stderr, jumping clocks, and many threads at one object."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from benchmarks.instant import instant_broker
+from pykafka import KafkaClient
+
+from ..support import ROOT
+from .doors import FreezableBroker
+from .scripts import Log
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def broker() -> Iterator[FreezableBroker]:
+    broker = FreezableBroker()
+    yield broker
+    broker.close()
+
+
+def run(script: str, hosts: str) -> Any:
+    """Return what a script prints, as JSON; its argument is where the brokers are."""
+    head = "import gc, json, os, sys, threading, time\nfrom tests.fake.probe import Pulse, rss_mib\nfrom pykafka import KafkaClient\n"
+    done = subprocess.run(
+        [sys.executable, "-c", head + script, hosts], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+SLOW_CONSUMER = """
+from pykafka.broker import CreateTopicRequest
+client = KafkaClient(sys.argv[1])
+client.cluster.controller_broker.create_topics([CreateTopicRequest("kept", 100, 1)])
+client.update_cluster()
+topic = client.topics["kept"]
+with topic.get_producer(max_queued_bytes=4 << 20) as producer:
+    for _ in range(100):
+        producer.produce_many([os.urandom(1000)] * 1000)  # 10 MB in each round of all partitions; the logs have no end
+gc.collect()
+with open("/proc/self/clear_refs", "w") as peak:
+    peak.write("5")  # what producing took does not count
+base, pulse = rss_mib(), Pulse(client.cluster.engine.loop)
+consumer = topic.get_simple_consumer(queued_max_bytes=BUDGET)
+seen = set()
+deadline = time.monotonic() + 4
+while time.monotonic() < deadline:
+    seen.add(consumer.consume().partition_id)
+    time.sleep(0.005)
+print(json.dumps({"base": base, "peak": rss_mib("VmHWM"), "partitions": len(seen), "late_s": pulse.stop()}))
+client.close()
+"""
+
+
+def test_a_slow_consumer_of_an_endless_backlog_keeps_to_its_budget_and_starves_no_partition() -> None:
+    with instant_broker() as hosts:
+        figures = run(SLOW_CONSUMER.replace("BUDGET", str(64 * MIB)), hosts)
+    print(figures)
+    assert figures["partitions"] == 100
+    assert figures["peak"] - figures["base"] < 64 + 32
+    assert figures["late_s"] < 1.0
+
+
+FAST_PRODUCER = """
+client = KafkaClient(sys.argv[1])
+producer = client.topics["t"].get_producer(max_queued_bytes=BOUND, block_on_queue_full=False, linger_ms=0)
+producer.produce(b"x").result(20)
+gc.collect()
+base, count, refused = rss_mib(), 0, 0
+print("frozen", file=sys.stderr, flush=True)
+sys.stdin.readline()
+from pykafka.exceptions import ProducerQueueFullError
+deadline = time.monotonic() + 3
+while time.monotonic() < deadline:
+    try:
+        producer.produce(os.urandom(1000))
+        count += 1
+    except ProducerQueueFullError:
+        refused += 1
+        time.sleep(0.001)
+print(json.dumps({"base": base, "peak": rss_mib("VmHWM"), "queued": count, "refused": refused}), flush=True)
+os._exit(0)
+"""
+
+
+def test_a_fast_producer_of_a_broker_that_takes_nothing_keeps_to_its_bound(broker: FreezableBroker) -> None:
+    bound = 64 * MIB
+    head = "import gc, json, os, sys, time\nfrom tests.fake.probe import rss_mib\nfrom pykafka import KafkaClient\n"
+    command = [sys.executable, "-c", head + FAST_PRODUCER.replace("BOUND", str(bound)), broker.hosts]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as program:
+        assert program.stderr is not None and program.stderr.readline() == "frozen\n"
+        broker.thawed.clear()
+        out, err = program.communicate("go\n", timeout=60)
+    assert not err
+    figures = json.loads(out)
+    print(figures)
+    assert figures["refused"] > 0 and figures["queued"] > 40000
+    assert figures["peak"] - figures["base"] < 1.5 * bound / MIB
+
+
+# -- descriptors and stderr -------------------------------------------------------------------------------------------
+
+FEW_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+made, errors, begun = [], [], time.process_time()
+try:
+    while True:
+        made.append(KafkaClient(sys.argv[1], socket_timeout_ms=1000))
+except Exception as error:
+    errors.append(f"{type(error).__name__}: {error}")
+client = made.pop()
+held = []
+try:
+    while True:
+        held.append(open(os.devnull))
+except OSError:
+    pass
+try:
+    client.topics["t"].get_simple_consumer(consumer_timeout_ms=300).consume()
+except Exception as error:
+    errors.append(f"{type(error).__name__}: {error}")
+time.sleep(1)
+cpu = time.process_time() - begun
+for one in held:
+    one.close()
+made.pop().close()
+client.update_cluster()
+with client.topics["t"].get_producer() as producer:
+    offset = producer.produce(b"x").result(20).offset
+for one in [client, *made]:
+    one.close()
+print(json.dumps({"made": len(made), "errors": errors, "cpu_s": cpu, "offset": offset}))
+"""
+
+
+def test_without_file_descriptors_there_is_an_error_that_says_so_and_no_busy_loop(broker: FreezableBroker) -> None:
+    figures = run(FEW_FILES, broker.hosts)
+    print(figures)
+    assert "Too many open files" in figures["errors"][0]
+    assert figures["cpu_s"] < 1.5
+    assert figures["offset"] == 0
+
+
+def test_a_full_stderr_that_nobody_reads_stops_neither_the_io_thread_nor_the_exit(broker: FreezableBroker) -> None:
+    script = """
+import fcntl, json, logging, os, sys, time
+from pykafka import KafkaClient
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, b"x" * 4096)
+except BlockingIOError:
+    pass
+client = KafkaClient(sys.argv[1])
+with client.topics["t"].get_producer(linger_ms=0) as producer:
+    def bad(message, error):
+        raise ValueError("a bug")
+    for _ in range(200):
+        producer.produce(b"x", on_delivery=bad)
+    producer.flush(20)
+client.close()
+print("done", flush=True)
+"""
+    command = [sys.executable, "-c", script, broker.hosts]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "done\n"
+        program.wait(20)
+
+
+# -- clocks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 50 * 365 * 86400.0])
+def test_a_wall_clock_that_jumps_makes_nothing_early_or_late(
+    broker: FreezableBroker, monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    real, real_ns = time.time, time.time_ns
+    with KafkaClient(broker.hosts, socket_timeout_ms=700) as client, client.topics["t"].get_producer() as producer:
+        consumer = client.topics["t"].get_simple_consumer(consumer_timeout_ms=300)
+        assert consumer.consume() is not None
+        monkeypatch.setattr(time, "time", lambda: real() + jump_s)
+        monkeypatch.setattr(time, "time_ns", lambda: real_ns() + int(jump_s * 1e9))
+        begun = time.monotonic()
+        assert consumer.consume() is None
+        assert 0.25 < time.monotonic() - begun < 2
+        assert producer.produce(b"x").result(20).offset == 0
+        broker.thawed.clear()
+        message, begun = producer.produce(b"y"), time.monotonic()
+        time.sleep(0.1)
+        assert not message.done  # neither has it timed out at once
+        broker.thawed.set()
+        message.result(20)
+        consumer.stop()
+
+
+# -- threads ----------------------------------------------------------------------------------------------------------
+
+
+def test_eight_threads_at_one_producer_lose_and_duplicate_nothing_and_each_keeps_its_order(broker: FreezableBroker) -> None:
+    log, each = Log(broker), 12_500
+    with KafkaClient(broker.hosts) as client, client.topics["t"].get_producer() as producer:
+
+        def send(number: int) -> None:
+            for count in range(each):
+                producer.produce(b"%d %d" % (number, count))
+
+        threads = [threading.Thread(target=send, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        producer.flush(60)
+    written: dict[bytes, list[int]] = {}
+    for value in log.written[0]:
+        number, count = value.split()
+        written.setdefault(number, []).append(int(count))
+    assert written == {b"%d" % number: list(range(each)) for number in range(8)}
+
+
+def test_two_threads_at_one_consumer_get_every_message_once() -> None:
+    with instant_broker() as hosts, KafkaClient(hosts) as client:
+        with client.topics["kept"].get_producer() as producer:
+            producer.produce_many([b"x" * 10] * 1000)
+        consumer = client.topics["kept"].get_simple_consumer()
+        got: list[list[tuple[int, int]]] = [[], []]
+
+        def take(mine: list[tuple[int, int]]) -> None:
+            for _ in range(50_000):
+                message = consumer.consume()
+                assert message is not None
+                mine.append((message.partition_id, message.offset))
+
+        threads = [threading.Thread(target=take, args=(mine,)) for mine in got]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        consumer.stop()
+    for mine in got:
+        for partition in {place[0] for place in mine}:
+            offsets = [offset for number, offset in mine if number == partition]
+            assert offsets == sorted(offsets)
+    everything = sorted(got[0] + got[1])
+    assert len(everything) == len(set(everything)) == 100_000
+    for partition in {place[0] for place in everything}:
+        offsets = [offset for number, offset in everything if number == partition]
+        assert offsets == list(range(len(offsets)))

@@ -31,7 +31,7 @@ def broker() -> Iterator[FreezableBroker]:
 
 def run(script: str, hosts: str) -> Any:
     """Return what a script prints, as JSON; its argument is where the brokers are."""
-    head = "import gc, json, os, sys, threading, time\nfrom tests.fake.probe import Pulse, rss_mib\nfrom pykafka import KafkaClient\n"
+    head = "import gc, json, os, sys, time\nfrom tests.fake.probe import Pulse, rss_mib\nfrom pykafka import KafkaClient\n"
     done = subprocess.run(
         [sys.executable, "-c", head + script, hosts], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
     )

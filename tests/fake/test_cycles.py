@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-
 import threading
 import time
 from collections.abc import Iterator
@@ -139,7 +138,7 @@ def test_a_rebalance_callback_may_stop_its_consumer_and_close_the_client(
     until(lambda: len(done) == 2, timeout_s=10, what="the end of the callback")
     assert done == ["begun", "done"]
     client.close()
-    until(lambda: not [t for t in threading.enumerate() if t.name.startswith("pykafka-group")], timeout_s=5, what="the worker's end")
+    until(lambda: not any(thread.name.startswith("pykafka-group") for thread in threading.enumerate()), timeout_s=5)
 
 
 def test_closing_while_other_threads_use_everything_ends_all_of_them(broker: FreezableBroker) -> None:

@@ -54,7 +54,7 @@ gc.collect()
 with open("/proc/self/clear_refs", "w") as peak:
     peak.write("5")  # what producing took does not count
 base, pulse = rss_mib(), Pulse(client.cluster.engine.loop)
-consumer = topic.get_simple_consumer(queued_max_bytes=BUDGET)
+consumer = topic.get_simple_consumer(fetch_memory_bytes=BUDGET)
 seen = set()
 deadline = time.monotonic() + 4
 while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""A forked child gets a clear error at once, or a client of its own; the parent's messages, sockets and seats stay the parent's."""
+"""A forked child gets a clear error at once, or a client of its own; the parent's messages, sockets and seats are its own."""
 
 from __future__ import annotations
 

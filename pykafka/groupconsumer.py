@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 SPARE_S = 10.0
 #: How often the protocol of a group is chosen anew before what ended the membership is an error.
 CHOICES = 3
+#: Seconds between looks whether the client was closed, while start() waits for the group.
+LOOK_FOR_END_S = 0.2
 #: Seconds between looks for topics that a pattern is true of.
 PATTERN_LOOK_S = 5.0
 
@@ -121,14 +123,18 @@ class GroupConsumer(GroupReader):
     def _wait_for_the_first_share(self) -> None:
         try:
             patience_s = member_settings(self._options).rebalance_timeout_s + SPARE_S
-            self._first.wait(Deadline(patience_s), f"joining group {self._group_name}")
-        except ConsumerStoppedException:
-            return  # by another thread, or a signal handler
-        except BaseException:  # Ctrl-C, too: whoever has no consumer cannot stop it
+            deadline, engine = Deadline(patience_s), self._cluster.engine
+            while not self._first.is_done_by(deadline.within(LOOK_FOR_END_S)) and not deadline.passed:
+                if engine.closed:  # with the client its threads have ended, and nobody is left to bring an outcome
+                    raise ConsumerStoppedException(f"{self!r} was stopped: its client was closed")
+            self._first.wait(deadline, f"joining group {self._group_name}")
+        except BaseException as error:  # Ctrl-C, too: whoever has no consumer cannot stop it
+            if isinstance(error, ConsumerStoppedException) and not self._cluster.engine.closed:
+                return  # by another thread, or a signal handler
             try:
                 self.stop()
-            except Exception as error:
-                log.info("%r: stopping what could not be started: %s", self, error)
+            except Exception as failure:
+                log.info("%r: stopping what could not be started: %s", self, failure)
             raise
 
     def stop(self) -> None:

@@ -132,6 +132,10 @@ class Result(Generic[T]):
         """Return whether there is an outcome."""
         return self._signal.is_set()
 
+    def is_done_by(self, deadline: Deadline) -> bool:
+        """Return True once there is an outcome, False when ``deadline`` passed first."""
+        return self._signal.wait(deadline)
+
     def wait(self, deadline: Deadline, what: str) -> T:
         """Return the value, raise the error, or raise OperationTimedOut naming ``what`` was waited for."""
         if not self._signal.wait(deadline):

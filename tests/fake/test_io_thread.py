@@ -194,8 +194,9 @@ def test_a_client_dropped_while_messages_are_under_way_ends_its_thread_once_they
         assert thread is not None
         message = abandon_producer(client, linger_ms=0)
         until(lambda: broker.seen("Produce"))
-        del client
-        gc.collect()
+        with pytest.warns(ResourceWarning, match="never closed"):
+            del client
+            gc.collect()
         assert thread.is_alive() and not message.done
         answer.set()
         thread.join(10)

@@ -10,6 +10,7 @@
 #   make cost    importing, memory, idling, very many partitions; make growth: with more partitions, brokers and producers
 #   make micro   what encoding, decoding and so on take for each message   (make micro ARGS="--cases murmur2,crc32c")
 #   make groups  groups in bad times on three brokers, every figure next to its bar   (make groups ARGS=--quick)
+#   make fuzz    hostile bytes for everything that reads some, ten minutes of them   (make fuzz ARGS="--seconds 3600")
 #   make docs    the pages in docs/ as HTML, in build/docs
 #   make clean   removes the virtual environments and what was built
 
@@ -20,7 +21,7 @@ ARGS ?=
 JOBS ?= 3
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo broker test test-matrix lint bench bench-quick cost growth micro groups docs clean
+.PHONY: demo broker test test-matrix lint bench bench-quick cost growth micro groups fuzz docs clean
 
 demo: $(VENVS)/demo/.ready
 	$(VENVS)/demo/bin/python examples/usage_guide.py $(ARGS)
@@ -57,6 +58,9 @@ micro: $(VENVS)/bench/.ready
 
 groups: $(VENVS)/test/.ready
 	$(VENVS)/test/bin/python -m benchmarks.groups $(ARGS)
+
+fuzz: $(VENVS)/test/.ready
+	$(VENVS)/test/bin/python -m tests.hostile.fuzz $(ARGS)
 
 docs: $(VENVS)/docs/.ready
 	$(VENVS)/docs/bin/python -m sphinx -W --keep-going -q docs build/docs

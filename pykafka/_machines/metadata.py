@@ -97,6 +97,7 @@ def _topic(known: Optional[TopicInfo], row: MetadataResponse.MetadataResponseTop
             ),
         )
         for part in row.partitions
+        if part.partition_index >= 0  # what partitioners would take for one is none that anybody can write to
     }
     return TopicInfo(row.name or "", row.topic_id, row.is_internal, row.error_code, dict(sorted(partitions.items())))
 

@@ -43,6 +43,11 @@ class FakeBroker:
             "InitProducerId": lambda request, version: response_of(type(request))(producer_id=7, producer_epoch=0),
             "ListOffsets": self.list_offsets,
         }
+        #: for one frame: how many bytes of the next request are read, or of the next answer to one API are sent, before a reset
+        self.cut_request: Optional[int] = None
+        self.cut_answer: Optional[tuple[str, int]] = None
+        #: thread that serves a connection -> number of the request that it answers
+        self.correlation_ids: dict[int, int] = {}
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._connections: list[socket.socket] = []
@@ -123,16 +128,28 @@ class FakeBroker:
         with plain, suppress(OSError, ProtocolError), self._secured(plain) as conn:
             self._connections.append(conn)
             while True:
+                if self.tls is None:
+                    conn.recv(1, socket.MSG_PEEK)  # what is to be done with a request may be decided until it comes
+                if self.cut_request is not None:
+                    stop, self.cut_request = self.cut_request, None
+                    _exactly(conn, stop)
+                    return _reset(conn)
                 size = struct.unpack(">i", _exactly(conn, 4))[0]
                 request, version, correlation_id, _client = decode_request(memoryview(_exactly(conn, size)))
                 self.requests.append((request.NAME, version, request))
+                self.correlation_ids[threading.get_ident()] = correlation_id
                 answer = self._answer(request, version)
                 if answer is DROP:
                     return
                 if answer is None:
                     continue
                 frame = answer if isinstance(answer, bytes) else b"".join(encode_response(answer, version, correlation_id))
-                conn.sendall(frame if isinstance(answer, bytes) else struct.pack(">i", len(frame)) + frame)
+                whole = frame if isinstance(answer, bytes) else struct.pack(">i", len(frame)) + frame
+                if self.cut_answer is not None and self.cut_answer[0] == request.NAME:
+                    (_name, stop), self.cut_answer = self.cut_answer, None
+                    conn.sendall(whole[:stop])
+                    return _reset(conn)
+                conn.sendall(whole)
 
     def _secured(self, conn: socket.socket) -> socket.socket:
         return conn if self.tls is None else self.tls.wrap_socket(conn, server_side=True)
@@ -155,6 +172,10 @@ class FakeBroker:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.hang_up()
+
+
+def _reset(conn: socket.socket) -> None:
+    conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _exactly(conn: socket.socket, count: int) -> bytes:

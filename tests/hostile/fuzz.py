@@ -147,7 +147,7 @@ def by_atheris(name: str, seconds: float, seed: int) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a campaign; return 1 when it found something."""
-    parser = argparse.ArgumentParser(prog="python -m tests.hostile.fuzz", description="Give hostile bytes to everything that reads.")
+    parser = argparse.ArgumentParser(prog="python -m tests.hostile.fuzz", description="Hostile bytes for everything that reads.")
     parser.add_argument("--seconds", type=float, default=600, help="how long, for all targets together (default 600)")
     parser.add_argument("--target", choices=sorted(TARGETS), help="only this one")
     parser.add_argument("--seed", type=int, default=None, help="to run a campaign again; drawn and printed when not given")

@@ -11,7 +11,6 @@ from typing import Any, Callable
 from pykafka import compression
 from pykafka.exceptions import CorruptBatchError, DecompressedSizeError, ProtocolError
 from pykafka.protocol.api import decode_data, decode_request, decode_response
-import pykafka.protocol.messages  # noqa: F401  # fills the registries
 from pykafka.protocol.schema import DATA, RESPONSES, Message, Request, Response
 from pykafka.protocol.wire import FrameReader
 from pykafka.records.aborted import visible_batches
@@ -170,7 +169,8 @@ def seeds(name: str) -> list[bytes]:
         cases = [(cls, version) for cls, version in CASES if cls in DATA]
         return [encode(SAMPLES[kind](cls, version), version) for cls, version in cases for kind in ("null inside", "lowest")]
     if name == "frames":
-        return [b"".join(len(one).to_bytes(4, "big") + one for one in (b"abcd", b"", bytes(300))), b"HTTP/1.1 400", b"\x15\3\3\0\2"]
+        whole = b"".join(len(one).to_bytes(4, "big") + one for one in (b"abcd", b"", bytes(300)))
+        return [whole, b"HTTP/1.1 400", b"\x15\3\3\0\2"]
     if name in ("batches", "sealed"):
         return [batch_of(number) + (batch_of(0) if name == "batches" else b"") for number in (0, *CODECS)]
     (number,) = [number for number in CODECS if compression.CODECS[number][0] == name]
@@ -178,7 +178,10 @@ def seeds(name: str) -> list[bytes]:
 
 
 #: Numbers that are on an edge of something.
-_EDGES = (b"\0", b"\1", b"\x7f", b"\x80", b"\xff", b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\xff\xff\xff\xff\x0f", b"\x80" * 11)
+_EDGES = (
+    *(b"\0", b"\1", b"\x7f", b"\x80", b"\xff"),
+    *(b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\xff\xff\xff\xff\x0f", b"\x80" * 11),
+)
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:

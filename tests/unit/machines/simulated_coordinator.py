@@ -35,8 +35,8 @@ class Coordinator:
     @property
     def seats(self) -> dict[str, Any]:
         """Return the members."""
-        group = self._group
-        return dict(group.seats) if group is not None else {}
+        group = self._groups.groups.get(GROUP)
+        return {} if group is None else group.seats  # type: ignore[return-value]  # of either kind
 
     @property
     def protocol(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
@@ -119,10 +120,11 @@ class FakeCluster:
     def __exit__(self, exc_type: Optional[type[BaseException]], *_details: object) -> None:
         try:
             self.stop()
-        except AssertionError:
-            # the test's own error comes first, and this one with it as its context
+        except AssertionError as error:
             if exc_type is None:
                 raise
+            # the test's own error comes first; pytest shows this one below it
+            print(error, file=sys.stderr)
 
     @property
     def hosts(self) -> str:

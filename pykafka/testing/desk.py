@@ -139,7 +139,7 @@ class Desk:
         except ProtocolError as error:
             self._failed(link, f"{link.client_host} sent a malformed {REQUESTS[key].NAME} v{version}: {error}")
             return
-        self._take(link, request, version, correlation_id, client_id)
+        self._take(link, request, version, correlation_id, client_id, len(frame))
 
     def _refuse_version(self, link: Link, key: int, version: int, correlation_id: int) -> None:
         if key == API_VERSIONS:
@@ -154,10 +154,12 @@ class Desk:
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def _take(self, link: Link, request: Request, version: int, correlation_id: int, client_id: Optional[str]) -> None:
+    def _take(
+        self, link: Link, request: Request, version: int, correlation_id: int, client_id: Optional[str], size: int
+    ) -> None:
         now = self._clock.now()
         broker = link.broker
-        self.journal.add(Seen(broker.id, client_id, request.NAME, version, request, now))
+        self.journal.add(Seen(broker.id, client_id, request.NAME, version, request, now), size)
         if self.faults.take(self.faults.drops_before, request.NAME, broker.id):
             link.hang_up()
             return
@@ -180,7 +182,8 @@ class Desk:
             client_host=link.client_host,
         )
         self._calls[link] = call
-        call.failures = self.faults.take_failures(request, self.state.names.get, broker.id)
+        in_session = self._fetching[broker.id].sessions.partitions_of(request) if request.NAME == "Fetch" else ()
+        call.failures = self.faults.take_failures(request, broker.id, self.state.names.get, in_session)
         if request.NAME in self.faults.held:
             self._held.append((call, link))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Callable, Optional, Union
 
 from ..exceptions import ProtocolClientError
@@ -87,17 +88,22 @@ class Faults:
                 return rule
         return None
 
-    def take_failures(self, request: Request, names: Callable[[bytes], Optional[str]], broker_id: int) -> dict[Any, int]:
+    def take_failures(
+        self, request: Request, broker_id: int, names: Callable[[bytes], Optional[str]], in_session: Collection[tuple[Any, int]]
+    ) -> dict[Any, int]:
         """Return the errors that a request is to have by place (see Call.failure), of rules that it uses up by one each.
 
         :param names: gives the name of a topic by its id
+        :param in_session: topics (by name or id) and partitions that a fetch is about without saying so again
         """
+        known = {(names(key) if isinstance(key, bytes) else key, number) for key, number in in_session}
         found: dict[Any, int] = {}
         for rule in list(self.failures):
             topic, partition = rule.what["topic"], rule.what["partition"]
             if not rule.covers(request.NAME, broker_id) or (topic, partition) in found:
                 continue
-            if topic is not None and not _mentions(request, topic, partition, names):
+            is_known = any(name == topic and partition in (None, number) for name, number in known)
+            if topic is not None and not is_known and not _mentions(request, topic, partition, names):
                 continue
             found[(topic, partition)] = rule.what["code"]
             rule.times -= 1
@@ -107,12 +113,7 @@ class Faults:
 
 
 def _mentions(request: Any, topic: str, partition: Optional[int], names: Callable[[bytes], Optional[str]]) -> bool:
-    """Return whether a request is about a topic's partition (None: about any of them).
-
-    A fetch in a session does not say again what it reads, so it may be about anything.
-    """
-    if request.NAME == "Fetch" and request.session_epoch > 0:
-        return True
+    """Return whether a request names a topic's partition (None: any of them)."""
     for row in getattr(request, "topic_data", None) or getattr(request, "topics", None) or []:
         name = getattr(row, "name", None) or getattr(row, "topic", None) or names(getattr(row, "topic_id", b""))
         if name != topic:

@@ -112,6 +112,11 @@ class FetchSessions:
         """Forget all of them."""
         self._sessions.clear()
 
+    def partitions_of(self, request: Any) -> list[tuple[TopicKey, int]]:
+        """Return what a request is about because it is in its session."""
+        session = self._sessions.get(request.session_id) if request.session_epoch > 0 else None
+        return list(session.wanted) if session is not None else []
+
     def begin(self, request: Any, version: int) -> Reading:
         """Return what a request reads.
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Optional
 
 from .faults import Api, api_name
 
-#: The journal keeps so many requests, the newest ones.
+#: The journal keeps so many requests, the newest ones, of so many bytes together.
 KEPT = 10_000
+KEPT_BYTES = 64 * 1024 * 1024
 
 
 class Seen(NamedTuple):
@@ -24,10 +25,17 @@ class Seen(NamedTuple):
 
 
 class Journal:
-    """The requests that came, the oldest first; beyond 10,000 the oldest ones are gone, and ``forgotten`` counts them."""
+    """The requests that came, the oldest first.
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._entries: deque[Seen] = deque(maxlen=kept)
+    Beyond 10,000 requests or 64 MiB the oldest ones are gone, and ``forgotten`` counts them.
+    """
+
+    def __init__(self, kept: int = KEPT, kept_bytes: int = KEPT_BYTES) -> None:
+        self._entries: deque[Seen] = deque()
+        self._sizes: deque[int] = deque()
+        self._bytes = 0
+        self._kept = kept
+        self._kept_bytes = kept_bytes
         self.forgotten = 0
 
     def __len__(self) -> int:
@@ -41,11 +49,15 @@ class Journal:
         lost = f", {self.forgotten} older ones forgotten" if self.forgotten else ""
         return f"<Journal of {len(self)} requests{lost}>"
 
-    def add(self, seen: Seen) -> None:
-        """Note a request."""
-        if len(self._entries) == self._entries.maxlen:
-            self.forgotten += 1
+    def add(self, seen: Seen, size: int) -> None:
+        """Note a request of ``size`` bytes."""
         self._entries.append(seen)
+        self._sizes.append(size)
+        self._bytes += size
+        while len(self._entries) > self._kept or self._bytes > self._kept_bytes:
+            self._entries.popleft()
+            self._bytes -= self._sizes.popleft()
+            self.forgotten += 1
 
     def seen(self, api: Api, broker: Optional[int] = None) -> list[Any]:
         """Return the requests of an API, by its class or name, in the order they came; those to one broker when it is given.
@@ -60,4 +72,5 @@ class Journal:
     def clear(self) -> None:
         """Forget all of them."""
         self._entries.clear()
-        self.forgotten = 0
+        self._sizes.clear()
+        self._bytes = self.forgotten = 0

@@ -7,6 +7,8 @@ import itertools
 import math
 from typing import Callable, Optional
 
+_SWEEP_AT_LEAST = 256
+
 
 class Timer:
     """One thing to do; :meth:`cancel` has it not done."""
@@ -38,10 +40,19 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
+        self._sweep_at = _SWEEP_AT_LEAST
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def call_at(self, deadline: float, act: Callable[[], None]) -> Timer:
         """Return a timer for ``act``."""
         timer = Timer(act)
+        if len(self._heap) > self._sweep_at:
+            # long polls that end early leave theirs behind
+            self._heap = [entry for entry in self._heap if entry[2].is_waiting]
+            heapq.heapify(self._heap)
+            self._sweep_at = 2 * len(self._heap) + _SWEEP_AT_LEAST
         heapq.heappush(self._heap, (deadline, next(self._numbers), timer))
         return timer
 

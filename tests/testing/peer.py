@@ -21,11 +21,11 @@ from pykafka.testing.batches import Batch, Record, build
 class Peer:
     """One connection to a broker; without a version a request goes out in the newest one that both know."""
 
-    def __init__(self, address: str, timeout_s: float = 5) -> None:
+    def __init__(self, address: str, timeout_s: float = 20) -> None:
         host, _colon, port = address.split(",")[0].rpartition(":")
         self.socket = socket.create_connection((host, int(port)), timeout_s)
         self._correlation_id = 0
-        answer = self.ask(m.ApiVersionsRequest(client_software_name="tests", client_software_version="1"), 3)
+        answer = self.ask(m.ApiVersionsRequest(), 0)
         self.ranges = {row.api_key: (row.min_version, row.max_version) for row in answer.api_keys}
 
     def send(self, request: Request, version: int) -> None:
@@ -247,3 +247,15 @@ class Comparer:
 
     def _id(self, kind: str, value: Any) -> str:
         return self._ids.setdefault((kind, value), f"{kind} {len(self._ids)}")
+
+
+def differences(fake: Any, real: Any, at: str = "answer") -> Iterator[str]:
+    """Yield what differs, with its place."""
+    if isinstance(fake, dict) and isinstance(real, dict) and fake.keys() == real.keys():
+        for key, value in fake.items():
+            yield from differences(value, real[key], f"{at}.{key}")
+    elif isinstance(fake, list) and isinstance(real, list) and len(fake) == len(real):
+        for number, value in enumerate(fake):
+            yield from differences(value, real[number], f"{at}[{number}]")
+    elif fake != real:
+        yield f"{at}: the fake says {fake!r}, the real one {real!r}"

@@ -191,10 +191,11 @@ def test_what_no_broker_understands_closes_the_connection_and_fails_the_test(sen
     kafka.stop()
 
 
-def test_the_tests_own_error_comes_before_that_of_the_cluster() -> None:
+def test_the_tests_own_error_comes_before_that_of_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError), FakeCluster() as kafka:
         kafka.complaints.append("something")
         raise ZeroDivisionError
+    assert "- something" in capsys.readouterr().err
 
 
 def test_it_runs_by_itself_until_it_is_told_to_stop() -> None:

@@ -15,8 +15,7 @@ from pykafka.testing.group_common import GroupSettings
 
 from ..brokers import KafkaCluster
 from .group_requests import beat, commit, consumer, fetch_offsets, join, leave, owned, sync
-from .peer import Comparer, Peer, new_topic, peer_of
-from .test_same_answers import differences
+from .peer import Comparer, Peer, differences, new_topic, peer_of
 
 Play = Callable[[Peer, str], Iterator[Any]]
 PLAYS: list[Play] = []

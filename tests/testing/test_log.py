@@ -334,11 +334,18 @@ def test_timers_run_in_the_order_of_time_and_not_when_they_are_cancelled() -> No
     assert done == ["a", "b", "c"] and timers.next_deadline() == math.inf
 
 
+def test_timers_that_are_cancelled_are_not_kept_until_they_would_be_due() -> None:
+    timers = Timers()
+    for _ in range(10_000):
+        timers.call_at(10**9, lambda: None).cancel()
+    assert len(timers) < 1000
+
+
 def test_a_full_journal_says_so_in_place_of_leaving_something_out() -> None:
-    journal = Journal(kept=2)
-    for number in range(3):
-        journal.add(Seen(1, "c", "Produce", 3, number, 0.0))
-    assert [entry.request for entry in journal] == [1, 2] and journal.forgotten == 1
+    for journal in (Journal(kept=2), Journal(kept_bytes=250)):
+        for number in range(3):
+            journal.add(Seen(1, "c", "Produce", 3, number, 0.0), 100)
+        assert [entry.request for entry in journal] == [1, 2] and journal.forgotten == 1
     with pytest.raises(RuntimeError, match="1 older ones forgotten"):
         journal.seen("Produce")
     journal.clear()

@@ -53,6 +53,18 @@ def test_only_the_partition_that_was_named_fails(kafka: FakeCluster, peer: Peer)
         kafka.fail_next("Fetch", 1, partition=0)
 
 
+def test_a_fetch_in_a_session_fails_only_where_it_is_about_what_was_named(kafka: FakeCluster, peer: Peer) -> None:
+    opened = peer.ask(fetch("t", part(), session_epoch=0), 12)
+    kafka.fail_next("Fetch", 6, topic="other")
+    kafka.fail_next("Fetch", 74, topic="t", partition=0)
+    codes = []
+    for epoch in (1, 2, 3):
+        answer = peer.ask(fetch("t", session_epoch=epoch, session_id=opened.session_id), 12)
+        codes.append([row.error_code for topic in answer.responses for row in topic.partitions])
+    # what follows an error is told again
+    assert codes == [[74], [0], []]
+
+
 def test_only_the_broker_that_was_named_fails(kafka: FakeCluster, peer: Peer) -> None:
     kafka.fail_next("Metadata", 29, broker=2)
     assert peer.ask(metadata("t")).topics[0].error_code == 0

@@ -21,6 +21,7 @@ from .peer import (
     compressed,
     create_topic,
     delete_topics,
+    differences,
     fetch,
     list_offsets,
     metadata,
@@ -48,18 +49,6 @@ def fake() -> Iterator[FakeCluster]:
     """A fake cluster as the real one is set up."""
     with FakeCluster(default_partitions=3, racks=["r1"]) as cluster:
         yield cluster
-
-
-def differences(fake: Any, real: Any, at: str = "answer") -> Iterator[str]:
-    """Yield what differs, with its place."""
-    if isinstance(fake, dict) and isinstance(real, dict) and fake.keys() == real.keys():
-        for key, value in fake.items():
-            yield from differences(value, real[key], f"{at}.{key}")
-    elif isinstance(fake, list) and isinstance(real, list) and len(fake) == len(real):
-        for number, value in enumerate(fake):
-            yield from differences(value, real[number], f"{at}[{number}]")
-    elif fake != real:
-        yield f"{at}: the fake says {fake!r}, the real one {real!r}"
 
 
 def answers(act: Play, hosts: str, name: str) -> list[Any]:

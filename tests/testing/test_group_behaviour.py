@@ -594,9 +594,12 @@ def a_consumer_in_a_classic_group(peer: Peer, group: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize("act", PLAYS, ids=lambda act: act.__name__)
 def test_groups_do_on_a_fake_cluster_what_they_do_on_a_real_one(act: Play, fake: FakeCluster, kafka: KafkaCluster) -> None:
-    name = f"{act.__name__}-{next(_numbers)}"
-    found = answers(act, fake.hosts, name)
-    wanted = answers(act, kafka.hosts, name)
-    assert len(found) == len(wanted)
-    wrong = [f"{at}: {line}" for at, pair in enumerate(zip(found, wanted)) for line in differences(*pair)]
+    for _attempt in range(3):
+        # a broker that is slow today may share out between two requests where it usually does after both
+        name = f"{act.__name__}-{next(_numbers)}"
+        found, wanted = answers(act, fake.hosts, name), answers(act, kafka.hosts, name)
+        wrong = [f"{at}: {line}" for at, pair in enumerate(zip(found, wanted)) for line in differences(*pair)]
+        if not wrong:
+            break
     assert not wrong, "\n".join(wrong)
+    assert len(found) == len(wanted)

@@ -34,7 +34,7 @@ def test_a_partition_moves_when_the_one_before_has_let_go_of_it() -> None:
     answer = play.consumer("m", 2, kept)
     assert answer.member_epoch == 3
     moved = play.share(play.consumer("n", 3))
-    assert moved is not None and sorted(kept.split() + moved.split()) == "a0 a1 a2 a3 b0 b1".split()
+    assert moved is not None and sorted(kept.split() + moved.split()) == ["a0", "a1", "a2", "a3", "b0", "b1"]
     assert play.state == "Stable"
 
 

@@ -63,10 +63,10 @@ class Coordinator:
     def commit(self, member_id: str, generation: int, offsets: dict[TopicPartition, int], now: float) -> None:
         """Commit as a member; all of it is taken, or some, or nothing."""
         made, row = OffsetCommitRequest.OffsetCommitRequestTopic, OffsetCommitRequest.OffsetCommitRequestPartition
-        topics = [
-            made(name=tp.topic, partitions=[row(partition_index=tp.partition, committed_offset=offset, committed_metadata="")])
-            for tp, offset in offsets.items()
-        ]
+        rows: dict[str, list[Any]] = {}
+        for tp, offset in offsets.items():
+            rows.setdefault(tp.topic, []).append(row(partition_index=tp.partition, committed_offset=offset))
+        topics = [made(name=name, partitions=partitions) for name, partitions in rows.items()]
         request = OffsetCommitRequest(
             group_id=GROUP, generation_id_or_member_epoch=generation, member_id=member_id, topics=topics
         )

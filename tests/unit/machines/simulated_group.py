@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Callable, Optional, Union
@@ -175,9 +175,10 @@ class World:
     def check(self) -> None:
         """Look whether any partition is delivered by two members that the coordinator both counts on."""
         readers: dict[TopicPartition, Member] = {}
+        seats = self.coordinator.seats
         for member in self.members:
             for tp in () if member.frozen else member.delivering:
-                if not self.counts_on(member):
+                if not self.counts_on(member, seats):
                     # who is displaced by another process of the same instance id hears of it with the next heartbeat
                     grace = 2 * LATENCY_S + 0.01 + (HEARTBEAT_S if member.machine.settings.instance_id else 0.0)
                     assert self.now - member.counted_on_at <= grace or member.machine._main is not None, (
@@ -187,9 +188,9 @@ class World:
                 assert tp not in readers, f"{tp} is delivered by {member} and {readers[tp]}\n{self}"
                 readers[tp] = member
 
-    def counts_on(self, member: Member) -> bool:
-        """Return whether the coordinator has a seat for the member; noting when that was so last."""
-        if member.machine.member_id in self.coordinator.seats:
+    def counts_on(self, member: Member, seats: Mapping[str, Any]) -> bool:
+        """Return whether one of the coordinator's seats is the member's; noting when that was so last."""
+        if member.machine.member_id in seats:
             member.counted_on_at = self.now
             return True
         return False

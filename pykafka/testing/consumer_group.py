@@ -190,7 +190,8 @@ class ConsumerGroup:
             raise Refused(UnknownMemberId, f"Instance id {instance_id} is unknown.")
         if holder.member_id != member_id:
             raise Refused(
-                FencedInstanceId, f"Static member {member_id} with instance id {instance_id} was fenced by member {holder.member_id}."
+                FencedInstanceId,
+                f"Static member {member_id} with instance id {instance_id} was fenced by member {holder.member_id}.",
             )
         return holder
 
@@ -375,7 +376,7 @@ class ConsumerGroup:
             members=[self._described(seat, topics) for seat in self.seats.values()],
         )
 
-    def _described(self, seat: Seat, topics: Topics) -> ConsumerGroupDescribeResponse.Member:
+    def _described(self, seat: Seat, topics: Topics) -> ConsumerGroupDescribeResponse.DescribedGroup.Member:
         return ConsumerGroupDescribeResponse.Member(
             member_id=seat.member_id,
             instance_id=seat.instance_id,
@@ -392,6 +393,7 @@ class ConsumerGroup:
 
 
 _FULL = "The consumer group has reached its maximum capacity of {size} members."
+_PATTERN = "SubscribedTopicRegex `{}` is not a valid regular expression"
 _FENCED = (
     "The consumer group member has a {} member epoch ({}) than the one known by the group coordinator ({}). The member must "
     "abandon all its partitions and rejoin."
@@ -439,9 +441,9 @@ def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise Refused(InvalidRegularExpression, f"SubscribedTopicRegex `{pattern}` is not a valid regular expression: {error}.") from error
+        raise Refused(InvalidRegularExpression, f"{_PATTERN.format(pattern)}: {error}.") from error
     if NOT_IN_RE2.search(pattern):
-        raise Refused(InvalidRegularExpression, f"SubscribedTopicRegex `{pattern}` is not a valid regular expression for RE2.")
+        raise Refused(InvalidRegularExpression, f"{_PATTERN.format(pattern)}: RE2 does not look around or back.")
 
 
 def _owned(request: ConsumerGroupHeartbeatRequest, topics: Topics) -> Optional[set[Place]]:
@@ -449,7 +451,8 @@ def _owned(request: ConsumerGroupHeartbeatRequest, topics: Topics) -> Optional[s
     if request.topic_partitions is None:
         return None
     names = {topic_id: name for name, (topic_id, _count) in topics.items()}
-    return {(names[row.topic_id], number) for row in request.topic_partitions if row.topic_id in names for number in row.partitions}
+    known = (row for row in request.topic_partitions if row.topic_id in names)
+    return {(names[row.topic_id], number) for row in known for number in row.partitions}
 
 
 def by_topic(places: Iterable[Place], topics: Topics) -> list[tuple[str, list[int]]]:

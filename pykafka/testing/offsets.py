@@ -167,8 +167,8 @@ class Fetched(NamedTuple):
 
 def _fetch(offsets: GroupOffsets, rows: Optional[Iterable[Any]], names: Names) -> Fetched:
     if rows is None:
-        everything = [(topic, [(number, offsets.get(topic, number), 0) for number in offsets.partitions(topic)]) for topic in offsets.topics()]
-        return Fetched(0, everything)
+        wanted = [(topic, offsets.partitions(topic)) for topic in offsets.topics()]
+        return Fetched(0, [(topic, [(number, offsets.get(topic, number), 0) for number in numbers]) for topic, numbers in wanted])
     found = []
     for row in rows:
         place = names.topic(row)

@@ -13,6 +13,9 @@ from .state import ClusterState, new_topic_id, problem_with_name
 UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS = 3, 17, 36, 37
 INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, NOT_CONTROLLER, INVALID_REQUEST = 38, 39, 40, 41, 42
 UNKNOWN_TOPIC_ID = 100
+POLICY_VIOLATION = 44
+#: A controller does not create so many partitions at once.
+MAX_PARTITIONS = 10_000
 NO_ID = bytes(16)
 #: Where a setting comes from: somebody set it for the topic, or it is the default.
 _FROM_TOPIC, _FROM_DEFAULT = 1, 5
@@ -103,6 +106,8 @@ def _size(state: ClusterState, asked: Any, assignments: Optional[list[list[int]]
     replication = state.default_replication if asked.replication_factor == -1 else asked.replication_factor
     if partitions <= 0:
         raise Refused(INVALID_PARTITIONS, "Number of partitions was set to an invalid non-positive value.")
+    if partitions >= MAX_PARTITIONS:
+        raise Refused(POLICY_VIOLATION, "Excessively large number of partitions per request.")
     if replication <= 0:
         raise Refused(INVALID_REPLICATION_FACTOR, "Replication factor must be larger than 0, or -1 to use the default value.")
     if replication > len(state.running):

@@ -6,6 +6,7 @@ import itertools
 from typing import Any, Optional
 
 from pykafka.protocol.messages import (
+    ConsumerGroupHeartbeatRequest,
     HeartbeatRequest,
     JoinGroupRequest,
     LeaveGroupRequest,
@@ -133,6 +134,29 @@ class Play:
             for one in ids:
                 assert self.sync(one, generation, shares={each: each.encode() for each in ids}).waits is False
         return ids
+
+    # -- members of a group of the newer protocol ---------------------------------------------------------------------
+
+    def consumer(self, member_id: str, epoch: int, owned: Optional[str] = None, **fields: Any) -> Any:
+        """Return the answer to a heartbeat; ``owned`` are partitions of "a0 a1 b0"; with epoch 0 it wants all topics."""
+        usual: dict[str, Any] = {}
+        if epoch == 0:
+            usual = {"rebalance_timeout_ms": 20000, "subscribed_topic_names": sorted(self.topics), "topic_partitions": []}
+        if owned is not None:
+            made = ConsumerGroupHeartbeatRequest.TopicPartitions
+            usual["topic_partitions"] = [
+                made(topic_id=self.topics[one[0]][0], partitions=[int(one[1:])]) for one in owned.split()
+            ]
+        who = {"group_id": "g", "member_id": member_id, "member_epoch": epoch}
+        return self.ask(ConsumerGroupHeartbeatRequest(**{**usual, **who, **fields})).answer
+
+    def share(self, answer: Any) -> Optional[str]:
+        """Return what an answer gives a member to read, as "a0 a1 b0"; None for what it has already."""
+        names = {topic_id: name for name, (topic_id, _count) in self.topics.items()}
+        if answer.assignment is None:
+            return None
+        rows = answer.assignment.topic_partitions
+        return " ".join(f"{names[row.topic_id]}{number}" for row in rows for number in row.partitions)
 
     @property
     def state(self) -> str:

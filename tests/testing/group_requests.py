@@ -64,7 +64,8 @@ def fetch_offsets(
 def consumer(group: str, member_id: str, epoch: int, **fields: Any) -> Any:
     """Return a heartbeat of a member of a group of the newer protocol; with epoch 0 all that it has to say then."""
     usual = {"rebalance_timeout_ms": 20000, "subscribed_topic_names": [], "topic_partitions": []} if epoch == 0 else {}
-    return m.ConsumerGroupHeartbeatRequest(**{**usual, "group_id": group, "member_id": member_id, "member_epoch": epoch, **fields})
+    who = {"group_id": group, "member_id": member_id, "member_epoch": epoch}
+    return m.ConsumerGroupHeartbeatRequest(**{**usual, **who, **fields})
 
 
 def owned(topic_id: bytes, *partitions: int) -> list[Any]:

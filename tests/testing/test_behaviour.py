@@ -386,6 +386,8 @@ def topics_that_are_not_created(peer: Peer, topic: str) -> Iterator[Any]:
         create_topic("x" * 250),
         create_topic(other, 0),
         create_topic(other, -2),
+        create_topic(other, 10_000),
+        create_topic(other, 2**31 - 1),
         create_topic(other, 1, 0),
         create_topic(other, 1, 2),
         create_topic(other, -1, -1, assignments=[[9]]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Callable, Optional, Union
@@ -35,8 +35,8 @@ from pykafka.protocol.messages import (
     JoinGroupResponse,
     SyncGroupResponse,
 )
+from pykafka.testing.group_common import GroupSettings
 
-from .simulated_consumer_coordinator import ConsumerCoordinator
 from .simulated_coordinator import Coordinator
 
 NOT_COORDINATOR = 16
@@ -49,8 +49,8 @@ class Classic:
     def __init__(self, *assignors: Assignor) -> None:
         self.assignors = assignors
 
-    def coordinator(self, _topics: dict[str, int]) -> Any:
-        return Coordinator()
+    def coordinator(self, topics: dict[str, int]) -> Coordinator:
+        return Coordinator(topics, GroupSettings())
 
     def machine(self, world: World, name: str, settings: MemberSettings, topics: list[str], offers: Sequence[str]) -> Any:
         assignors = [ASSIGNORS[offer] for offer in offers] or self.assignors
@@ -63,8 +63,11 @@ class Newer:
     def __init__(self, assignor: str) -> None:
         self.assignor = assignor
 
-    def coordinator(self, topics: dict[str, int]) -> Any:
-        return ConsumerCoordinator(topics, self.assignor, SESSION_S, HEARTBEAT_S)
+    def coordinator(self, topics: dict[str, int]) -> Coordinator:
+        settings = GroupSettings(
+            consumer_session_timeout_ms=int(SESSION_S * 1000), consumer_heartbeat_interval_ms=int(HEARTBEAT_S * 1000)
+        )
+        return Coordinator(topics, settings)
 
     def machine(self, world: World, name: str, settings: MemberSettings, topics: list[str], offers: Sequence[str]) -> Any:
         return ConsumerMember(settings, topics, world.random.random, f"id-{name}", assignor=self.assignor)
@@ -111,6 +114,7 @@ class World:
             self._tick()
             # members look at their own clocks as well; a hundredth of a second is as exact as anything here
             due = min([self._queue[0][0] if self._queue else end, *(one.wake_at() for one in self.members)])
+            due = min(due, max(self.down_until, self.coordinator.next_tick()))
             if due >= end:
                 self.now = end
                 return
@@ -128,10 +132,9 @@ class World:
 
     def move_coordinator(self) -> None:
         """Have another broker be the coordinator, after a while without any."""
-        self.coordinator.move()
         self.coordinator_broker += 1
         self.down_until = self.now + self.random.uniform(0.0, 2.0)
-        self.at(self.down_until - self.now, lambda: self.coordinator.reload(self.now))
+        self.at(self.down_until - self.now, lambda: self.coordinator.moved(self.now))
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -172,9 +175,10 @@ class World:
     def check(self) -> None:
         """Look whether any partition is delivered by two members that the coordinator both counts on."""
         readers: dict[TopicPartition, Member] = {}
+        seats = self.coordinator.seats
         for member in self.members:
             for tp in () if member.frozen else member.delivering:
-                if not self.counts_on(member):
+                if not self.counts_on(member, seats):
                     # who is displaced by another process of the same instance id hears of it with the next heartbeat
                     grace = 2 * LATENCY_S + 0.01 + (HEARTBEAT_S if member.machine.settings.instance_id else 0.0)
                     assert self.now - member.counted_on_at <= grace or member.machine._main is not None, (
@@ -184,9 +188,9 @@ class World:
                 assert tp not in readers, f"{tp} is delivered by {member} and {readers[tp]}\n{self}"
                 readers[tp] = member
 
-    def counts_on(self, member: Member) -> bool:
-        """Return whether the coordinator has a seat for the member; noting when that was so last."""
-        if member.machine.member_id in self.coordinator.seats:
+    def counts_on(self, member: Member, seats: Mapping[str, Any]) -> bool:
+        """Return whether one of the coordinator's seats is the member's; noting when that was so last."""
+        if member.machine.member_id in seats:
             member.counted_on_at = self.now
             return True
         return False
@@ -200,7 +204,7 @@ class World:
     @property
     def by_topic(self) -> bool:
         """Return whether some way of sharing in use is fair for each topic by itself only."""
-        return "range" in (self.kind.assignor if isinstance(self.kind, Newer) else getattr(self.coordinator, "protocol", ""))
+        return "range" in (self.kind.assignor if isinstance(self.kind, Newer) else self.coordinator.protocol)
 
     @property
     def partitions(self) -> set[TopicPartition]:
@@ -386,10 +390,11 @@ class Member:
 
         def arrive() -> None:
             coordinator = self.world.coordinator
-            before = dict(coordinator.committed)
-            if not coordinator.commit(member_id, generation, offsets):
-                back = [tp for tp in offsets if offsets[tp] < before.get(tp, 0)]
-                assert not back, f"{self} took the commit of {back} back"
+            before = coordinator.committed
+            coordinator.commit(member_id, generation, offsets, self.world.now)
+            after = coordinator.committed
+            back = [tp for tp in before if after[tp] < before[tp]]
+            assert not back, f"{self} took the commit of {back} back"
 
         if offsets:
             # on one connection, nothing overtakes

@@ -1,6 +1,6 @@
-"""Several members against a model coordinator, on a network that loses and delays: thousands of interleavings, and what must
-hold in all of them. A partition is never delivered by two members that both count (the world looks after every event), no
-commit goes back (looked at with every commit), and in the end all of it is read, in fair shares.
+"""Several members against the coordinator of the fake cluster, on a network that loses and delays: thousands of
+interleavings, and what must hold in all of them. A partition is never delivered by two members that both count (the world
+looks after every event), no commit goes back (looked at with every commit), and in the end all of it is read, in fair shares.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def assert_all_is_read(world: World, members: list[Member]) -> None:
 
 
 def assert_one_owner_in_every_generation(world: World) -> None:
-    for generation, told in getattr(world.coordinator, "told", {}).items():
+    for generation, told in world.coordinator.told.items():
         owned = Counter(
             (topic, number)
             for assignment in told.values()

@@ -18,6 +18,7 @@ SCRIPT = """
 import os, signal, sys, threading, time
 from pykafka import KafkaClient
 from pykafka._engine import exiting
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
 {settings}
 topic = KafkaClient(sys.argv[1]).topics["t"]
 producer = topic.get_producer()

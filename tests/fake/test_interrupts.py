@@ -60,6 +60,7 @@ def use(world):
         consumer.commit_offsets()
 
 def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     chance, worst, broker = random.Random(4711), {}, FreezableBroker()
     for name in NAMES:
         world = World(broker)

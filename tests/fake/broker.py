@@ -140,7 +140,7 @@ class FakeBroker:
                 self.correlation_ids[threading.get_ident()] = correlation_id
                 answer = self._answer(request, version)
                 if answer is DROP:
-                    return
+                    return None
                 if answer is None:
                     continue
                 frame = answer if isinstance(answer, bytes) else b"".join(encode_response(answer, version, correlation_id))

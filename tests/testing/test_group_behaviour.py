@@ -14,8 +14,27 @@ from pykafka.testing import FakeCluster
 from pykafka.testing.group_common import GroupSettings
 
 from ..brokers import KafkaCluster
-from .group_requests import beat, commit, consumer, fetch_offsets, join, leave, owned, sync
-from .peer import Comparer, Peer, differences, new_topic, peer_of
+from .group_requests import (
+    GroupComparer,
+    beat,
+    commit,
+    consumer,
+    coordinated,
+    fetch_offsets,
+    in_state,
+    join,
+    known_topic,
+    leave,
+    listed,
+    looks,
+    new_member,
+    news,
+    owned,
+    peer_of_same,
+    stable,
+    sync,
+)
+from .peer import Peer, differences, new_topic, peer_of
 
 Play = Callable[[Peer, str], Iterator[Any]]
 PLAYS: list[Play] = []
@@ -26,20 +45,6 @@ def play(act: Play) -> Play:
     """Add a play: it is given a connection and a name of its own, and yields the answers that are compared."""
     PLAYS.append(act)
     return act
-
-
-class GroupComparer(Comparer):
-    """Has ids of members, which brokers make, and members in an order that nobody promises."""
-
-    def plain(self, value: Any, name: str = "") -> Any:
-        if name in ("member_id", "leader") and value and "-" in value:
-            start, _dash, rest = value.partition("-")
-            return f"{start}-{self._id('made', rest)}"
-        if name == "members" and isinstance(value, list):
-            return sorted((super(GroupComparer, self).plain(row) for row in value), key=lambda row: str(row["member_id"]))
-        if name == "topic_partitions" and isinstance(value, list):
-            value = sorted(value, key=lambda row: row.partitions)
-        return super().plain(value, name)
 
 
 @pytest.fixture(scope="module")
@@ -56,46 +61,6 @@ def answers(act: Play, hosts: str, name: str) -> list[Any]:
     with peer_of(hosts) as peer:
         coordinated(peer)
         return [compare.plain(answer) for answer in act(peer, name)]
-
-
-def coordinated(peer: Peer) -> None:
-    """Wait until the broker coordinates groups, which a new one does after a while."""
-    deadline = time.monotonic() + 20
-    while True:
-        keys = m.FindCoordinatorRequest(key_type=0, coordinator_keys=["any"])
-        if not peer.ask(keys).coordinators[0].error_code and not peer.ask(fetch_offsets("any", None)).groups[0].error_code:
-            return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def new_member(peer: Peer, group: str, **options: Any) -> str:
-    """Return the id that a new member is given."""
-    return str(peer.ask(join(group, **options)).member_id)
-
-
-def stable(peer: Peer, group: str, **options: Any) -> str:
-    """Return the only member of a stable group, in generation 1."""
-    member = new_member(peer, group, **options)
-    assert peer.ask(join(group, member, **options)).generation_id == 1
-    assert peer.ask(sync(group, member, 1, {member: b"share"}), 4).error_code == 0
-    return member
-
-
-def looks(peer: Peer, group: str) -> Iterator[Any]:
-    """Yield what everybody can see of a group."""
-    for version in range(7):
-        yield peer.ask(m.DescribeGroupsRequest(groups=[group]), version)
-    for version in range(2):
-        yield peer.ask(m.ConsumerGroupDescribeRequest(group_ids=[group]), version)
-    yield listed(peer, group)
-
-
-def listed(peer: Peer, group: str, version: int = 5, **filters: Any) -> Any:
-    """Return how a group is listed, if it is."""
-    answer = peer.ask(m.ListGroupsRequest(**filters), version)
-    answer.groups = [row for row in answer.groups if row.group_id == group]
-    return answer
 
 
 # -- classic groups -----------------------------------------------------------------------------------------------------
@@ -174,20 +139,6 @@ def each_state_of_a_group(peer: Peer, group: str) -> Iterator[Any]:
         yield other.ask(m.DeleteGroupsRequest(groups_names=[group]))
         yield other.ask(leave(group, member))
         yield peer.receive(waiting, 9)
-
-
-def peer_of_same(peer: Peer) -> Any:
-    """Return another connection to the same broker."""
-    host, port = peer.socket.getpeername()
-    return peer_of(f"{host}:{port}")
-
-
-def in_state(peer: Peer, group: str, state: str) -> None:
-    """Wait until a group is in a state."""
-    deadline = time.monotonic() + 10
-    while peer.ask(m.DescribeGroupsRequest(groups=[group])).groups[0].group_state != state:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @play
@@ -403,32 +354,6 @@ def code_of(answer: Any) -> Any:
     if answer.error_code == 128:
         answer.error_message = "about the pattern"
     return answer
-
-
-def known_topic(peer: Peer, name: str, partitions: int) -> bytes:
-    """Create a topic, wait until the coordinator has heard of it, too, and return its id."""
-    topic_id = new_topic(peer, name, partitions)
-    deadline = time.monotonic() + 10
-    for number in itertools.count():
-        probe = f"{name}-probe-{number}"
-        found = peer.ask(consumer(probe, "me", 0, subscribed_topic_names=[name])).assignment.topic_partitions
-        peer.ask(consumer(probe, "me", -1))
-        if found and len(found[0].partitions) == partitions:
-            return topic_id
-        assert time.monotonic() < deadline, f"the coordinator does not know {name}"
-        time.sleep(0.02)
-    raise AssertionError
-
-
-def news(peer: Peer, request: Any) -> Any:
-    """Return the first answer to a heartbeat that has another epoch, or an assignment: it is shared out now and then only."""
-    deadline = time.monotonic() + 10
-    while True:
-        answer = peer.ask(request)
-        if answer.error_code or answer.assignment is not None or answer.member_epoch != request.member_epoch:
-            return answer
-        assert time.monotonic() < deadline, "there is no news"
-        time.sleep(0.02)
 
 
 @play

@@ -88,7 +88,7 @@ def test_a_reset_at_any_byte_of_a_produce_leaves_every_message_written_once(wher
 @pytest.mark.parametrize("api", ["ApiVersions", "Metadata"])
 def test_a_reset_at_any_byte_of_the_first_answers_is_told_at_once_and_the_next_client_works(api: str) -> None:
     with fake_broker() as broker:
-        for cut in (*range(0, 30), 40, 55):
+        for cut in (*range(30), 40, 55):
             broker.cut_answer = (api, cut)
             with pytest.raises(NoBrokersAvailableError, match=broker.hosts):
                 KafkaClient(broker.hosts, **QUICK)
@@ -100,7 +100,7 @@ def test_a_reset_at_any_byte_of_the_first_answers_is_told_at_once_and_the_next_c
 @pytest.mark.parametrize("api", ["InitProducerId", "FindCoordinator", "ListOffsets"])
 def test_a_reset_at_any_byte_of_an_answer_is_asked_again(api: str) -> None:
     answered: list[int] = []
-    for cut in (*range(0, 30), 40, 55):
+    for cut in (*range(30), 40, 55):
         with fake_broker() as broker:
             Remembering(broker)
             broker.cut_answer = (api, cut)

@@ -462,6 +462,8 @@ class FetchCore:
                 fetch, position = asked.answered(topic, part.partition_index)
                 if fetch is None or not self._topic_ids.is_answer(fetch.tp.topic, topic.topic_id):
                     continue
+                if fetch.position != position:
+                    continue  # a second row about the same: what the first one told has been handed over
                 if part.error_code:
                     arrived |= self._on_error(fetch, position, part.error_code, peer)
                     continue

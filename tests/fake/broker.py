@@ -133,14 +133,15 @@ class FakeBroker:
                 if self.cut_request is not None:
                     stop, self.cut_request = self.cut_request, None
                     _exactly(conn, stop)
-                    return _reset(conn)
+                    _reset(conn)
+                    return
                 size = struct.unpack(">i", _exactly(conn, 4))[0]
                 request, version, correlation_id, _client = decode_request(memoryview(_exactly(conn, size)))
                 self.requests.append((request.NAME, version, request))
                 self.correlation_ids[threading.get_ident()] = correlation_id
                 answer = self._answer(request, version)
                 if answer is DROP:
-                    return None
+                    return
                 if answer is None:
                     continue
                 frame = answer if isinstance(answer, bytes) else b"".join(encode_response(answer, version, correlation_id))
@@ -148,7 +149,8 @@ class FakeBroker:
                 if self.cut_answer is not None and self.cut_answer[0] == request.NAME:
                     (_name, stop), self.cut_answer = self.cut_answer, None
                     conn.sendall(whole[:stop])
-                    return _reset(conn)
+                    _reset(conn)
+                    return
                 conn.sendall(whole)
 
     def _secured(self, conn: socket.socket) -> socket.socket:

@@ -335,9 +335,10 @@ def test_a_fetch_that_tells_of_what_nobody_asked_for_delivers_each_message_once_
 # -- damaged answers, to a client that works --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "api", ["ApiVersions", "Metadata", "InitProducerId", "Produce", "ListOffsets", "Fetch", "FindCoordinator"]
-)
+APIS = ("ApiVersions", "Metadata", "InitProducerId", "Produce", "ListOffsets", "Fetch", "FindCoordinator")
+
+
+@pytest.mark.parametrize("api", APIS)
 def test_damaged_answers_of_every_kind_are_errors_of_ours_and_the_io_thread_goes_on(
     api: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -175,10 +175,11 @@ class Cluster:
         except BaseException:
             self.engine.close(CLOSE_TIMEOUT_S)
             raise
+        #: not what the engine says: when this is asked, that may have been told already to end by itself
+        self._open = True
 
     def __del__(self) -> None:
-        engine = getattr(self, "engine", None)
-        if engine is not None and not engine.closed and not engine.loop.forked:
+        if getattr(self, "_open", False) and not self.engine.loop.forked:
             who = ",".join(f"{host}:{port}" for host, port in self._seeds)
             warnings.warn(
                 f"the client of {who} was never closed: use a with block, or close()", ResourceWarning, source=self, stacklevel=2
@@ -312,6 +313,7 @@ class Cluster:
             except KafkaException as error:
                 log.warning("closing the client goes on after: %s", error)
                 first = first or error
+        self._open = False
         self.engine.close(CLOSE_TIMEOUT_S)
         if first is not None:
             raise first

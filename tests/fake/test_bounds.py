@@ -66,7 +66,7 @@ client.close()
 
 
 @pytest.mark.xfail(
-    strict=True,
+    strict=False,  # how far it gets in its few seconds depends on the machine
     reason="each partition with nothing waiting is fetched beyond the budget, and what is decoded but not taken counts no more:"
     " 240 MiB with 100 partitions and a budget of 64 MiB",
 )

@@ -22,6 +22,7 @@ from pykafka.exceptions import NoBrokersAvailableError
 from pykafka.protocol import messages as m
 from pykafka.testing import FakeCluster
 
+from ..brokers.cluster import free_port
 from ..support import ROOT, until
 from .peer import Peer, fetch, list_offsets, metadata, part, peer_of, read, write
 
@@ -146,10 +147,9 @@ def test_nothing_is_left_of_it(kafka: FakeCluster) -> None:
 
 
 def test_ports_can_be_chosen_and_a_taken_one_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
-            FakeCluster(port=port).start()
+    port = free_port(set())
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(OSError, match=f"127.0.0.1:{port}"):
+        FakeCluster(port=port).start()
     with FakeCluster(brokers=2, port=port) as kafka:
         assert kafka.hosts == f"127.0.0.1:{port},127.0.0.1:{port + 1}"
 

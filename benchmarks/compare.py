@@ -23,7 +23,7 @@ from benchmarks.filling import delete_topic, fill, make_topic, name_of
 from benchmarks.instant import instant_broker
 from benchmarks.plan import CLIENTS, OURS, WORKLOADS, count_for
 from benchmarks.results import Figures, save, surroundings
-from benchmarks.workloads.job import BATCH, Job
+from benchmarks.workloads.job import MARGIN, Job
 from pykafka import KafkaClient
 from tests.brokers import KafkaCluster
 
@@ -45,10 +45,13 @@ def run_one(client: str, job: Job) -> Any:
 def printed(command: list[str], what: str, patience_s: float = PATIENCE_S) -> Any:
     """Return the JSON that a fresh process prints at last.
 
-    :raises RuntimeError: when it fails, with what it said
+    :raises RuntimeError: when it fails, with what it said, or takes too long
     """
     environment = fresh_environment()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=patience_s, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=patience_s, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{what} was not done within {patience_s} s") from error
     if done.returncode or not done.stdout.strip():
         raise RuntimeError(f"{what} failed:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -95,7 +98,7 @@ def needed(workloads: list[str], part: float) -> dict[str, int]:
         if filled is not None:
             most = max(count_for(workload, name, part) for name in CLIENTS)
             # the first ones are not measured
-            counts[filled] = max(counts.get(filled, 0), most + BATCH)
+            counts[filled] = max(counts.get(filled, 0), most + MARGIN)
     return counts
 
 
@@ -122,9 +125,10 @@ def _one(client: KafkaClient, hosts: str, workload: str, name: str, number: int,
     if chosen.filled is not None:
         return run_one(name, job)
     make_topic(client, topic)
-    result = run_one(name, job)
-    delete_topic(client, topic)
-    return result
+    try:
+        return run_one(name, job)
+    finally:
+        delete_topic(client, topic)
 
 
 def arguments() -> argparse.Namespace:

@@ -20,7 +20,7 @@ from benchmarks.filling import delete_topic, fill, make_topic
 from benchmarks.instant import instant_broker
 from benchmarks.plan import OURS
 from benchmarks.results import save, surroundings
-from benchmarks.workloads.job import BATCH, Job
+from benchmarks.workloads.job import MARGIN, Job
 from pykafka import KafkaClient
 from tests.brokers import KafkaCluster
 
@@ -80,7 +80,7 @@ def _measure_points(found: Line, hosts: str, name: str, points: list[int], round
         for point in points:
             if "consume_whole" in found:
                 partitions = point if name == "partitions" else PARTITIONS
-                fill(client, hosts, "equal", counts["consume_whole"] + BATCH, partitions, f"kept-{point}")
+                fill(client, hosts, "equal", counts["consume_whole"] + MARGIN, partitions, f"kept-{point}")
         for number in range(rounds):
             for kind in found:
                 for point in points:

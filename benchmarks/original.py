@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.filling import delete_topic, fill, make_topic
 from benchmarks.plan import OURS, P50, Bar, Workload
 from benchmarks.results import Figures
-from benchmarks.workloads.job import BATCH, Job
+from benchmarks.workloads.job import MARGIN, Job
 from pykafka import KafkaClient
 from tests.brokers import KafkaCluster
 
@@ -57,12 +57,12 @@ def measure(rounds: int, part: float) -> Figures:
     interpreter = python()
     found: Figures = {name: {OURS: [], ORIGINAL: []} for name in BARS}
     with KafkaCluster(version=BROKER_VERSION) as cluster, KafkaClient(cluster.hosts) as client:
-        most = int(BARS["consume_one"][0].count * part) + BATCH
+        most = int(BARS["consume_one"][0].count * part) + MARGIN
         fill(client, cluster.hosts, "equal", most)
         # in the format that the original writes, which the broker need not convert for it
         old_topic = "filled-by-the-original"
         make_topic(client, old_topic)
-        run_original(interpreter, Job("fill", cluster.hosts, old_topic, int(most * SHARE) + BATCH))
+        run_original(interpreter, Job("fill", cluster.hosts, old_topic, int(most * SHARE) + MARGIN))
         for name, (workload, _bar) in BARS.items():
             count = max(1, int(workload.count * part))
             for number in range(rounds):

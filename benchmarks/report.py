@@ -44,7 +44,7 @@ def verdict(ratio: float, bar: float, more_is_better: bool) -> str:
 
 def cell(workload: Workload, bar: Optional[Bar], ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> str:
     """Return the ratio to one rival: median, lowest and highest, and what that makes of the bar."""
-    if not ours or not theirs:
+    if not ours or len(theirs) < len(ours):
         return "failed"
     shown = _judged(ratios(ours, theirs, workload.unit), bar and bar.wall, workload.more_is_better)
     if bar is None or bar.cpu is None:

@@ -318,9 +318,8 @@ class OffsetManager:
         self, remaining: dict[TopicPartition, int], found: dict[TopicPartition, int], deadline: Deadline
     ) -> Optional[KafkaException]:
         """Move what the leaders answer, who are asked all at once, from ``remaining`` to ``found``; return the first error."""
-        first: Optional[KafkaException] = None
-        shares = self._by_leader(remaining).items()
-        asked = [self._engine.begin(leader, self._list_request(some), deadline) for leader, some in shares]
+        shares, first = self._by_leader(remaining)
+        asked = [self._engine.begin(leader, self._list_request(some), deadline) for leader, some in shares.items()]
         for answer in asked:
             try:
                 topics = answer().topics
@@ -339,14 +338,19 @@ class OffsetManager:
                         del remaining[tp]
         return first
 
-    def _by_leader(self, times: Mapping[TopicPartition, int]) -> dict[Any, dict[TopicPartition, int]]:
-        groups: dict[Any, dict[TopicPartition, int]] = {}
+    def _by_leader(
+        self, times: Mapping[TopicPartition, int]
+    ) -> tuple[dict[Any, dict[TopicPartition, int]], Optional[KafkaException]]:
+        """Return what to ask each leader, and the error of the first partition that has none."""
+        shares: dict[Any, dict[TopicPartition, int]] = {}
+        first: Optional[KafkaException] = None
         for tp, time in times.items():
             leader = self._engine.view.leader(*tp)
-            if leader is None:
-                raise LeaderNotFoundError(f"{tp} has no leader at the moment", topic=tp.topic, partition=tp.partition)
-            groups.setdefault(leader, {})[tp] = time
-        return groups
+            if leader is not None:
+                shares.setdefault(leader, {})[tp] = time
+            elif first is None:
+                first = LeaderNotFoundError(f"{tp} has no leader at the moment", topic=tp.topic, partition=tp.partition)
+        return shares, first
 
     def _list_request(self, times: Mapping[TopicPartition, int]) -> ListOffsetsRequest:
         topics: dict[str, ListOffsetsRequest.ListOffsetsTopic] = {}

@@ -10,9 +10,9 @@ from typing import Any, Callable, Optional
 from .common import brief
 
 #: Hashes of this many keys are remembered; then the memory is emptied and fills again.
-MAX_REMEMBERED_KEYS = 50_000
-#: Where most of them did not come again, so many keys are hashed before it is tried anew.
-FORGETFUL_FOR = 1_000_000
+MAX_REMEMBERED_KEYS = 100_000
+#: Where most of them did not come again, so many are hashed before remembering is tried anew.
+FORGETFUL_FOR_KEYS = 1_000_000
 
 
 def _count(partitions: Sequence[Any]) -> int:
@@ -115,19 +115,20 @@ class Murmur2Partitioner(HashingPartitioner):
         self.is_builtin = type(self) is Murmur2Partitioner
         #: keys that were remembered already when they were asked for, since the memory was last empty
         self._recalled = 0
-        #: for so many more keys nothing is remembered
+        #: for so many more keys nothing is remembered that can be hashed together
         self._forgetful_for = 0
 
     def assign(self, keys: Sequence[bytes], partition_ids: Sequence[int]) -> list[int]:
         """Return a partition id per key; keys not seen before are hashed together, a tenth of the work of one by one.
 
         To remember a key costs more than to hash it together with others. So where the memory filled up with keys that
-        did not come again, nothing is remembered for a while.
+        did not come again, only those are remembered for a while that are hashed alone: few of a length, or long ones.
         """
         count = len(partition_ids)
         if self._forgetful_for > 0:
             self._forgetful_for -= len(keys)
-            fresh = _murmur2_of_all(keys)
+            # what cannot be hashed together costs more than to remember it
+            fresh = _murmur2_of_all(keys, self._hashes.__getitem__)
             return [partition_ids[fresh[key] % count] for key in keys]  # hot: per message
         hashes = self._hashes
         found = list(map(hashes.get, keys))
@@ -143,7 +144,7 @@ class Murmur2Partitioner(HashingPartitioner):
     def _remember(self, fresh: dict[bytes, int]) -> None:
         if len(self._hashes) + len(fresh) > MAX_REMEMBERED_KEYS:
             if self._recalled < len(self._hashes):
-                self._forgetful_for = FORGETFUL_FOR
+                self._forgetful_for = FORGETFUL_FOR_KEYS
             self._hashes.clear()
             self._recalled = 0
         if len(fresh) <= MAX_REMEMBERED_KEYS:
@@ -205,15 +206,16 @@ _LEAST_TOGETHER = 8
 _MOST_TOGETHER = 2048
 
 
-def _murmur2_of_all(keys: Iterable[bytes]) -> dict[bytes, int]:
-    """Return key -> positive murmur2."""
+def _murmur2_of_all(keys: Iterable[bytes], alone: Optional[Callable[[bytes], int]] = None) -> dict[bytes, int]:
+    """Return key -> positive murmur2; ``alone`` hashes those that are not hashed together with others."""
+    alone = alone or _positive_murmur2
     by_length: dict[int, list[bytes]] = {}
     for key in keys:
         by_length.setdefault(len(key), []).append(key)
     found: dict[bytes, int] = {}
     for length, alike in by_length.items():
         if len(alike) < _LEAST_TOGETHER or length > _LONGEST_TOGETHER:
-            found.update((key, _positive_murmur2(key)) for key in alike)
+            found.update((key, alone(key)) for key in alike)
             continue
         for start in range(0, len(alike), _MOST_TOGETHER):
             some = alike[start : start + _MOST_TOGETHER]

@@ -18,7 +18,9 @@ DIFFERENT = 1000
 #: What every producer sends and has acknowledged before it is measured: the first message is paid for with connections.
 WARM_UP = b"first"
 #: What is given at once to whoever asks for batches.
-BATCH = 10000
+BATCH = 1000
+#: So many more messages than are measured stand in a topic: some are fetched before, and some beyond the last one.
+MARGIN = 10000
 #: How many messages are produced one by one and waited for, and how many before them, which do not count.
 LATENCY_ROUNDS, LATENCY_WARM_UP = 300, 20
 #: How often another process sends a message to one that waits for it.

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Callable
 
-from benchmarks.workloads.job import WARM_UP, Job, Meter, hops, latencies, memory_per_message
+from benchmarks.workloads.job import BATCH, WARM_UP, Job, Meter, hops, latencies, memory_per_message
 from pykafka import KafkaClient
 from pykafka.common import CompressionType
 from pykafka.partitioners import murmur2_partitioner
 
 Result = dict[str, float]
-#: What it is fastest with: the more messages are alive, the more there is for the garbage collector to look at.
-AT_ONCE = 1000
 
 
 def run(job: Job) -> Result:
@@ -124,7 +122,7 @@ def _consume_batch(job: Job, topic: Any) -> Result:
         got = 0
         with Meter() as meter:
             while got < job.count:
-                got += len(consumer.consume_batch(AT_ONCE))
+                got += len(consumer.consume_batch(BATCH))
     return meter.rate(got)
 
 
@@ -133,7 +131,7 @@ def _consume_whole(job: Job, topic: Any) -> Result:
     with Meter() as meter, topic.get_simple_consumer(consumer_timeout_ms=10000) as consumer:
         got = 0
         while got < job.count:
-            got += len(consumer.consume_batch(AT_ONCE))
+            got += len(consumer.consume_batch(BATCH))
     return meter.rate(got)
 
 

@@ -49,7 +49,7 @@ REPLICA_S = 300.0
 #: Seconds that the same is asked of a broker again and again, as long as it has no news, before we look at everything anew.
 REPEAT_S = 30.0
 #: Bytes that are decoded and delivered in less time than the next request takes to make.
-A_LITTLE = 16 * 1024
+LITTLE_BYTES = 16 * 1024
 #: The first pause after a failed fetch (seconds); it doubles up to fetch_error_backoff_ms.
 FIRST_PAUSE_S = 0.05
 _numbers = itertools.count(1)
@@ -480,7 +480,7 @@ class FetchCore:
         if arrived:
             waited_for = self.waiting
             self.notify()
-            if waited_for and size <= A_LITTLE:
+            if waited_for and size <= LITTLE_BYTES:
                 let_others_run()  # a few messages are with the user before we ask for more, which takes as long
 
     def _note_log(self, fetch: PartitionFetch) -> None:

@@ -2,7 +2,8 @@
 
 A record is: length, attributes, timestamp delta, offset delta, key, value, header count. Without keys and headers only
 length and value differ between records of the same millisecond, so they are put together by slice assignment from
-tables of ready-made pieces. With keys one ``%`` per record is fastest; anything else takes the plain way.
+tables of ready-made pieces; so are records whose keys have one size. Otherwise one ``%`` per record is fastest, with keys and
+with headers; what lacks something on some records takes the plain way.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ Headers = Sequence[tuple[str, Optional[bytes]]]
 RECORD_OVERHEAD = 27
 #: With fewer records than this per millisecond, pieces made for a whole millisecond are not worth making.
 _LEAST_RUN = 8
+#: ... and fewer than this where there are keys.
+_LEAST_KEYED_RUN = 25
 #: For fewer records than this, slices cost more than they save.
 _LEAST_COLUMNS = 4
 #: So many (timestamp delta, offset width) pairs have their tables of heads kept.
@@ -142,7 +145,9 @@ def _record_pieces(
             runs = _millisecond_runs(timestamps) if headers is None else None
             if runs is not None and keys is None:
                 return _columns(values, runs)  # type: ignore[arg-type]  # None raises TypeError
-            if runs is not None and len(set(map(len, keys))) == 1:  # type: ignore[arg-type]  # likewise
+            # tables of heads for short runs cost more than they save
+            long_runs = runs is not None and len(runs) * _LEAST_KEYED_RUN <= len(values)
+            if long_runs and len(set(map(len, keys))) == 1:  # type: ignore[arg-type]  # likewise
                 return _keyed_columns(values, keys, runs)  # type: ignore[arg-type]  # likewise
             return _one_by_one(values, keys, headers, timestamps)  # type: ignore[arg-type]  # likewise
         except TypeError:

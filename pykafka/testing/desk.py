@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import traceback
 from collections.abc import Mapping
-from typing import Any, Callable, Optional, Protocol
+from typing import Callable, Optional, Protocol
 
 from ..exceptions import KafkaException, ProtocolError
 from ..protocol.api import API_VERSIONS, decode_request, encode_response
@@ -72,7 +72,7 @@ class Link(Protocol):
 class Desk:
     """All requests of a cluster come by here. Everything is done in one thread, at the times that ``clock`` tells."""
 
-    def __init__(self, state: ClusterState, clock: Time, groups: Optional[Groups]) -> None:
+    def __init__(self, state: ClusterState, clock: Time, groups: Groups) -> None:
         self.state = state
         self.timers = Timers()
         self.faults = Faults()
@@ -82,23 +82,25 @@ class Desk:
         self.complaints: list[str] = []
         self._clock = clock
         self._fetching = {broker_id: Fetching() for broker_id in state.brokers}
-        self._groups = GroupDesk(groups, state)
+        #: what looks after the groups
+        self.groups = groups
+        self._group_desk = GroupDesk(groups, state)
         self._held: list[tuple[Call, Link]] = []
         self._calls: dict[Link, Call] = {}
-        names = {*HANDLERS, "Fetch", "ApiVersions", *self._groups.names}
+        names = {*HANDLERS, "Fetch", "ApiVersions", *GroupDesk.names}
         self._ranges = state.version.ranges(names)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do."""
-        return min(self.timers.next_deadline(), self._groups.next_tick())
+        return min(self.timers.next_deadline(), self.groups.next_tick())
 
     def tick(self) -> None:
         """Do what is due."""
         now = self._clock.now()
         self.timers.run(now)
-        self._groups.tick(now)
+        self.groups.tick(now)
 
     # -- connections --------------------------------------------------------------------------------------------------
 
@@ -228,8 +230,8 @@ class Desk:
             self._fetching[call.broker.id].fetch(call, self.corruptions)
         elif name == "ApiVersions":
             api_versions(call, self._ranges)
-        elif name in self._groups.names:
-            self._groups.handle(call)
+        elif name in GroupDesk.names:
+            self._group_desk.handle(call)
         else:
             HANDLERS[name](call)
 
@@ -278,15 +280,10 @@ class Desk:
             if broker_id in (None, known):
                 fetching.sessions.clear()
 
-    @property
-    def groups(self) -> Any:
-        """Return what looks after the groups."""
-        return self._groups.coordinator
-
     def move_coordinator(self, group: str, to: int) -> None:
         """Have another broker look after a group."""
         self.state.coordinators[group] = self.state.broker(to).id
-        self._groups.moved(group, self._clock.now())
+        self.groups.coordinator_moved(group, self._clock.now())
 
 
 def _framed(response: Response, version: int, correlation_id: int) -> bytes:

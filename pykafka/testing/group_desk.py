@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, Callable, Optional, Protocol
+from typing import Any, Callable, Protocol
 
 from ..protocol.messages import ListGroupsResponse
 from ..protocol.schema import Response
@@ -39,17 +38,17 @@ class Groups(Protocol):
 
 
 class GroupDesk:
-    """Says which broker looks after which group, and leaves the rest to ``coordinator``; without one there are no groups."""
+    """Says which broker looks after which group, and leaves the rest to ``coordinator``."""
 
-    def __init__(self, coordinator: Optional[Groups], state: ClusterState) -> None:
+    #: the requests that are handled here
+    names = frozenset(REFUSALS)
+
+    def __init__(self, coordinator: Groups, state: ClusterState) -> None:
         self.coordinator = coordinator
         self._state = state
-        #: the requests that are handled here
-        self.names: frozenset[str] = frozenset(REFUSALS if coordinator is not None else ())
 
     def handle(self, call: Call) -> None:
         """Act on a request of a group."""
-        assert self.coordinator is not None
         code = call.failure()
         if not code and not all(self._is_here(group, call) for group in _groups_of(call.request)):
             code = NOT_COORDINATOR
@@ -71,20 +70,6 @@ class GroupDesk:
 
     def _is_here(self, group: str, call: Call) -> bool:
         return self._state.coordinator_of(group) is call.broker
-
-    def tick(self, now: float) -> None:
-        """Do what is due."""
-        if self.coordinator is not None:
-            self.coordinator.tick(now)
-
-    def next_tick(self) -> float:
-        """Return when something is due, infinity when nothing is."""
-        return math.inf if self.coordinator is None else self.coordinator.next_tick()
-
-    def moved(self, group: str, now: float) -> None:
-        """Tell a group's members that another broker looks after it."""
-        if self.coordinator is not None:
-            self.coordinator.coordinator_moved(group, now)
 
 
 def _groups_of(request: Any) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pykafka import KafkaClient
+from pykafka.common import TopicPartition
 from pykafka.exceptions import (
     GroupAuthorizationFailed,
     GroupLoadInProgress,
@@ -245,3 +246,15 @@ def test_what_another_group_has_committed_is_never_taken_for_ours() -> None:
             answer = client.brokers[NODE].fetch_consumer_group_offsets(b"other", wanted)
             assert answer.topics[b"t"][0].err == -1
         assert broker.seen("OffsetCommit") == []
+
+
+def test_where_some_will_do_a_partition_without_a_leader_is_left_out_at_once() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        options = {**OFFSETS, "auto_start": False, "consumer_group": "g"}
+        offsets = client.topics["t"].get_simple_consumer(**options)._offsets
+        led, leaderless = TopicPartition("t", 0), TopicPartition("t", 9)
+        before = len(broker.seen("ListOffsets"))
+        assert offsets.list_offsets({led: -2, leaderless: -2}, some_will_do=True) == {led: 0}
+        assert len(broker.seen("ListOffsets")) == before + 1
+        with pytest.raises(LeaderNotFoundError, match="t/9"):
+            offsets.list_offsets({led: -2, leaderless: -2})

@@ -104,3 +104,20 @@ def test_every_message_has_its_own_callback_called_whichever_is_the_usual_one_an
     swapped = ["other" if name == "one" else "one" for name in names]
     values = [b"first", *(b"%d" % number for number in range(6))]
     assert called == [*zip(names, values), *zip(swapped, values)]
+
+
+@pytest.mark.parametrize("quick", [True, False], ids=["the quick way", "the whole of it"])
+def test_every_message_has_the_time_of_its_own_call_and_neighbours_share_the_number(
+    quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times_ms = [5_000_000, 5_000_000, 5_000_001, 5_000_001, 5_000_000]
+    clock = iter([time_ms * 1_000_000 + 7 * number for number, time_ms in enumerate(times_ms)])
+    monkeypatch.setattr("pykafka.producer.wall_ns", lambda: next(clock))
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        Log(broker)
+        with client.topics["t"].get_producer(linger_ms=600000) as producer:
+            producer._quick = producer._quick and quick
+            stamps = [producer.produce(b"x")._row[TIMESTAMP] for _ in times_ms]
+    assert stamps == times_ms
+    if quick:
+        assert stamps[0] is stamps[1] is not stamps[4] and stamps[2] is stamps[3]

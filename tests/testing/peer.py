@@ -7,7 +7,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from pykafka.compression import compress
 from pykafka.protocol import messages as m
@@ -259,3 +259,31 @@ def differences(fake: Any, real: Any, at: str = "answer") -> Iterator[str]:
             yield from differences(value, real[number], f"{at}[{number}]")
     elif fake != real:
         yield f"{at}: the fake says {fake!r}, the real one {real!r}"
+
+
+# -- plays ------------------------------------------------------------------------------------------------------------
+
+#: Is given a connection and a name of its own, and yields the answers that are compared.
+Play = Callable[[Peer, str], Iterator[Any]]
+
+
+class Plays(list[Play]):
+    """What is played at a fake cluster and at a real one."""
+
+    def add(self, act: Play) -> Play:
+        """Add a play; for decorating it."""
+        self.append(act)
+        return act
+
+
+def answers(
+    act: Play, hosts: str, name: str, compare: Comparer, prepare: Optional[Callable[[Peer], object]] = None
+) -> list[Any]:
+    """Return what a play yields at a cluster, made comparable.
+
+    :param prepare: is given the connection first
+    """
+    with peer_of(hosts) as peer:
+        if prepare is not None:
+            prepare(peer)
+        return [compare.plain(answer) for answer in act(peer, name)]

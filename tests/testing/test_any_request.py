@@ -16,6 +16,8 @@ from pykafka.testing import FakeCluster
 from .peer import Peer, batch, metadata, peer_of
 
 COUNT = 1500
+#: Ten and more of them are waited for in vain.
+PATIENCE_S = 0.3
 STRINGS = ["t", "g", "", "a b", "\u00e9", "x" * 300, "consumer", "range"]
 BYTES = [b"", b"\0\0", b"\0\0\0\0\0\1\0\1t\xff\xff\xff\xff", b"?" * 20]
 RECORDS = [None, b"", b"?" * 70, batch(b"a"), batch(b"a")[:-1]]
@@ -67,13 +69,20 @@ class Filler:
         return min(max(self.random.choice([0, 1, -1, 2, 5, low, high, self.random.randint(low, high)]), low), high)
 
 
+def impatient(hosts: str) -> Peer:
+    """Return a connection that waits a moment for answers: to some requests there is none before something happens."""
+    peer = Peer(hosts)
+    peer.socket.settimeout(PATIENCE_S)
+    return peer
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_request_is_too_much(seed: int) -> None:
     became: Counter[str] = Counter()
     with FakeCluster(topics={"t": 2}) as kafka:
         with peer_of(kafka.hosts) as peer:
             fill = Filler(seed, peer.ask(metadata("t")).topics[0].topic_id)
-        peer = Peer(kafka.hosts, timeout_s=0.03)
+        peer = impatient(kafka.hosts)
         for _ in range(COUNT):
             key = fill.random.choice(list(peer.ranges))
             low, high = peer.ranges[key]
@@ -88,7 +97,7 @@ def test_no_request_is_too_much(seed: int) -> None:
             except (EOFError, OSError) as error:
                 became[type(error).__name__] += 1
                 peer.close()
-                peer = Peer(kafka.hosts, timeout_s=0.03)
+                peer = impatient(kafka.hosts)
         peer.close()
         # hanging up on what is malformed is noted, too; what failed in here is not among it
         assert [said for said in kafka.complaints if "Traceback" in said] == []

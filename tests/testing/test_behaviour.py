@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from .peer import (
     TIME_MS,
     Comparer,
     Peer,
+    Play,
+    Plays,
+    answers,
     batch,
     compressed,
     create_topic,
@@ -27,21 +30,14 @@ from .peer import (
     metadata,
     new_topic,
     part,
-    peer_of,
     produce,
     with_body,
     with_fields,
 )
 
-Play = Callable[[Peer, str], Iterator[Any]]
-PLAYS: list[Play] = []
+PLAYS = Plays()
+play = PLAYS.add
 _numbers = itertools.count(1)
-
-
-def play(act: Play) -> Play:
-    """Add a play: it is given a connection and a name of its own, and yields the answers that are compared."""
-    PLAYS.append(act)
-    return act
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +45,6 @@ def fake() -> Iterator[FakeCluster]:
     """A fake cluster as the real one is set up."""
     with FakeCluster(default_partitions=3, racks=["r1"]) as cluster:
         yield cluster
-
-
-def answers(act: Play, hosts: str, name: str) -> list[Any]:
-    """Return what a play yields at a cluster, made comparable."""
-    compare = Comparer()
-    with peer_of(hosts) as peer:
-        return [compare.plain(answer) for answer in act(peer, name)]
 
 
 # -- producing --------------------------------------------------------------------------------------------------------
@@ -551,6 +540,6 @@ def settings(peer: Peer, topic: str) -> Iterator[Any]:
 @pytest.mark.parametrize("act", PLAYS, ids=lambda act: act.__name__)
 def test_a_fake_cluster_answers_as_a_real_one(act: Play, fake: FakeCluster, kafka: KafkaCluster) -> None:
     name = f"play-{next(_numbers)}"
-    expected = answers(act, kafka.hosts, name)
-    assert list(differences(answers(act, fake.hosts, name), expected)) == []
+    expected = answers(act, kafka.hosts, name, Comparer())
+    assert list(differences(answers(act, fake.hosts, name, Comparer()), expected)) == []
     assert fake.complaints == []

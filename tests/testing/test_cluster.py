@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,47 +28,33 @@ from .peer import Peer, fetch, list_offsets, metadata, part, peer_of, read, writ
 TLS = Path(__file__).parent.parent / "fake" / "tls"
 
 
-@pytest.fixture
-def kafka() -> Iterator[FakeCluster]:
-    """Three brokers and a topic of one partition, which broker 1 leads."""
-    with FakeCluster(brokers=3, topics={"t": 1}) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def peer(kafka: FakeCluster) -> Iterator[Peer]:
-    """A connection to broker 1."""
-    with peer_of(kafka.hosts) as peer:
-        yield peer
-
-
 # -- clients ----------------------------------------------------------------------------------------------------------
 
 
-def test_our_client_produces_and_consumes(kafka: FakeCluster) -> None:
-    kafka.create_topic("clicks", 4)
-    with KafkaClient(kafka.hosts) as client:
+def test_our_client_produces_and_consumes(fakes: FakeCluster) -> None:
+    fakes.create_topic("clicks", 4)
+    with KafkaClient(fakes.hosts) as client:
         topic = client.topics["clicks"]
         with topic.get_producer() as producer:
             for number in range(100):
                 producer.produce(b"%d" % number)
-        assert sorted(kafka.values("clicks"), key=lambda value: int(value or b"")) == [b"%d" % number for number in range(100)]
+        assert sorted(fakes.values("clicks"), key=lambda value: int(value or b"")) == [b"%d" % number for number in range(100)]
         with topic.get_simple_consumer(consumer_timeout_ms=10000, auto_offset_reset=OffsetType.EARLIEST) as consumer:
             got = {consumer.consume().value for _ in range(100)}  # type: ignore[union-attr]
     assert len(got) == 100
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_kafka_python_produces_and_consumes(kafka: FakeCluster) -> None:
+def test_kafka_python_produces_and_consumes(fakes: FakeCluster) -> None:
     other = pytest.importorskip("kafka")
-    kafka.create_topic("clicks", 4)
-    producer = other.KafkaProducer(bootstrap_servers=kafka.hosts)
+    fakes.create_topic("clicks", 4)
+    producer = other.KafkaProducer(bootstrap_servers=fakes.hosts)
     for number in range(100):
         producer.send("clicks", b"%d" % number, key=b"k%d" % number, headers=[("h", b"v")])
     producer.flush()
     producer.close()
-    assert len(kafka.values("clicks")) == 100
-    consumer = other.KafkaConsumer(bootstrap_servers=kafka.hosts, auto_offset_reset="earliest", consumer_timeout_ms=10000)
+    assert len(fakes.values("clicks")) == 100
+    consumer = other.KafkaConsumer(bootstrap_servers=fakes.hosts, auto_offset_reset="earliest", consumer_timeout_ms=10000)
     consumer.assign([other.TopicPartition("clicks", number) for number in range(4)])
     got = [next(consumer) for _ in range(100)]
     consumer.close()
@@ -79,15 +64,15 @@ def test_kafka_python_produces_and_consumes(kafka: FakeCluster) -> None:
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
-def test_librdkafka_produces_and_consumes(kafka: FakeCluster, codec: str) -> None:
+def test_librdkafka_produces_and_consumes(fakes: FakeCluster, codec: str) -> None:
     other = pytest.importorskip("confluent_kafka")
-    kafka.create_topic("clicks", 4)
-    quiet = {"bootstrap.servers": kafka.hosts, "log_level": 0}
+    fakes.create_topic("clicks", 4)
+    quiet = {"bootstrap.servers": fakes.hosts, "log_level": 0}
     producer = other.Producer({**quiet, "enable.idempotence": True, "compression.type": codec})
     for number in range(100):
         producer.produce("clicks", b"%d" % number)
     assert producer.flush(10) == 0
-    assert {*kafka.values("clicks")} == {b"%d" % number for number in range(100)}
+    assert {*fakes.values("clicks")} == {b"%d" % number for number in range(100)}
     consumer = other.Consumer({**quiet, "group.id": "g", "enable.auto.commit": False})
     consumer.assign([other.TopicPartition("clicks", number, 0) for number in range(4)])
     got: set[bytes] = set()
@@ -97,29 +82,29 @@ def test_librdkafka_produces_and_consumes(kafka: FakeCluster, codec: str) -> Non
 
 @pytest.mark.parametrize("version", ["0.11", "1.0", "1.1", "2.0", "2.4", "2.8", "3.0", "3.9", "4.0", "4.1", "4.3", "4.4"])
 def test_our_client_works_with_brokers_of_every_version(version: str) -> None:
-    with FakeCluster(topics={"t": 1}, as_version=version) as kafka, KafkaClient(kafka.hosts) as client:
+    with FakeCluster(topics={"t": 1}, as_version=version) as fakes, KafkaClient(fakes.hosts) as client:
         with client.topics["t"].get_producer() as producer:
             producer.produce(b"a")
         with client.topics["t"].get_simple_consumer(consumer_timeout_ms=10000) as consumer:
             assert consumer.consume().value == b"a"  # type: ignore[union-attr]
         if version == "2.8":
-            assert {entry.version for entry in kafka.requests if entry.name == "Produce"} == {9}
+            assert {entry.version for entry in fakes.requests if entry.name == "Produce"} == {9}
 
 
 def test_tls_carries_large_messages_both_ways() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "broker.pem")
     values = [bytes([number]) * 700_000 for number in range(5)]
-    with FakeCluster(topics={"t": 1}, ssl_context=context) as kafka:
-        with KafkaClient(kafka.hosts, ssl_config=SslConfig(str(TLS / "ca.pem"))) as client:
+    with FakeCluster(topics={"t": 1}, ssl_context=context) as fakes:
+        with KafkaClient(fakes.hosts, ssl_config=SslConfig(str(TLS / "ca.pem"))) as client:
             with client.topics["t"].get_producer() as producer:
                 for value in values:
                     producer.produce(value)
-            assert kafka.values("t") == values
+            assert fakes.values("t") == values
             with client.topics["t"].get_simple_consumer(consumer_timeout_ms=10000) as consumer:
                 assert [consumer.consume().value for _ in values] == values  # type: ignore[union-attr]
         with pytest.raises(NoBrokersAvailableError):
-            KafkaClient(kafka.hosts, socket_timeout_ms=2000)
+            KafkaClient(fakes.hosts, socket_timeout_ms=2000)
 
 
 # -- from beginning to end --------------------------------------------------------------------------------------------
@@ -132,7 +117,7 @@ def test_starting_takes_less_than_50_ms_of_processor_time() -> None:
     assert took < 0.05
 
 
-def test_nothing_is_left_of_it(kafka: FakeCluster) -> None:
+def test_nothing_is_left_of_it(fakes: FakeCluster) -> None:
     before = threading.active_count()
     for _ in range(20):
         with FakeCluster(brokers=2, topics={"t": 1}) as cluster, peer_of(cluster.hosts) as peer:
@@ -150,8 +135,8 @@ def test_ports_can_be_chosen_and_a_taken_one_is_named() -> None:
     port = free_port(set())
     with socket.create_server(("127.0.0.1", port)), pytest.raises(OSError, match=f"127.0.0.1:{port}"):
         FakeCluster(port=port).start()
-    with FakeCluster(brokers=2, port=port) as kafka:
-        assert kafka.hosts == f"127.0.0.1:{port},127.0.0.1:{port + 1}"
+    with FakeCluster(brokers=2, port=port) as fakes:
+        assert fakes.hosts == f"127.0.0.1:{port},127.0.0.1:{port + 1}"
 
 
 @pytest.mark.parametrize(
@@ -182,18 +167,18 @@ def test_what_makes_no_cluster_is_refused_with_the_reason(options: dict[str, Any
     ],
 )
 def test_what_no_broker_understands_closes_the_connection_and_fails_the_test(sent: bytes, said: str) -> None:
-    kafka = FakeCluster(as_version="2.8").start()
-    with peer_of(kafka.hosts) as peer:
+    fakes = FakeCluster(as_version="2.8").start()
+    with peer_of(fakes.hosts) as peer:
         peer.socket.sendall(sent)
         assert peer.is_closed()
     with pytest.raises(AssertionError, match=said):
-        kafka.stop()
-    kafka.stop()
+        fakes.stop()
+    fakes.stop()
 
 
 def test_the_tests_own_error_comes_before_that_of_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZeroDivisionError), FakeCluster() as kafka:
-        kafka.complaints.append("something")
+    with pytest.raises(ZeroDivisionError), FakeCluster() as fakes:
+        fakes.complaints.append("something")
         raise ZeroDivisionError
     assert "- something" in capsys.readouterr().err
 
@@ -213,68 +198,68 @@ def test_it_runs_by_itself_until_it_is_told_to_stop() -> None:
 # -- topics and messages ----------------------------------------------------------------------------------------------
 
 
-def test_messages_are_written_and_looked_at_without_a_client(kafka: FakeCluster, peer: Peer) -> None:
+def test_messages_are_written_and_looked_at_without_a_client(fakes: FakeCluster, peer: Peer) -> None:
     headers: list[Any] = [[("h", b"v")], [], []]
-    assert kafka.produce("t", ["a", b"b", None], keys=["k", None, b"k"], timestamps=[7, 8, 9], headers=headers) == 0
-    assert kafka.produce("t", ["c"]) == 3
-    rows = kafka.records("t")
+    assert fakes.produce("t", ["a", b"b", None], keys=["k", None, b"k"], timestamps=[7, 8, 9], headers=headers) == 0
+    assert fakes.produce("t", ["c"]) == 3
+    rows = fakes.records("t")
     assert [(row.offset, row.key, row.value) for row in rows[:3]] == [(0, b"k", b"a"), (1, None, b"b"), (2, b"k", None)]
     assert [row.timestamp for row in rows[:3]] == [7, 8, 9] and rows[0].headers == [("h", b"v")]
-    assert kafka.values("t") == kafka.values("t", 0) == [b"a", b"b", None, b"c"]
+    assert fakes.values("t") == fakes.values("t", 0) == [b"a", b"b", None, b"c"]
     assert read(peer).high_watermark == 4
     with pytest.raises(ValueError, match="1 keys for 2 values"):
-        kafka.produce("t", ["a", "b"], keys=["k"])
+        fakes.produce("t", ["a", "b"], keys=["k"])
     with pytest.raises(ValueError, match="no partition t/5"):
-        kafka.values("t", 5)
+        fakes.values("t", 5)
 
 
-def test_topics_come_and_go(kafka: FakeCluster, peer: Peer) -> None:
-    kafka.create_topic("new", 2, replication_factor=1, cleanup_policy="compact", max_message_bytes=1000, preallocate=True)
+def test_topics_come_and_go(fakes: FakeCluster, peer: Peer) -> None:
+    fakes.create_topic("new", 2, replication_factor=1, cleanup_policy="compact", max_message_bytes=1000, preallocate=True)
     (row,) = peer.ask(metadata("new")).topics
     assert [len(part.replica_nodes) for part in row.partitions] == [1, 1]
     with pytest.raises(ValueError, match="is there already"):
-        kafka.create_topic("new")
+        fakes.create_topic("new")
     with pytest.raises(ValueError, match="Unknown topic config name: no.such"):
-        kafka.create_topic("other", no_such="1")
-    kafka.add_partitions("new", 5)
+        fakes.create_topic("other", no_such="1")
+    fakes.add_partitions("new", 5)
     assert len(peer.ask(metadata("new")).topics[0].partitions) == 5
     with pytest.raises(ValueError, match="5 are not more"):
-        kafka.add_partitions("new", 5)
-    kafka.delete_topic("new")
+        fakes.add_partitions("new", 5)
+    fakes.delete_topic("new")
     assert peer.ask(metadata("new")).topics[0].error_code == 3
     with pytest.raises(ValueError, match="no topic 'new'"):
-        kafka.delete_topic("new")
+        fakes.delete_topic("new")
 
 
 def test_topics_are_created_by_asking_only_where_that_is_wanted() -> None:
     for wanted in (True, False):
-        with FakeCluster(auto_create_topics=wanted, default_partitions=2) as kafka, peer_of(kafka.hosts) as peer:
+        with FakeCluster(auto_create_topics=wanted, default_partitions=2) as fakes, peer_of(fakes.hosts) as peer:
             assert peer.ask(metadata("t", create=True)).topics[0].error_code == 3
             assert [len(row.partitions) for row in peer.ask(metadata("t")).topics] == [2 if wanted else 0]
             if not wanted:
                 with pytest.raises(ValueError, match="no partition t/0"):
-                    kafka.produce("t", ["a"])
+                    fakes.produce("t", ["a"])
 
 
 # -- the journal ------------------------------------------------------------------------------------------------------
 
 
-def test_the_journal_tells_who_asked_what_of_whom(kafka: FakeCluster, peer: Peer) -> None:
+def test_the_journal_tells_who_asked_what_of_whom(fakes: FakeCluster, peer: Peer) -> None:
     write(peer, b"a")
-    entry = list(kafka.requests)[-1]
+    entry = list(fakes.requests)[-1]
     assert entry[:4] == (1, "peer", "Produce", 12) and entry.request.acks == -1
-    assert kafka.requests.seen(m.ProduceRequest) == kafka.requests.seen("Produce") == [entry.request]
-    assert kafka.requests.seen("Produce", broker=2) == []
+    assert fakes.requests.seen(m.ProduceRequest) == fakes.requests.seen("Produce") == [entry.request]
+    assert fakes.requests.seen("Produce", broker=2) == []
     with pytest.raises(ValueError, match="no request 'Prodoce'"):
-        kafka.requests.seen("Prodoce")
-    kafka.requests.clear()
-    assert len(kafka.requests) == 0
+        fakes.requests.seen("Prodoce")
+    fakes.requests.clear()
+    assert len(fakes.requests) == 0
 
 
 # -- the wire ---------------------------------------------------------------------------------------------------------
 
 
-def test_requests_that_arrive_together_are_answered_one_after_the_other(kafka: FakeCluster, peer: Peer) -> None:
+def test_requests_that_arrive_together_are_answered_one_after_the_other(fakes: FakeCluster, peer: Peer) -> None:
     asked = fetch("t", part(), session_epoch=-1, wait_ms=300)
     peer.send(asked, 12)
     for _ in range(3):
@@ -284,25 +269,25 @@ def test_requests_that_arrive_together_are_answered_one_after_the_other(kafka: F
         assert peer.receive(list_offsets("t"), 9).topics[0].partitions[0].offset == 0
 
 
-def test_a_request_may_come_byte_by_byte(kafka: FakeCluster, peer: Peer) -> None:
+def test_a_request_may_come_byte_by_byte(fakes: FakeCluster, peer: Peer) -> None:
     frame = b"\0\3\0\1\0\0\0\1\xff\xff\0\0\0\0"
     for at in range(len(frame) + 4):
         peer.socket.sendall((len(frame).to_bytes(4, "big") + frame)[at : at + 1])
     assert len(peer.receive(metadata(), 1).brokers) == 3
 
 
-def test_who_does_not_read_its_answers_is_asked_for_no_more_requests(kafka: FakeCluster, peer: Peer) -> None:
-    kafka.create_topic("big", max_message_bytes=20_000_000)
-    kafka.move_leader("big", 0, to=1)
+def test_who_does_not_read_its_answers_is_asked_for_no_more_requests(fakes: FakeCluster, peer: Peer) -> None:
+    fakes.create_topic("big", max_message_bytes=20_000_000)
+    fakes.move_leader("big", 0, to=1)
     write(peer, b"x" * 10_000_000, topic="big")
     asked = fetch("big", part(max_bytes=20_000_000), session_epoch=-1)
-    kafka.requests.clear()
+    fakes.requests.clear()
     for _ in range(5):
         peer.send(asked, 12)
     # the first answer is larger than what the sockets hold, so the second request waits
-    until(lambda: kafka.requests.seen("Fetch"))
-    with peer_of(kafka.hosts) as other:
+    until(lambda: fakes.requests.seen("Fetch"))
+    with peer_of(fakes.hosts) as other:
         other.ask(metadata())
-    assert len(kafka.requests.seen("Fetch")) == 1
+    assert len(fakes.requests.seen("Fetch")) == 1
     for _ in range(5):
         assert len(peer.receive(asked, 12).responses[0].partitions[0].records) > 10_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
@@ -34,17 +34,11 @@ from .group_requests import (
     stable,
     sync,
 )
-from .peer import Peer, differences, new_topic, peer_of
+from .peer import Peer, Play, Plays, answers, differences, new_topic
 
-Play = Callable[[Peer, str], Iterator[Any]]
-PLAYS: list[Play] = []
+PLAYS = Plays()
+play = PLAYS.add
 _numbers = itertools.count(1)
-
-
-def play(act: Play) -> Play:
-    """Add a play: it is given a connection and a name of its own, and yields the answers that are compared."""
-    PLAYS.append(act)
-    return act
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +47,6 @@ def fake() -> Iterator[FakeCluster]:
     settings = GroupSettings(consumer_heartbeat_interval_ms=300, consumer_assignment_interval_ms=1000)
     with FakeCluster(group_settings=settings) as cluster:
         yield cluster
-
-
-def answers(act: Play, hosts: str, name: str) -> list[Any]:
-    """Return what a play yields at a cluster, made comparable."""
-    compare = GroupComparer()
-    with peer_of(hosts) as peer:
-        coordinated(peer)
-        return [compare.plain(answer) for answer in act(peer, name)]
 
 
 # -- classic groups -----------------------------------------------------------------------------------------------------
@@ -522,7 +508,7 @@ def test_groups_do_on_a_fake_cluster_what_they_do_on_a_real_one(act: Play, fake:
     for _attempt in range(3):
         # a broker that is slow today may share out between two requests where it usually does after both
         name = f"{act.__name__}-{next(_numbers)}"
-        found, wanted = answers(act, fake.hosts, name), answers(act, kafka.hosts, name)
+        found, wanted = (answers(act, hosts, name, GroupComparer(), coordinated) for hosts in (fake.hosts, kafka.hosts))
         wrong = [f"{at}: {line}" for at, pair in enumerate(zip(found, wanted)) for line in differences(*pair)]
         if not wrong:
             break

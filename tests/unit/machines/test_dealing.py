@@ -113,7 +113,7 @@ def test_keys_of_many_lengths_are_assigned_as_one_by_one_however_few_hashes_are_
 
 def test_keys_that_do_not_come_again_are_not_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partitioners, "MAX_REMEMBERED_KEYS", 100)
-    monkeypatch.setattr(partitioners, "FORGETFUL_FOR", 1000)
+    monkeypatch.setattr(partitioners, "FORGETFUL_FOR_KEYS", 1000)
     partitioner = Murmur2Partitioner()
     sizes = []
     for start in range(0, 3000, 50):
@@ -132,3 +132,13 @@ def test_keys_that_come_again_stay_remembered_although_now_and_then_the_memory_f
         partitioner.assign([*usual, b"new-%d" % turn], [2, 5, 9])
         assert partitioner._forgetful_for == 0
     assert set(usual) <= set(partitioner._hashes)
+
+
+@pytest.mark.parametrize("hot", [[b"few", b"are"], [b"long" * 100 + b"%d" % number for number in range(9)]], ids=["few", "long"])
+def test_keys_that_are_hashed_alone_are_remembered_also_where_others_are_not(hot: list[bytes]) -> None:
+    partitioner, hashed = Murmur2Partitioner(), list[bytes]()
+    partitioner._forgetful_for = partitioners.FORGETFUL_FOR_KEYS
+    partitioner._hashes._hash_func = lambda key: hashed.append(key) or murmur2(key) & 0x7FFFFFFF  # type: ignore[func-returns-value]
+    for _ in range(10):
+        assert partitioner.assign(hot * 3, [2, 5, 9]) == [partitioner([2, 5, 9], key) for key in hot * 3]
+    assert hashed == hot

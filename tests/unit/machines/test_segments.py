@@ -8,6 +8,7 @@ import threading
 import weakref
 from typing import Any, Optional
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -140,6 +141,19 @@ def test_every_holder_hears_what_became_of_its_row_whenever_it_asks(story: tuple
         assert message.offset == (outcome if isinstance(outcome, int) else -1)
         assert message.error is (outcome if isinstance(outcome, Exception) else None)
         assert message.partition_id == deal.partition_at(place)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (0, 0, 1), (1, 2, 0), (2, 2, 2)])
+@pytest.mark.parametrize("told", [False, True], ids=["rows are kept", "rows are gone"])
+def test_a_message_has_its_own_outcome_in_whatever_order_they_are_asked_for(order: tuple[int, ...], told: bool) -> None:
+    segment = segment_of(b"same", b"same", b"same")
+    messages = [queued_message(each, segment.fates) for each in segment.rows]
+    columns = taken(segment)
+    segment.fates.decide(Decision(range(3), 40, None))
+    del segment
+    if told:
+        columns.told(3)
+    assert [messages[place].result(0).offset for place in order] == [40 + place for place in order]
 
 
 def test_fates_that_nobody_holds_are_gone_and_with_them_the_rows() -> None:

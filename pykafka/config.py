@@ -433,7 +433,7 @@ CONSUMER = _table(
     ("reset_offset_on_fetch", True, _boolean(), "Whether fetch_offsets() moves the positions."),
     ("isolation_level", "read_committed", _one_of("read_committed", "read_uncommitted"), "What of transactions is seen."),
     ("fetch_max_bytes", 52428800, _integer(1, unit="bytes"), "The largest answer to one fetch."),
-    ("fetch_memory_bytes", 67108864, _integer(1, unit="bytes"), "How much fetched data may wait, all partitions together."),
+    ("fetch_memory_bytes", 67108864, _integer(1, unit="bytes"), "How much memory fetched messages may take until you take them."),
     ("max_decompressed_bytes", 134217728, _integer(1024, unit="bytes"), "What a batch may inflate to (128 a message at least)."),
     ("client_rack", "", _text(), "Where this consumer is: brokers may have it read from a copy nearby (KIP-392)."),
 )

@@ -260,19 +260,26 @@ class Reader:
         core = self._core
         assert core is not None
         ready: list[PartitionBuffer] = []
+        later: list[PartitionBuffer] = []
         failed: Optional[PartitionBuffer] = None
+        room: Optional[int] = None
         for buffer in self._order:
             if buffer.paused or buffer.tp in self._fenced:
                 continue
-            taken = buffer.refill()
-            if taken.messages or taken.size:
-                core.took(buffer.tp, taken.messages, taken.size)
-            if buffer.jumped_to is not None:
-                self._note_jump(buffer)
+            if buffer.has_come:
+                if room is None:
+                    room = core.settings.limits.decoded_bytes - sum(one.held_bytes for one in self._order)
+                if room > 0:
+                    room -= self._refill_one(core, buffer)
+                elif not buffer.available and buffer.error is None:
+                    later.append(buffer)
             if buffer.available:
                 ready.append(buffer)
             elif buffer.error is not None:
                 failed = failed or buffer
+        if later and not ready:
+            self._refill_one(core, later[0])  # what is paused may take all of the room for ever
+            ready = [buffer for buffer in later[:1] if buffer.available]
         if self._core is not core:
             return []  # stopped meanwhile, and perhaps started again: these buffers count no more
         if failed is not None and (not ready or self._turns_since_error >= 1):
@@ -281,9 +288,24 @@ class Reader:
             assert failed.error is not None
             raise failed.error
         self._turns_since_error = self._turns_since_error + 1 if failed is not None else 0
-        if ready:
+        if later:  # these come first next time
+            waiting = set(later)
+            self._order = later + [buffer for buffer in self._order if buffer not in waiting]
+        elif ready:
             self._order = self._order[1:] + self._order[:1]
         return ready
+
+    def _refill_one(self, core: FetchCore, buffer: PartitionBuffer) -> int:
+        """Decode what was fetched of a partition; return how much memory that takes."""
+        held_bytes, error = buffer.held_bytes, buffer.error
+        taken = buffer.refill()
+        if taken.messages or taken.size:
+            core.took(buffer.tp, taken.messages, taken.size)
+        if buffer.error is not error:
+            core.give_up(buffer.tp, buffer.generation)
+        if buffer.jumped_to is not None:
+            self._note_jump(buffer)
+        return buffer.held_bytes - held_bytes
 
     #: A failed partition must not stop the others, nor be forgotten: its error is raised between their turns.
     _turns_since_error = 0
@@ -471,7 +493,23 @@ class Reader:
             for tp in tps:
                 self._buffers[tp].paused = paused
             core.pause(tps, paused)
+            if paused:
+                self._bound_paused(core, tps)
         core.notify()
+
+    def _bound_paused(self, core: FetchCore, tps: Iterable[TopicPartition]) -> None:
+        """Forget what was fetched of partitions that were just paused, when those paused would keep too much from the others."""
+        paused = [buffer for buffer in self._order if buffer.paused]
+        held_bytes = sum(buffer.held_bytes + core.waiting_bytes(buffer.tp) for buffer in paused)
+        if held_bytes <= core.settings.limits.paused_bytes:
+            return
+        positions: dict[TopicPartition, tuple[int, int]] = {}
+        for buffer in map(self._buffers.__getitem__, tps):
+            taken = buffer.rewind()
+            if taken is not None and buffer.position is not None:
+                core.took(buffer.tp, taken.messages, taken.size)
+                positions[buffer.tp] = buffer.position, buffer.generation
+        core.rewind(positions)
 
     # -- what went wrong in the background ----------------------------------------------------------------------------
 

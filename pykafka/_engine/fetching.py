@@ -171,6 +171,19 @@ class FetchCore:
         """Stop or go on fetching these partitions."""
         self.engine.loop.call_soon(self._pause, list(partitions), paused)
 
+    def rewind(self, positions: dict[TopicPartition, tuple[int, int]]) -> None:
+        """Fetch once more what the consumer has put away undelivered: partition -> (position, generation)."""
+        self.engine.loop.call_soon(self._rewind, positions)
+
+    def give_up(self, tp: TopicPartition, generation: int) -> None:
+        """Fetch no more of a partition before the next :meth:`seek`: what came of it cannot be decoded."""
+        self.engine.loop.call_soon(self._give_up, tp, generation)
+
+    def waiting_bytes(self, tp: TopicPartition) -> int:
+        """Return how much was fetched of a partition and not taken yet."""
+        fetch = self._fetches.get(tp)
+        return 0 if fetch is None else fetch.waiting_bytes
+
     def took(self, tp: TopicPartition, count: int, size: int) -> None:
         """Note that the consumer took this much; fetching goes on if it had stopped for want of room."""
         fetch = self._fetches.get(tp)
@@ -236,6 +249,18 @@ class FetchCore:
             if tp in self._fetches:
                 self._fetches[tp].seek(position, generation)
         self._plan_anew()
+
+    def _rewind(self, positions: dict[TopicPartition, tuple[int, int]]) -> None:
+        for tp, (position, generation) in positions.items():
+            if tp in self._fetches:
+                self._fetches[tp].rewind(position, generation)
+        self._plan_anew()
+
+    def _give_up(self, tp: TopicPartition, generation: int) -> None:
+        fetch = self._fetches.get(tp)
+        if fetch is not None and fetch.generation == generation:
+            fetch.failed = True
+            self._plan_anew()
 
     def _add(self, fetch: PartitionFetch) -> None:
         self._unplaced.discard(fetch.tp)
@@ -353,6 +378,8 @@ class FetchCore:
             self.starved = True
             # the consumer may have taken something between our look and this note
             plan = plan_fetches(self._order, self._source, self.settings.limits, now)
+        for broker_id in plan.by_broker:
+            self._busy.setdefault(broker_id, set())
         for broker_id, fetches in plan.by_broker.items():
             self._fetch_from(broker_id, fetches)
         if plan.leaderless:
@@ -368,7 +395,7 @@ class FetchCore:
             self._timer = self.engine.loop.call_at(when, self._plan)
 
     def _fetch_from(self, broker_id: int, fetches: list[PartitionFetch]) -> None:
-        busy = self._busy.setdefault(broker_id, set())
+        busy = self._busy[broker_id]
         free = [number for number in range(LANES_PER_BROKER) if number not in busy]
         if not free:
             self._changes += 1  # both ask the same again and again: from now on the next answer plans anew
@@ -379,6 +406,7 @@ class FetchCore:
         lane = self.engine.lane(broker.host, broker.port, f"{self._lane_prefix}.{number}")
         asked = Asked.of(fetches)
         asked.changes, asked.good_until = self._changes, self.engine.loop.now() + REPEAT_S
+        asked.max_bytes = min(self.settings.max_bytes, self.settings.limits.answer_bytes(LANES_PER_BROKER * len(self._busy)))
         session = self._sessions.setdefault((broker_id, number), FetchSession())
         for fetch in fetches:
             fetch.in_flight = True
@@ -386,7 +414,9 @@ class FetchCore:
         self._order = [fetch for fetch in self._order if fetch.tp not in asked.partitions] + fetches
 
         def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
-            request, cap, asked.names = fetch_request(fetches, self.engine.view, self._topic_ids.current, self.settings)
+            request, cap, asked.names = fetch_request(
+                fetches, self.engine.view, self._topic_ids.current, self.settings, asked.max_bytes
+            )
             if session.id or len(fetches) >= LEAST_FOR_A_SESSION:
                 session.apply(request, cap)
             return request, cap
@@ -398,7 +428,7 @@ class FetchCore:
                 session.on_reply(reply.session_id)
                 if self._still_wanted(asked) and not has_news(reply):
                     self._on_reply(asked, reply, lane.peer)
-                    self._request(lane, (lambda abilities: self._repeated(session)) if session.id else build, on_done)
+                    self._request(lane, (lambda abilities: self._repeated(session, asked)) if session.id else build, on_done)
                     return
             busy.discard(number)
             for fetch, _position in asked.current():
@@ -415,8 +445,8 @@ class FetchCore:
         """Return whether the same may be asked again as it is: of 10,000 partitions without news none is looked at then."""
         return not self._stopped and asked.changes == self._changes and self.engine.loop.now() < asked.good_until
 
-    def _repeated(self, session: FetchSession) -> tuple[Request, Optional[int]]:
-        request = request_of([], self.settings)
+    def _repeated(self, session: FetchSession, asked: Asked) -> tuple[Request, Optional[int]]:
+        request = request_of([], self.settings, asked.max_bytes)
         return request, session.repeat(request)
 
     def _on_done(self, asked: Asked, reply: Any, error: Optional[Exception], peer: str) -> None:

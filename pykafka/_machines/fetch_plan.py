@@ -8,12 +8,38 @@ from typing import Callable, NamedTuple, Optional
 from ..common import TopicPartition
 from .metadata import ZERO_UUID
 
+#: Brokers with a little more to say than this need not be asked twice.
+LEAST_ANSWER_BYTES = 64 * 1024
+
 
 class FetchLimits(NamedTuple):
-    """How much fetched data may wait for the consumer."""
+    """How much fetched data may be held: half of the memory for what is decoded, a quarter each for what waits and what comes.
+
+    Shares of their own, since none can make room for another: what is decoded goes when the user takes it, what waits goes when
+    it is decoded, and what was asked for comes. A single batch that is larger than a share is still let through.
+    """
 
     queued_max_messages: int
     fetch_memory_bytes: int
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Return how much may be decoded and not delivered yet."""
+        return self.fetch_memory_bytes // 2
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how much may wait to be decoded when more is asked for."""
+        return self.fetch_memory_bytes // 4
+
+    @property
+    def paused_bytes(self) -> int:
+        """Return how much partitions that are paused may keep of what was fetched."""
+        return self.fetch_memory_bytes // 8
+
+    def answer_bytes(self, connections: int) -> int:
+        """Return how large an answer may be, with one under way on each connection."""
+        return max(LEAST_ANSWER_BYTES, self.fetch_memory_bytes // 4 // connections)
 
 
 class PartitionFetch:
@@ -91,6 +117,11 @@ class PartitionFetch:
         self.generation = generation
         self._settle()
 
+    def rewind(self, position: int, generation: int) -> None:
+        """Fetch once more from ``position`` on: what was fetched behind it is forgotten. It is the same log as before."""
+        self._ask_anew(None if self.displaced else position)
+        self.generation = generation
+
     def displace(self) -> None:
         """Fetch nothing until a place is found: the log is another one. What was fetched from the old one stays."""
         self._ask_anew(None)
@@ -131,18 +162,24 @@ def plan_fetches(
 ) -> Plan:
     """Return what can be fetched now. Partitions come in the order given, so a rotating order is a fair one.
 
+    What waits in a partition that is paused, or has failed, may stay there for ever: half of the room is for the others all the
+    same.
+
     :param source: returns the broker to fetch a partition from, None while there is none
     """
     ready = [fetch for fetch in fetches if not (fetch.in_flight or fetch.paused or fetch.failed or fetch.position is None)]
     due = [fetch for fetch in ready if fetch.not_before <= now]
     wake_at = min((fetch.not_before for fetch in ready if fetch.not_before > now), default=float("inf"))
-    waiting_bytes = sum(fetch.waiting_bytes for fetch in fetches)
+    stuck_bytes = sum(fetch.waiting_bytes for fetch in fetches if fetch.paused or fetch.failed)
+    moving_bytes = sum(fetch.waiting_bytes for fetch in fetches) - stuck_bytes
+    room = max(limits.waiting_bytes - stuck_bytes, limits.waiting_bytes // 2)
+    full = moving_bytes > 0 and moving_bytes >= room
+    short = moving_bytes > room // 2
     by_broker: dict[int, list[PartitionFetch]] = {}
     starved = leaderless = False
     for fetch in due:
-        # a partition with nothing waiting may always be fetched: others that are full must not stop it for ever
-        full = waiting_bytes >= limits.fetch_memory_bytes and fetch.waiting_messages > 0
-        if full or fetch.waiting_messages >= limits.queued_max_messages:
+        waiting = fetch.waiting_messages
+        if full or waiting >= limits.queued_max_messages or (short and waiting):  # the last of the room is for those without any
             starved = True
             continue
         broker = source(fetch)

@@ -50,6 +50,8 @@ class Asked:
         #: how often what is wanted had changed when it was asked for, and when it is to be looked at anew at the latest
         self.changes = 0
         self.good_until = 0.0
+        #: how large the answer may be
+        self.max_bytes = 0
         #: topic id -> name, as the request had them
         self.names: dict[bytes, str] = {}
 
@@ -80,11 +82,16 @@ class Asked:
 
 
 def fetch_request(
-    fetches: list[PartitionFetch], view: ClusterView, topic_ids: Mapping[str, bytes], settings: FetchSettings
+    fetches: list[PartitionFetch],
+    view: ClusterView,
+    topic_ids: Mapping[str, bytes],
+    settings: FetchSettings,
+    max_bytes: int,
 ) -> tuple[FetchRequest, int, dict[bytes, str]]:
     """Return the request for ``fetches``, the newest version it can be sent in, and topic id -> name.
 
     :param topic_ids: the ids of the topics that the positions are about, which need not be those in ``view``
+    :param max_bytes: how large the answer may be, unless the first batch in it is larger (KIP-74)
     """
     topics: dict[str, FetchRequest.FetchTopic] = {}
     for fetch in fetches:
@@ -102,18 +109,18 @@ def fetch_request(
             partition_max_bytes=settings.partition_max_bytes,
         )
         topics[name].partitions.append(row)
-    request = request_of(list(topics.values()), settings)
+    request = request_of(list(topics.values()), settings, max_bytes)
     has_ids = all(topic.topic_id != ZERO_UUID for topic in topics.values())
     names = {topic.topic_id: topic.topic for topic in topics.values()}
     return request, NEWEST_USEFUL_VERSION if has_ids else LAST_NAMED_VERSION, names
 
 
-def request_of(topics: list[FetchRequest.FetchTopic], settings: FetchSettings) -> FetchRequest:
+def request_of(topics: list[FetchRequest.FetchTopic], settings: FetchSettings, max_bytes: int) -> FetchRequest:
     """Return a request that names ``topics``, of no session."""
     return FetchRequest(
         max_wait_ms=settings.max_wait_ms,
         min_bytes=settings.min_bytes,
-        max_bytes=settings.max_bytes,
+        max_bytes=max_bytes,
         isolation_level=1 if settings.read_committed else 0,
         session_id=0,
         session_epoch=-1,

@@ -11,6 +11,10 @@ from ..records.aborted import visible_batches
 from ..records.batch import RawBatch, split_batches
 
 
+#: Frames up to this size (bytes) may stay for the sake of any part of them.
+LARGE_FRAME = 64 * 1024
+
+
 class Fetched(NamedTuple):
     """The batches with messages to deliver, the next offset to fetch, and what is wrong there, if anything is.
 
@@ -32,7 +36,7 @@ def read_records(tp: TopicPartition, position: int, records: Any, aborted: Optio
     """
     corrupt: Optional[CorruptBatchError] = None
     try:
-        batches = split_batches(records, *tp)
+        batches = split_batches(_let_go_of_frame(records), *tp)
     except CorruptBatchError as error:
         batches, corrupt = error.good_batches, error
     batches = [batch for batch in batches if batch.next_offset > position]
@@ -45,6 +49,13 @@ def read_records(tp: TopicPartition, position: int, records: Any, aborted: Optio
         # a marker; it comes before whatever else is wrong
         next_position, corrupt = error.offset or 0, error
     return Fetched(visible, next_position, corrupt, bool(batches), batches[-1].leader_epoch if batches else -1)
+
+
+def _let_go_of_frame(records: Any) -> Any:
+    """Return ``records`` so that they keep no frame in memory of which they are a small part: the rest of it is others' data."""
+    if isinstance(records, memoryview) and LARGE_FRAME < len(records.obj) > 2 * len(records):
+        return bytes(records)
+    return records
 
 
 def _visible(batches: list[RawBatch], aborted: Optional[Iterable[tuple[int, int]]]) -> Iterator[RawBatch]:

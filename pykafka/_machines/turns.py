@@ -24,6 +24,8 @@ from ..records.rows import NO_ROWS, OFFSETS, VALUES, Rows, cut_rows, dealt, join
 MIN_READY = 500
 #: Nor above this many decoded bytes, as long as there is a message: what was compressed well is large once decoded.
 MAX_READY_BYTES = 4 * 1024 * 1024
+#: What a message takes in columns beside its bytes: the head of its value, its timestamp, and a place in each column.
+ROW_BYTES = 100
 #: The most messages of one partition in a turn: bounds how long a newly arrived partition waits.
 MAX_PER_TURN = 2000
 
@@ -67,11 +69,11 @@ class PartitionBuffer:
     """One partition on the consumer's side. ``position`` is the next offset to deliver, None until it is known."""
 
     __slots__ = (
-        "_decoded_bytes",
         "_index",
         "_max_decompressed",
         "_origins",
         "_parcels",
+        "_row_bytes",
         "_rows",
         "_start",
         "_topic_name",
@@ -101,7 +103,8 @@ class PartitionBuffer:
         self.jumped_to: Optional[int] = None
         #: what is decoded; what is before number ``_start`` is in a turn by now
         self._rows = NO_ROWS
-        self._decoded_bytes = 0
+        #: how much memory one of them takes, on average
+        self._row_bytes = 0
         #: by codec and format: the messages of many batches share one
         self._origins: dict[tuple[int, int], Origin] = {}
         self._topic_name = tp.topic.encode()
@@ -114,6 +117,16 @@ class PartitionBuffer:
     def available(self) -> int:
         """Return how many decoded messages are not in a turn yet."""
         return len(self._rows[VALUES]) - self._start
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much memory the decoded messages take that are not in a turn yet, about."""
+        return self.available * self._row_bytes
+
+    @property
+    def has_come(self) -> bool:
+        """Return whether anything waits for :meth:`refill`, which does nothing otherwise."""
+        return bool(self._parcels)
 
     def seek(self, position: Optional[int]) -> None:
         """Go on at ``position`` (None: unknown for now) and forget everything fetched for another one."""
@@ -129,7 +142,28 @@ class PartitionBuffer:
     def _wants_more(self) -> bool:
         if self.error is not None:
             return False
-        return not self.available or (self.available < MIN_READY and self._decoded_bytes < MAX_READY_BYTES)
+        return not self.available or (self.available < MIN_READY and self.held_bytes < MAX_READY_BYTES)
+
+    def rewind(self) -> Optional[Taken]:
+        """Forget what was fetched and not delivered, to be fetched once more; None, and nothing done, when that is not possible.
+
+        That is so before the position is known, behind an error, and ahead of a jump: asked again, a broker may not tell of it.
+        """
+        parcels = list(self._parcels)
+        if self.position is None or self.error is not None or self.jumped_to is not None or any(p.is_jump for p in parcels):
+            return None
+        self.seek(self.position)
+        return self._drop_parcels()
+
+    def _drop_parcels(self) -> Taken:
+        """Take everything that waits to be decoded, for nothing."""
+        count = size = 0
+        while self._parcels:
+            for batch in self._parcels.popleft().batches[self._index :]:
+                count += batch.records_count
+                size += len(batch.data)
+            self._index = 0
+        return Taken(count, size)
 
     def refill(self) -> Taken:
         """Decode until enough messages are ready or nothing more was fetched; errors are kept for the caller to raise."""
@@ -152,6 +186,9 @@ class PartitionBuffer:
                 self._finish(parcel)
         if not self.available and self.position is not None:
             self.position = self.after  # nothing to deliver up to here: control records, aborted or compacted ones
+        if self.error is not None:  # what is behind it is not delivered before a seek, which drops it
+            dropped = self._drop_parcels()
+            return Taken(count + dropped.messages, size + dropped.size)
         return Taken(count, size)
 
     def _decode(self, batch: RawBatch) -> None:
@@ -161,9 +198,10 @@ class PartitionBuffer:
             self.error = error
             return
         fresh = rows_of(columns, self._origin(batch.codec, batch.magic), self.after)
-        self._decoded_bytes = columns.size + (self._decoded_bytes if self.available else 0)
+        held_bytes = self.held_bytes + columns.size + ROW_BYTES * len(columns.values)
         self._rows = joined(self._left(), fresh) if self.available else fresh
         self._start = 0
+        self._row_bytes = held_bytes // max(1, self.available)
         self.after = batch.next_offset
 
     def _origin(self, codec: int, magic: int) -> Origin:

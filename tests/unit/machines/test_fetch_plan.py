@@ -9,7 +9,8 @@ import pytest
 from pykafka._machines.fetch_plan import FetchLimits, PartitionFetch, Plan, plan_fetches
 from pykafka.common import TopicPartition
 
-LIMITS = FetchLimits(queued_max_messages=100, fetch_memory_bytes=1000)
+#: 1000 bytes may wait to be decoded
+LIMITS = FetchLimits(queued_max_messages=100, fetch_memory_bytes=4000)
 NEVER = float("inf")
 
 
@@ -77,25 +78,61 @@ def test_a_partition_with_enough_messages_waiting_is_not_fetched(waiting: int, s
     assert (planned(result), result.starved) == ({} if starved else {1: [0]}, starved)
 
 
-def test_enough_bytes_waiting_in_all_partitions_together_stop_those_that_have_some() -> None:
+def test_enough_bytes_waiting_in_all_partitions_together_stop_every_fetch() -> None:
     result = plan(fetch(0, messages=3, size=600), fetch(1, messages=1, size=400), fetch(2))
-    assert planned(result) == {1: [2]}, "one with nothing waiting may always be fetched"
-    assert result.starved
-    assert planned(plan(fetch(0, messages=3, size=600), fetch(1, messages=1, size=399))) == {1: [0, 1]}
+    assert (planned(result), result.starved) == ({}, True)
 
 
-def test_bytes_of_paused_partitions_count_too() -> None:
-    paused = fetch(0, messages=1, size=1000)
-    paused.paused = True
-    assert plan(paused, fetch(1, messages=1)).starved
+def test_the_last_half_of_the_room_is_for_partitions_with_nothing_waiting() -> None:
+    result = plan(fetch(0, messages=3, size=600), fetch(1, messages=1, size=399), fetch(2))
+    assert (planned(result), result.starved) == ({1: [2]}, True)
+    assert planned(plan(fetch(0, messages=3, size=300), fetch(1, messages=1, size=200), fetch(2))) == {1: [0, 1, 2]}
+
+
+@pytest.mark.parametrize("state", ["paused", "failed"])
+def test_bytes_that_nobody_takes_count_but_leave_the_others_half_of_the_room(state: str) -> None:
+    stuck = fetch(0, messages=1, size=400)
+    setattr(stuck, state, True)
+    assert planned(plan(stuck, fetch(1, messages=1, size=599), fetch(2))) == {1: [2]}
+    assert plan(stuck, fetch(1, messages=1, size=600), fetch(2))[:2] == ({}, True)
+    stuck.received_bytes += 1_000_000
+    assert planned(plan(stuck, fetch(1, messages=1, size=250))) == {1: [1]}
+    assert plan(stuck, fetch(1, messages=1, size=500), fetch(2))[:2] == ({}, True)
+
+
+def test_however_little_memory_there_is_something_is_fetched() -> None:
+    least, one = FetchLimits(queued_max_messages=1, fetch_memory_bytes=1), fetch(0)
+    assert planned(plan_fetches([one], lambda _one: 1, least, 0.0)) == {1: [0]}
+    one.received, one.received_bytes = one.taken + 1, one.taken_bytes + 1
+    assert planned(plan_fetches([one, fetch(1)], lambda _one: 1, least, 0.0)) == {}
+
+
+def test_all_that_may_be_held_decoded_waiting_and_under_way_is_the_memory_there_is() -> None:
+    limits = FetchLimits(queued_max_messages=2000, fetch_memory_bytes=64 << 20)
+    for connections in (1, 2, 6, 100):
+        under_way = connections * limits.answer_bytes(connections)
+        assert limits.decoded_bytes + limits.waiting_bytes + under_way <= limits.fetch_memory_bytes
+    assert limits.answer_bytes(100_000) == 65536, "less than that is not worth a request"
+
+
+def test_a_rewound_partition_is_fetched_once_more_unless_its_log_is_another_one() -> None:
+    one = fetch(0, position=50)
+    one.in_flight, one.topic_id, question = True, bytes(range(16)), one.question
+    one.rewind(20, 2)
+    assert (one.position, one.generation, one.in_flight) == (20, 2, False)
+    assert one.question > question, "what is under way is dropped"
+    assert one.topic_id == bytes(range(16)), "the position is about the same log"
+    one.displace()
+    one.rewind(10, 3)
+    assert (one.position, one.displaced) == (None, True)
 
 
 def test_taking_makes_room() -> None:
     full = fetch(0, messages=100, size=2000)
     assert plan(full).starved
     full.taken += 1
-    full.taken_bytes += 1500
-    assert (full.waiting_messages, full.waiting_bytes) == (99, 500)
+    full.taken_bytes += 1600
+    assert (full.waiting_messages, full.waiting_bytes) == (99, 400)
     assert planned(plan(full)) == {1: [0]}
 
 

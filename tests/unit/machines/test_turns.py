@@ -127,6 +127,55 @@ def test_an_error_waits_behind_the_messages_before_it() -> None:
     assert deliver([one], [])[-1] == (0, 2)
 
 
+def test_what_waits_behind_a_batch_that_cannot_be_decoded_is_let_go() -> None:
+    raw = bytearray(batch(3, 4))
+    raw[-1] ^= 1
+    bad = Parcel(1, split_batches(bytes(raw), "t", 0), 7, 4, len(raw))
+    one = buffer(parcel(0, 3), bad, parcel(7, 5), parcel(12, 5))
+    taken = one.refill()
+    assert (one.available, taken.messages, one.has_come) == (3, 17, False)
+    assert one.error is not None
+    assert deliver([one], [])[-1] == (0, 2)
+
+
+def test_what_is_held_shrinks_as_messages_are_taken_and_grows_as_they_are_decoded() -> None:
+    raw = batch(0, 1000, bytes(900))
+    one = buffer(Parcel(1, split_batches(raw, "t", 0), 1000, 1000, len(raw)), parcel(1000, 10))
+    one.refill()
+    full = one.held_bytes
+    assert 1_000_000 <= full <= 1_100_000
+    one.cut(600)
+    assert one.held_bytes == full * 2 // 5
+    one.refill()  # the small ones do not count as if they were large
+    assert one.available == 410
+    assert full * 2 // 5 < one.held_bytes < full * 2 // 5 + 10_000
+    one.cut(410)
+    assert one.held_bytes == 0
+
+
+def test_a_rewound_partition_forgets_what_was_fetched_and_goes_on_where_it_was() -> None:
+    one = buffer(parcel(0, 3), parcel(3, 600), parcel(603, 5))
+    one.refill()
+    turn = deal([one])
+    list(islice(turn.ready, 2))
+    one.put_back(turn.end()[one.tp])
+    assert (one.position, one.available, one.has_come) == (2, 601, True)
+    taken = one.rewind()
+    assert taken == (5, len(batch(603, 5)))
+    assert (one.position, one.available, one.held_bytes, one.has_come, one.generation) == (2, 0, 0, False, 2)
+
+
+@pytest.mark.parametrize("parcels", [[jump(9)], [Parcel(1, [], 3, 0, 0, KafkaException("bad"))]])
+def test_what_a_broker_may_say_only_once_is_not_forgotten_by_rewinding(parcels: list[Parcel]) -> None:
+    one = buffer(*parcels)
+    one.refill()
+    assert one.rewind() is None
+    assert one.jumped_to == 9 or one.error is not None
+    waiting = buffer(parcel(0, 3), jump(9))
+    assert waiting.rewind() is None
+    assert PartitionBuffer(TopicPartition("t", 0), None, deque(), ROOMY).rewind() is None
+
+
 def test_a_batch_without_messages_moves_the_position_all_the_same() -> None:
     empty: Any = Parcel(1, [], 42, 0, 0)
     one = buffer(empty)

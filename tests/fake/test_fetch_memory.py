@@ -1,0 +1,134 @@
+"""fetch_memory_bytes: what a consumer holds is bounded over all partitions, and none of them starves for it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from pykafka import KafkaClient, SimpleConsumer
+from pykafka.exceptions import CorruptBatchError
+from pykafka.testing import FakeCluster
+
+from ..support import until
+
+PARTITIONS, BATCHES, EACH, SIZE = 40, 6, 5, 4000
+BATCH_BYTES = EACH * (SIZE + 100) + 200
+BUDGET = 16 * BATCH_BYTES
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    with FakeCluster(brokers=2) as cluster:
+        cluster.create_topic("t", PARTITIONS, 1)
+        for number in range(PARTITIONS):
+            for batch in range(BATCHES):
+                cluster.produce("t", [b"%d" % (batch * EACH + one) + b"." * SIZE for one in range(EACH)], number)
+        yield cluster
+
+
+def held(consumer: SimpleConsumer) -> tuple[int, int]:
+    """Return how many bytes are decoded and not in a turn, and how many wait to be decoded."""
+    core = consumer._core
+    assert core is not None
+    decoded = sum(buffer.held_bytes for buffer in consumer._order)
+    return decoded, sum(core.waiting_bytes(tp) for tp in consumer._buffers)
+
+
+def check_held(consumer: SimpleConsumer) -> None:
+    decoded, waiting = held(consumer)
+    assert decoded <= BUDGET // 2 + BATCH_BYTES
+    # four connections, each with an answer that is one batch larger than it should be at most
+    assert waiting <= BUDGET // 4 + 4 * (max(65536, BUDGET // 16) + BATCH_BYTES)
+
+
+def test_every_message_comes_once_and_in_order_and_no_more_is_held_than_was_said(cluster: FakeCluster) -> None:
+    with KafkaClient(cluster.hosts) as client:
+        consumer = client.topics["t"].get_simple_consumer(fetch_memory_bytes=BUDGET, consumer_timeout_ms=5000)
+        seen: dict[int, list[int]] = {number: [] for number in range(PARTITIONS)}
+        for count in range(PARTITIONS * BATCHES * EACH):
+            message = consumer.consume()
+            assert message is not None, f"only {count} messages came"
+            seen[message.partition_id].append(message.offset)
+            check_held(consumer)
+        assert seen == dict.fromkeys(range(PARTITIONS), list(range(BATCHES * EACH)))
+        consumer.stop()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pausing_and_resuming_in_any_order_loses_and_repeats_nothing(cluster: FakeCluster, seed: int) -> None:
+    dice = random.Random(seed)
+    with KafkaClient(cluster.hosts) as client:
+        topic = client.topics["t"]
+        consumer = topic.get_simple_consumer(fetch_memory_bytes=BUDGET, consumer_timeout_ms=50)
+        seen: dict[int, list[int]] = {number: [] for number in range(PARTITIONS)}
+
+        def take() -> bool:
+            message = consumer.consume()
+            if message is not None:
+                seen[message.partition_id].append(message.offset)
+            return sum(map(len, seen.values())) == PARTITIONS * BATCHES * EACH
+
+        paused: set[int] = set()
+        for _ in range(150):
+            some = set(dice.sample(range(PARTITIONS), 10))
+            if dice.random() < 0.6:
+                consumer.pause([topic.partitions[number] for number in some])
+                paused |= some
+            else:
+                consumer.resume([topic.partitions[number] for number in some])
+                paused -= some
+            for _ in range(dice.randrange(6)):
+                before = {number: len(offsets) for number, offsets in seen.items()}
+                take()
+                assert all(len(seen[number]) == before[number] for number in paused), "a paused partition delivered"
+        consumer.resume(topic.partitions.values())
+        assert any(take() for _ in range(3 * PARTITIONS * BATCHES * EACH)), seen
+        assert seen == dict.fromkeys(range(PARTITIONS), list(range(BATCHES * EACH)))
+        consumer.stop()
+
+
+def test_paused_partitions_hold_up_none_of_the_others(cluster: FakeCluster) -> None:
+    with KafkaClient(cluster.hosts) as client:
+        topic = client.topics["t"]
+        consumer = topic.get_simple_consumer(fetch_memory_bytes=BUDGET, consumer_timeout_ms=5000)
+        assert consumer.consume() is not None
+        until(lambda: held(consumer)[1] >= BUDGET // 4, what="as much fetched as may be")
+        # one after the other, so that what is paused is made room for again and again
+        for number in range(1, PARTITIONS):
+            consumer.pause([topic.partitions[number]])
+        offsets = []
+        while len(offsets) < BATCHES * EACH - 1:
+            message = consumer.consume()
+            assert message is not None and message.partition_id == 0
+            offsets.append(message.offset)
+        assert offsets[-1] == BATCHES * EACH - 1
+        assert sum(held(consumer)) <= BUDGET
+        consumer.stop()
+
+
+def test_a_partition_that_cannot_be_decoded_holds_up_none_of_the_others(cluster: FakeCluster) -> None:
+    for number in range(0, PARTITIONS, 2):
+        cluster.corrupt("t", number, 0, times=1000)
+    with KafkaClient(cluster.hosts) as client:
+        consumer = client.topics["t"].get_simple_consumer(fetch_memory_bytes=BUDGET, consumer_timeout_ms=5000)
+        seen: Counter[int] = Counter()
+        refused: set[int] = set()
+
+        def take() -> bool:
+            try:
+                message = consumer.consume()
+            except CorruptBatchError as error:
+                assert error.partition is not None
+                refused.add(error.partition)
+            else:
+                assert message is not None
+                seen[message.partition_id] += 1
+            return sum(seen.values()) == PARTITIONS // 2 * BATCHES * EACH and len(refused) == PARTITIONS // 2
+
+        assert any(take() for _ in range(3 * PARTITIONS * BATCHES * EACH)), (seen, refused)
+        assert seen == Counter({number: BATCHES * EACH for number in range(1, PARTITIONS, 2)})
+        assert held(consumer) == (0, 0)
+        consumer.stop()

@@ -10,7 +10,6 @@ from ..exceptions import CorruptBatchError
 from ..records.aborted import visible_batches
 from ..records.batch import RawBatch, split_batches
 
-
 #: Frames up to this size (bytes) may stay for the sake of any part of them.
 LARGE_FRAME = 64 * 1024
 

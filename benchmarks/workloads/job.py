@@ -17,7 +17,7 @@ from typing import Any, Callable, NamedTuple, Optional
 DIFFERENT = 1000
 #: What every producer sends and has acknowledged before it is measured: the first message is paid for with connections.
 WARM_UP = b"first"
-#: What is given at once to whoever asks for batches: our default, and the best for clients that make their messages in Python. More
+#: What is given at once to whoever asks for batches: our default, and the best for clients that make messages in Python. More
 #: than 700 objects kept at a time have the garbage collector of CPython 3.11 look through them all.
 BATCH = 500
 #: So many more messages than are measured stand in a topic: some are fetched before, and some beyond the last one.

@@ -57,7 +57,7 @@ TP = TopicPartition("t", 0)
 
 
 def is_right(error: Optional[BaseException], code: int) -> bool:
-    """Return whether ``error`` is what ``code`` has to become: of its own class, or of that for codes unknown, with the number."""
+    """Return whether ``error`` is what ``code`` has to become: of its own class, or of that for unknown ones, with the number."""
     kind = ERROR_CODES.get(code, UnknownError)
     if type(error) is not kind or error.code != code or str(code) not in str(error):
         return False

@@ -130,7 +130,7 @@ TIMEOUT_S = 1.0
 
 @contextmanager
 def slowly(broker: FakeBroker, api: str) -> Iterator[None]:
-    """Have the next answer to ``api`` come a byte each tenth of a second: its connection has to be closed when the request is late."""
+    """Have the next answer to ``api`` come a byte each tenth of a second, and see to it that it is not waited for too long."""
     asked = len(broker.seen(api))
     began = time.monotonic()
     broker.trickle = (api, 0.1)
@@ -151,8 +151,7 @@ def test_a_slow_answer_to_a_produce_is_given_up_in_time_and_holds_up_no_other_co
             producer.produce(b"before").result(10)
             with slowly(broker, "Produce"):
                 late = producer.produce(b"late")
-                while not broker.trickled:
-                    assert not late.done
+                until(lambda: broker.trickled, what="the first byte")
                 began = time.monotonic()
                 assert [consumer.consume().value for _ in stock] == stock
                 assert time.monotonic() - began < TIMEOUT_S

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from typing import Any, Callable, NamedTuple, Optional
 
-from .._machines.backoff import Backoff
+from .._machines.backoff import Backoff, throttled_s
 from .._machines.handshake import BrokerAbilities, Handshake
 from ..exceptions import KafkaException, OperationTimedOut, ProtocolError, SocketDisconnectedError
 from ..protocol.api import choose_version
@@ -127,6 +127,8 @@ class Lane:
             return self._channel.silence
         if self.state == "handshaking":
             return "it accepted the connection but did not answer ApiVersions in time; is it a Kafka broker?"
+        if self.state == "ready" and self._loop.now() < self._muted_until:
+            return "it has asked for a pause that is not over yet (throttle_time_ms: a quota is exceeded)"
         return "it did not answer in time"
 
     @property
@@ -292,7 +294,7 @@ class Lane:
         throttle_ms = getattr(reply, "throttle_time_ms", 0)
         if throttle_ms > 0:
             # KIP-219: the broker has answered already and reads nothing from us for that long
-            self._muted_until = self._loop.now() + throttle_ms / 1000.0
+            self._muted_until = max(self._muted_until, self._loop.now() + throttled_s(throttle_ms))
         self._finish(call, reply, None)
 
     def _on_versions(self, reply: Any) -> None:
@@ -372,4 +374,5 @@ class Lane:
         if deadlines:
             self._arm(max(min(deadlines), now + 0.001))
         for call in overdue:
-            self._finish(call, None, OperationTimedOut(f"no connection to {self.peer} in time: {self._trouble or self.silence}"))
+            missing = "nothing could be sent" if self.state == "ready" else "no connection"
+            self._finish(call, None, OperationTimedOut(f"{missing} to {self.peer} in time: {self._trouble or self.silence}"))

@@ -1,8 +1,21 @@
-"""How long to wait before the next try: exponential, capped, with jitter."""
+"""How long to wait before the next try: exponential, capped, with jitter; or for as long as a broker asks, capped as well."""
 
 from __future__ import annotations
 
 from typing import Callable
+
+#: The longest that one answer can keep a connection silent (seconds). The pauses that brokers work out of quotas of bytes have no
+#: bound; those of other quotas are a second by default. Kafka's Java client waits for whatever it is told, librdkafka not at all.
+LONGEST_THROTTLE_S = 60.0
+
+
+def throttled_s(throttle_time_ms: int) -> float:
+    """Return for how many seconds a broker is to be sent nothing after an answer with that ``throttle_time_ms``.
+
+    That is at most :data:`LONGEST_THROTTLE_S`: 32 bits have room for 24 days. A broker that meant it reads nothing either, so who
+    goes on too early is heard later, and no more than that.
+    """
+    return min(max(throttle_time_ms, 0) / 1000.0, LONGEST_THROTTLE_S)
 
 
 class Backoff:

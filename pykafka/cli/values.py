@@ -106,7 +106,10 @@ def separator(text: str) -> bytes:
     """Return what stands between key and value; a backslash and t is a tab."""
     if not text:
         raise ArgumentTypeError("a separator must have at least one character")
-    return text.replace("\\t", "\t").encode("utf-8", "surrogateescape")
+    try:
+        return text.replace("\\t", "\t").encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a character: nothing that a command line of bytes can have
+        raise ArgumentTypeError(f"{text!r} is not text that UTF-8 can hold") from None
 
 
 def replica_assignment(text: str) -> dict[int, list[int]]:

@@ -46,6 +46,10 @@ class FakeBroker:
         #: for one frame: how many bytes of the next request are read, or of the next answer to one API are sent, before a reset
         self.cut_request: Optional[int] = None
         self.cut_answer: Optional[tuple[str, int]] = None
+        #: for one answer to one API: how many seconds pass before each byte of it; and how many bytes of it came out
+        self.trickle: Optional[tuple[str, float]] = None
+        self.trickled = 0
+        self._closed = threading.Event()
         #: thread that serves a connection -> number of the request that it answers
         self.correlation_ids: dict[int, int] = {}
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -151,7 +155,18 @@ class FakeBroker:
                     conn.sendall(whole[:stop])
                     _reset(conn)
                     return
-                conn.sendall(whole)
+                if self.trickle is not None and self.trickle[0] == request.NAME:
+                    (_name, pause_s), self.trickle = self.trickle, None
+                    self._send_slowly(conn, whole, pause_s)
+                else:
+                    conn.sendall(whole)
+
+    def _send_slowly(self, conn: socket.socket, whole: bytes, pause_s: float) -> None:
+        for at in range(len(whole)):
+            if self._closed.wait(pause_s):
+                return
+            conn.sendall(whole[at : at + 1])
+            self.trickled += 1
 
     def _secured(self, conn: socket.socket) -> socket.socket:
         return conn if self.tls is None else self.tls.wrap_socket(conn, server_side=True)
@@ -169,6 +184,7 @@ class FakeBroker:
 
     def close(self) -> None:
         """Stop listening and close every connection."""
+        self._closed.set()
         # a blocked accept() does not end when its socket is merely closed
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)

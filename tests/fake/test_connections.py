@@ -11,6 +11,7 @@ import pytest
 
 from pykafka import KafkaClient
 from pykafka._engine.lane import BACKLOG_LIMIT, Call, Lane
+from pykafka._machines import backoff
 from pykafka.exceptions import ProduceFailureError
 from pykafka.protocol.messages import MetadataRequest
 
@@ -58,6 +59,38 @@ def test_a_throttled_connection_goes_on_when_the_broker_reads_again() -> None:
             producer.produce(b"throttled").result(10)
             # nothing but the end of the pause sends it: the request timeout is a minute away
             assert producer.produce(b"next").result(10).offset == 1
+
+
+def test_a_broker_cannot_silence_a_connection_for_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "LONGEST_THROTTLE_S", 0.05)
+    throttled, plain = produced(0), produced(1)
+    throttled.throttle_time_ms = 2**31 - 1  # 24 days
+    answers: list[Any] = [throttled, plain]
+    with fake_broker() as broker, KafkaClient(broker.hosts, socket_timeout_ms=60000) as client:
+        broker.scripts["Produce"] = lambda request, version: answers.pop(0)
+        with client.topics["t"].get_producer() as producer:
+            producer.produce(b"throttled").result(10)
+            assert producer.produce(b"next").result(10).offset == 1
+
+
+def test_what_cannot_be_sent_because_of_a_pause_says_so() -> None:
+    throttled = produced(0)
+    throttled.throttle_time_ms = 2**31 - 1
+    with fake_broker() as broker, KafkaClient(broker.hosts) as client:
+        broker.scripts["Produce"] = lambda request, version: throttled
+        with client.topics["t"].get_producer(delivery_timeout_ms=200, linger_ms=0) as producer:
+            producer.produce(b"throttled").result(10)
+            lane = lanes(client)[0]
+            failures: list[Any] = []
+
+            def ask() -> None:
+                deadline = client.cluster.engine.loop.now() + 0.05
+                failed = lambda reply, error, call: failures.append(error)  # noqa: E731  # of this call only
+                lane.request(Call(lambda abilities: (MetadataRequest(), None), failed, deadline))
+
+            client.cluster.engine.loop.call_soon(ask)
+            until(lambda: failures)
+    assert "nothing could be sent to 127.0.0.1" in str(failures[0]) and "throttle_time_ms" in str(failures[0])
 
 
 def test_throttled_requests_leave_in_the_order_they_were_made() -> None:

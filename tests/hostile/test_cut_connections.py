@@ -17,6 +17,7 @@ from pykafka.protocol.messages import ProduceResponse
 
 from ..fake.broker import FakeBroker, fake_broker
 from ..fake.scripts import stored_batch
+from ..fake.test_group_troubles import Coordinator, coordinate_classic, member, read_one
 from ..fake.test_produce_and_fetch import batches_of, fetched
 from ..support import until
 
@@ -116,6 +117,25 @@ def test_a_reset_at_any_byte_of_an_answer_is_asked_again(api: str) -> None:
             if broker.cut_answer is None:
                 answered.append(cut)
     assert len(answered) == 32
+
+
+@pytest.mark.parametrize(
+    ("api", "protocol"), [("JoinGroup", "classic"), ("SyncGroup", "classic"), ("ConsumerGroupHeartbeat", "consumer")]
+)
+def test_a_reset_at_any_byte_of_an_answer_to_a_member_costs_another_try_and_no_message(api: str, protocol: str) -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts, **QUICK) as client:
+        coordinator = Coordinator(broker)
+        coordinate_classic(broker)
+        if protocol == "classic":
+            coordinator.epoch = 8  # the generation that it gives out
+        for cut in (*range(24), 30, 38):
+            broker.cut_answer = (api, cut)
+            asked = len(broker.seen(api))
+            with member(client, group_protocol=protocol) as consumer:
+                read_one(consumer)
+                assert consumer.consume(block=False) is None
+            assert broker.cut_answer is None
+            assert len(broker.seen(api)) >= asked + 2, f"after {cut} bytes it was not asked again"
 
 
 def test_a_reset_at_any_byte_of_a_fetch_delivers_every_message_once_and_whole() -> None:

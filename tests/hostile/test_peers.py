@@ -15,18 +15,17 @@ import pytest
 
 from pykafka import KafkaClient
 from pykafka.common import OffsetType
-from pykafka.exceptions import KafkaException, NoBrokersAvailableError, ProtocolClientError, ProtocolError, error_for
-from pykafka.protocol.api import decode_response, encode_response, response_of
+from pykafka.exceptions import KafkaException, NoBrokersAvailableError, ProtocolError
+from pykafka.protocol.api import encode_response, response_of
 from pykafka.protocol.messages import ApiVersionsRequest, MetadataRequest
-from pykafka.protocol.schema import Struct
 from pykafka.protocol.wire import Wire
 
 from ..fake.broker import FakeBroker, fake_broker, rude_peer
 from ..fake.scripts import Log, stored_batch
 from ..fake.test_produce_and_fetch import fetched
-from ..support import run_python
+from ..support import run_python, until
 from ..unit.protocol.samples import SAMPLES, encode
-from .targets import RESPONSE_CASES, mutated
+from .targets import mutated
 
 ALL_CODES = range(-(2**15), 2**15)
 QUICK = {"reconnect_backoff_ms": 1, "reconnect_backoff_max_ms": 2}
@@ -115,95 +114,6 @@ def test_any_other_correlation_id_is_refused() -> None:
                 wire.receive(memoryview(struct.pack(">i", number) + bytes(frames[0][4:])))
 
 
-# -- error codes ------------------------------------------------------------------------------------------------------
-
-
-def test_every_error_code_is_an_error_of_ours_and_an_unknown_one_is_never_tried_again() -> None:
-    unknown = type(error_for(32000))
-    known = 0
-    for code in ALL_CODES:
-        if code:
-            error = error_for(code, topic="t")
-            assert isinstance(error, ProtocolClientError)
-            known += type(error) is not unknown
-            if type(error) is unknown:
-                assert str(code) in str(error)
-                assert not error.retriable
-    assert 100 < known < 200
-
-
-def error_fields(cls: type[Struct], version: int, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Return the way to every error code in a message of one version."""
-    for name, field in cls.FIELDS.items():
-        if field.kind == "int16" and "error_code" in name and field.in_version(version):
-            yield (*path, name)
-        elif field.struct is not None and field.in_version(version):
-            yield from error_fields(field.struct, version, (*path, name))
-
-
-def _owner(message: Any, path: tuple[str, ...]) -> Any:
-    """Return what holds the last field on the way, in the first item of each list."""
-    for name in path[:-1]:
-        inner = getattr(message, name)
-        message = inner[0] if isinstance(inner, list) else inner
-    return message
-
-
-def set_at(message: Any, path: tuple[str, ...], value: int) -> None:
-    """Set the field at the end of the way."""
-    setattr(_owner(message, path), path[-1], value)
-
-
-def get_at(message: Any, path: tuple[str, ...]) -> Any:
-    """Return the field at the end of the way."""
-    return getattr(_owner(message, path), path[-1])
-
-
-FIELDS = [
-    (cls, version, path)
-    for cls, version in RESPONSE_CASES
-    if version in (cls.MIN_VERSION, cls.MAX_VERSION)
-    for path in error_fields(cls, version)
-]
-
-
-@pytest.mark.parametrize(
-    ("cls", "version", "path"), FIELDS, ids=[f"{cls.__name__}-v{version}-{'.'.join(path)}" for cls, version, path in FIELDS]
-)
-def test_any_error_code_arrives_in_any_field_as_it_was_sent(cls: Any, version: int, path: tuple[str, ...]) -> None:
-    message = SAMPLES["lowest"](cls, version)
-    set_at(message, path, 0x1357)
-    frame = bytearray(encode(message, version))
-    assert frame.count(b"\x13\x57") == 1
-    at = frame.index(b"\x13\x57")
-    # all the known ones and those near them, and of the others one in sixteen: nothing looks at the number when it is read
-    for code in [*range(-64, 256), *ALL_CODES[::16]]:
-        struct.pack_into(">h", frame, at, code)
-        found = decode_response(cls, version, memoryview(frame))[1]
-        assert get_at(found, path) == code
-
-
-@pytest.mark.parametrize("code", [-32768, -2, 200, 999, 32767])
-def test_an_unknown_error_fails_the_call_it_is_about_and_names_the_code(code: int) -> None:
-    with fake_broker() as broker, KafkaClient(broker.hosts, **QUICK) as client:
-        log = Log(broker)
-
-        def refused(request: Any, version: int) -> Any:
-            answer = log.answer(request, version)
-            answer.responses[0].partition_responses[0].error_code = code
-            return answer
-
-        broker.scripts["Produce"] = refused
-        with client.topics["t"].get_producer(linger_ms=0) as producer, pytest.raises(KafkaException, match=str(code)):
-            producer.produce(b"x").result(10)
-        broker.scripts["Fetch"] = lambda request, version: fetched(b"", code)
-        with (
-            client.topics["t"].get_simple_consumer(consumer_timeout_ms=5000) as consumer,
-            pytest.raises(KafkaException, match=str(code)),
-        ):
-            consumer.consume()
-
-
 # -- slow answers -----------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +123,67 @@ def test_an_answer_that_comes_byte_by_byte_does_not_outlive_its_request() -> Non
         with pytest.raises(KafkaException):
             KafkaClient(hosts, socket_timeout_ms=1000)
         assert time.monotonic() - began < 5  # each byte comes in time for a timeout of reading
+
+
+TIMEOUT_S = 1.0
+
+
+@contextmanager
+def slowly(broker: FakeBroker, api: str) -> Iterator[None]:
+    """Have the next answer to ``api`` come a byte each tenth of a second, and see to it that it is not waited for too long."""
+    asked = len(broker.seen(api))
+    began = time.monotonic()
+    broker.trickle = (api, 0.1)
+    yield
+    until(lambda: len(broker.seen(api)) > asked + 1, what="another try")
+    took = time.monotonic() - began
+    # each byte comes in time for a timeout of reading; whole, the answer would take longer than all that follows
+    assert TIMEOUT_S - 0.1 < took < TIMEOUT_S + 2
+    assert 5 < broker.trickled < 30
+
+
+def test_a_slow_answer_to_a_produce_is_given_up_in_time_and_holds_up_no_other_connection() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts, socket_timeout_ms=1000, **QUICK) as client:
+        log, topic = Log(broker), client.topics["t"]
+        stock = [b"%d" % at for at in range(50)]
+        broker.scripts["Fetch"] = lambda request, version: _stock_of(request, stock)
+        with topic.get_producer(linger_ms=0, retry_backoff_ms=1) as producer, topic.get_simple_consumer() as consumer:
+            producer.produce(b"before").result(10)
+            with slowly(broker, "Produce"):
+                late = producer.produce(b"late")
+                until(lambda: broker.trickled, what="the first byte")
+                began = time.monotonic()
+                assert [consumer.consume().value for _ in stock] == stock
+                assert time.monotonic() - began < TIMEOUT_S
+                assert not late.done
+            # a broker that does not look at sequence numbers has it twice
+            assert late.result(10).offset == 2
+    assert log.written == {0: [b"before", b"late", b"late"]}
+
+
+def test_a_slow_answer_to_a_fetch_is_given_up_in_time_and_holds_up_no_other_connection() -> None:
+    with fake_broker() as broker, KafkaClient(broker.hosts, socket_timeout_ms=1000, **QUICK) as client:
+        log, topic = Log(broker), client.topics["t"]
+        stock = [b"%d" % at for at in range(5)]
+        broker.scripts["Fetch"] = lambda request, version: _stock_of(request, stock)
+        with topic.get_producer(linger_ms=0) as producer, slowly(broker, "Fetch"):
+            options = {"fetch_wait_max_ms": 0, "fetch_error_backoff_ms": 1, "consumer_timeout_ms": 10_000}
+            with topic.get_simple_consumer(**options) as consumer:
+                until(lambda: broker.trickled, what="the first byte")
+                began = time.monotonic()
+                for number in range(20):
+                    assert producer.produce(b"%d" % number).result(10).offset == number
+                assert time.monotonic() - began < TIMEOUT_S
+                assert [consumer.consume().value for _ in stock] == stock
+    assert len(log.written[0]) == 20
+
+
+def _stock_of(request: Any, stock: list[bytes]) -> Any:
+    """Return what a log of ``stock`` has from the offset on that is asked for, None at its end."""
+    partitions = [part for topic in request.topics for part in topic.partitions]
+    if not partitions or partitions[0].fetch_offset >= len(stock):
+        return None
+    return fetched(stored_batch(partitions[0].fetch_offset, stock[partitions[0].fetch_offset :]))
 
 
 @contextmanager

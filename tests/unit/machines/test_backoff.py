@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pykafka._machines.backoff import Backoff
+from pykafka._machines.backoff import LONGEST_THROTTLE_S, Backoff, throttled_s
 
 
 def middle() -> float:
@@ -57,3 +57,14 @@ def test_every_delay_is_within_the_jitter_of_first_delay_and_cap(initial: float,
     backoff = Backoff(initial, cap, lambda: next(turn))
     for _ in chances:
         assert initial * 0.79 <= backoff.next_delay() <= max(initial, cap) * 1.21
+
+
+@pytest.mark.parametrize(
+    ("asked_ms", "waits_s"), [(0, 0.0), (-1, 0.0), (-(2**31), 0.0), (1, 0.001), (1500, 1.5), (60_000, 60.0), (60_001, 60.0)]
+)
+def test_a_broker_is_given_the_pause_that_it_asks_for(asked_ms: int, waits_s: float) -> None:
+    assert throttled_s(asked_ms) == waits_s
+
+
+def test_no_pause_that_a_broker_can_ask_for_is_longer_than_a_minute() -> None:
+    assert throttled_s(2**31 - 1) == LONGEST_THROTTLE_S == 60.0

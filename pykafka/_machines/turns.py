@@ -65,6 +65,9 @@ class Taken(NamedTuple):
     size: int
 
 
+NOTHING = Taken(0, 0)
+
+
 class PartitionBuffer:
     """One partition on the consumer's side. ``position`` is the next offset to deliver, None until it is known."""
 
@@ -76,6 +79,7 @@ class PartitionBuffer:
         "_row_bytes",
         "_rows",
         "_start",
+        "_taken",
         "_topic_name",
         "after",
         "error",
@@ -110,6 +114,8 @@ class PartitionBuffer:
         self._topic_name = tp.topic.encode()
         self._parcels = parcels
         self._index = 0
+        #: taken out of the parcels and not told yet
+        self._taken = NOTHING
         self._start = 0
         self._max_decompressed = max_decompressed
 
@@ -153,32 +159,40 @@ class PartitionBuffer:
         if self.position is None or self.error is not None or self.jumped_to is not None or any(p.is_jump for p in parcels):
             return None
         self.seek(self.position)
-        return self._drop_parcels()
+        self._drop_parcels()
+        return self._tell()
 
-    def _drop_parcels(self) -> Taken:
+    def _drop_parcels(self) -> None:
         """Take everything that waits to be decoded, for nothing."""
-        count = size = 0
         while self._parcels:
             for batch in self._parcels.popleft().batches[self._index :]:
-                count += batch.records_count
-                size += len(batch.data)
+                self._count(batch)
             self._index = 0
-        return Taken(count, size)
+
+    def _count(self, batch: RawBatch) -> None:
+        self._taken = Taken(self._taken.messages + batch.records_count, self._taken.size + len(batch.data))
+
+    def _tell(self) -> Taken:
+        """Return what was taken since this was told last."""
+        taken, self._taken = self._taken, NOTHING
+        return taken
 
     def refill(self) -> Taken:
-        """Decode until enough messages are ready or nothing more was fetched; errors are kept for the caller to raise."""
-        count = size = 0
+        """Decode until enough messages are ready or nothing more was fetched; errors are kept for the caller to raise.
+
+        What a signal handler raises comes out at once, and what was taken until then is told next time.
+        """
         while self._parcels and self._wants_more:
             parcel = self._parcels[0]
             if parcel.is_jump and self.available and parcel.generation == self.generation:
                 break  # everything before it is delivered first: a turn's offsets ascend, and a jump can be committed
             if self._index < len(parcel.batches):
                 batch = parcel.batches[self._index]
-                self._index += 1
-                count += batch.records_count
-                size += len(batch.data)
                 if parcel.generation == self.generation:
                     self._decode(batch)
+                # only now: whoever presses Ctrl-C meanwhile finds the batch here next time
+                self._index += 1
+                self._count(batch)
                 continue
             self._parcels.popleft()
             self._index = 0
@@ -187,9 +201,8 @@ class PartitionBuffer:
         if not self.available and self.position is not None:
             self.position = self.after  # nothing to deliver up to here: control records, aborted or compacted ones
         if self.error is not None:  # what is behind it is not delivered before a seek, which drops it
-            dropped = self._drop_parcels()
-            return Taken(count + dropped.messages, size + dropped.size)
-        return Taken(count, size)
+            self._drop_parcels()
+        return self._tell()
 
     def _decode(self, batch: RawBatch) -> None:
         try:

@@ -125,6 +125,11 @@ def _load() -> Callable[..., int]:
 _loaded: Optional[Callable[..., int]] = None
 
 
+def load() -> None:
+    """Return once the fastest implementation is loaded: importing it later may fail for want of a file descriptor."""
+    crc32c(b"")
+
+
 def crc32c(data: Buffer, value: int = 0) -> int:
     """Return the CRC-32C of ``data``, continuing from ``value``, the checksum of what came before."""
     global _loaded

@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykafka._engine.fetching import Parcel
+from pykafka._machines import turns
 from pykafka._machines.turns import MAX_READY_BYTES, PartitionBuffer, deal
 from pykafka.common import TopicPartition
 from pykafka.exceptions import KafkaException
 from pykafka.records.batch import split_batches
+from pykafka.records.decode import decode_batch
 from pykafka.records.encode import encode_batch, encode_headers
 from pykafka.records.message import ConsumedMessage, Headers, Message
 
@@ -125,6 +127,26 @@ def test_an_error_waits_behind_the_messages_before_it() -> None:
     assert one.available == 3
     assert one.error is error
     assert deliver([one], [])[-1] == (0, 2)
+
+
+@pytest.mark.parametrize("interrupted", [1, 2, 3])
+def test_a_batch_that_ctrl_c_kept_from_being_decoded_is_delivered_next_time(
+    interrupted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def decode(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == interrupted:
+            raise KeyboardInterrupt
+        return decode_batch(*given)
+
+    monkeypatch.setattr(turns, "decode_batch", decode)
+    one = buffer(parcel(0, 3), Parcel(1, split_batches(batch(3, 4) + batch(7, 2), "t", 0), 9, 6, 1))
+    with pytest.raises(KeyboardInterrupt):
+        one.refill()
+    assert one.refill().messages == 9, "what was taken before is told as well"
+    assert [offset for _partition, offset in deliver([one], [])] == list(range(9))
 
 
 def test_what_waits_behind_a_batch_that_cannot_be_decoded_is_let_go() -> None:

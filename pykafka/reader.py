@@ -235,6 +235,7 @@ class Reader:
                 ready = self._refill()
                 self._turn = deal(ready)
                 self._ready = self._turn.ready
+                self._turn.begin()
                 if self._core is not core:  # a signal handler has stopped the consumer: what was dealt will come again
                     self._turn = Turn([])
                     self._ready = self._turn.ready
@@ -246,14 +247,11 @@ class Reader:
 
     def _put_back_turn(self) -> None:
         """End the turn; what was not delivered comes first in the next one."""
-        turn, buffers = self._turn, self._buffers
-        left = turn.end()
-        if self._turn is not turn:
-            return  # a signal handler has done it meanwhile
-        self._turn = Turn([])
-        self._ready = self._turn.ready
-        for tp, rows in left.items():
-            buffers[tp].put_back(rows)
+        turn = self._turn
+        turn.end()
+        if self._turn is turn:  # else a signal handler has done it meanwhile
+            self._turn = Turn([])
+            self._ready = self._turn.ready
 
     def _refill(self) -> list[PartitionBuffer]:
         """Decode what was fetched; return the partitions with messages, the one that came first last time now last."""

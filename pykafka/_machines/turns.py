@@ -212,10 +212,13 @@ class PartitionBuffer:
             return
         fresh = rows_of(columns, self._origin(batch.codec, batch.magic), self.after)
         held_bytes = self.held_bytes + columns.size + ROW_BYTES * len(columns.values)
-        self._rows = joined(self._left(), fresh) if self.available else fresh
+        rows = joined(self._left(), fresh) if self.available else fresh
+        row_bytes, after = held_bytes // max(1, len(rows[VALUES])), batch.next_offset
+        # nothing but assignments, between which no signal handler runs (from Python 3.10 on)
+        self._rows = rows
         self._start = 0
-        self._row_bytes = held_bytes // max(1, self.available)
-        self.after = batch.next_offset
+        self._row_bytes = row_bytes
+        self.after = after
 
     def _origin(self, codec: int, magic: int) -> Origin:
         origin = self._origins.get((codec, magic))
@@ -236,25 +239,30 @@ class PartitionBuffer:
         if parcel.is_jump:
             self.jumped_to = parcel.next_position
 
-    def put_back(self, rows: Rows) -> None:
-        """Have ``rows``, cut earlier but not delivered, come first again."""
-        self._rows = joined(rows, self._left()) if self.available else rows
-        self._start = 0
-
-    def cut(self, most: int) -> Part:
-        """Return the next messages, at most ``most``, with the position behind them."""
-        stop = min(self._start + most, len(self._rows[VALUES]))
+    def share(self, most: int) -> Part:
+        """Return the next messages, at most ``most``, with the position behind them; they stay here until :meth:`advance`."""
+        whole = len(self._rows[VALUES])
+        stop = min(self._start + most, whole)
         rows = cut_rows(self._rows, self._start, stop)
-        self._start = stop
-        return Part(self, rows, rows[OFFSETS][-1] + 1 if self.available else self.after)
+        return Part(self, rows, rows[OFFSETS][-1] + 1 if stop < whole else self.after, self._rows, self._start)
+
+    def advance(self, part: Part, count: int) -> None:
+        """Go on behind the first ``count`` messages of ``part``, also a second time and with another count."""
+        if self._rows is part.source:  # else a signal handler has moved the consumer meanwhile
+            self._start = part.start + count
 
 
 class Part(NamedTuple):
-    """One partition's share of a turn; ``behind`` is the position once all of it is delivered."""
+    """One partition's share of a turn; ``behind`` is the position once all of it is delivered.
+
+    ``start`` is where it begins in ``source``, the rows of the buffer.
+    """
 
     buffer: PartitionBuffer
     rows: Rows
     behind: int
+    source: Rows
+    start: int
 
     @property
     def size(self) -> int:
@@ -308,23 +316,28 @@ class Turn:
         self.interrupt()
         self._taken_back.extend(repeat(None, count))
 
-    def end(self) -> dict[TopicPartition, Rows]:
-        """Take back what was not delivered, write the positions reached into the buffers, return the rest by partition.
+    def begin(self) -> None:
+        """Have the buffers go on behind the turn. Until then, and in the middle of it, :meth:`end` undoes it all the same."""
+        for part in self._parts:
+            part.buffer.advance(part, part.size)
 
-        Emptying the iterator is one step to other threads: each message is either theirs or in what is returned. That is the
-        same the second time: a signal handler may stop the consumer that has just ended its turn.
+    def end(self) -> None:
+        """Have what was not delivered come again from the buffers, and write the positions reached into them.
+
+        Emptying the iterator is one step to other threads: each message is either theirs or comes again. Ending a turn twice
+        changes nothing: a signal handler may stop the consumer that is just ending its turn, or raise in the middle of it.
         """
         self.interrupt()
-        left: dict[TopicPartition, Rows] = {}
         for part, count in zip(self._parts, self._delivered(self._total - len(self._taken_back))):
             if count:
                 part.buffer.position = part.position_after(count)
-            if count < part.size:
-                left[part.buffer.tp] = cut_rows(part.rows, count, part.size)
-        return left
+            part.buffer.advance(part, count)
 
 
 def deal(buffers: list[PartitionBuffer]) -> Turn:
-    """Return a turn with as many messages of each buffer as all of them have, at most MAX_PER_TURN; none may be empty."""
+    """Return a turn with as many messages of each buffer as all of them have, at most MAX_PER_TURN; none may be empty.
+
+    The buffers stay as they are until the turn begins: what is dealt and then lost, to a Ctrl-C, is dealt again.
+    """
     most = min([MAX_PER_TURN, *(buffer.available for buffer in buffers)])
-    return Turn([buffer.cut(most) for buffer in buffers])
+    return Turn([buffer.share(most) for buffer in buffers])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pykafka._engine.fetching import Parcel
 from pykafka._machines import turns
-from pykafka._machines.turns import MAX_READY_BYTES, PartitionBuffer, deal
+from pykafka._machines.turns import MAX_READY_BYTES, PartitionBuffer, Turn, deal
 from pykafka.common import TopicPartition
 from pykafka.exceptions import KafkaException
 from pykafka.records.batch import split_batches
@@ -69,10 +69,8 @@ def deliver(buffers: list[PartitionBuffer], stops: list[int]) -> list[tuple[int,
                 break
             got.append((message.partition_id, message.offset))
         reached = turn.positions()
-        left = turn.end()
+        turn.end()
         for one in buffers:
-            if one.tp in left:
-                one.put_back(left[one.tp])
             assert reached.get(one.tp, one.position) == one.position
     return got
 
@@ -149,6 +147,23 @@ def test_a_batch_that_ctrl_c_kept_from_being_decoded_is_delivered_next_time(
     assert [offset for _partition, offset in deliver([one], [])] == list(range(9))
 
 
+def test_a_turn_that_is_ended_before_it_began_in_the_middle_or_twice_loses_and_repeats_nothing() -> None:
+    pairs = [buffer(parcel(0, 5), partition_id=0), buffer(parcel(0, 5), partition_id=1)]
+    for one in pairs:
+        one.refill()
+    turn = deal(pairs)
+    assert [one.available for one in pairs] == [5, 5], "what is dealt and lost is dealt again"
+    pairs[0].advance(turn._parts[0], 5)  # a Ctrl-C in the middle of beginning
+    assert next(turn.ready).offset == 0
+    for _ in range(2):
+        turn.end()
+        assert [(one.position, one.available) for one in pairs] == [(1, 4), (0, 5)]
+    pairs[0].seek(3)
+    turn.end()
+    assert pairs[0].available == 0, "what it was before a seek counts no more"
+    assert deliver(pairs[1:], []) == [(1, offset) for offset in range(5)]
+
+
 def test_what_waits_behind_a_batch_that_cannot_be_decoded_is_let_go() -> None:
     raw = bytearray(batch(3, 4))
     raw[-1] ^= 1
@@ -166,12 +181,12 @@ def test_what_is_held_shrinks_as_messages_are_taken_and_grows_as_they_are_decode
     one.refill()
     full = one.held_bytes
     assert 1_000_000 <= full <= 1_100_000
-    one.cut(600)
+    Turn([one.share(600)]).begin()
     assert one.held_bytes == full * 2 // 5
     one.refill()  # the small ones do not count as if they were large
     assert one.available == 410
     assert full * 2 // 5 < one.held_bytes < full * 2 // 5 + 10_000
-    one.cut(410)
+    Turn([one.share(410)]).begin()
     assert one.held_bytes == 0
 
 
@@ -180,7 +195,7 @@ def test_a_rewound_partition_forgets_what_was_fetched_and_goes_on_where_it_was()
     one.refill()
     turn = deal([one])
     list(islice(turn.ready, 2))
-    one.put_back(turn.end()[one.tp])
+    turn.end()
     assert (one.position, one.available, one.has_come) == (2, 601, True)
     taken = one.rewind()
     assert taken == (5, len(batch(603, 5)))
@@ -257,15 +272,14 @@ def test_a_turn_gives_what_making_every_message_at_once_gives(logs: list[Any], s
     turn = deal([one for one, _expected in pairs])
     in_turn = [expected[number] for number in range(most) for _one, expected in pairs]
     assert [seen(message) for message in islice(turn.ready, stop)] == in_turn[:stop]
-    reached, left = turn.positions(), turn.end()
+    reached = turn.positions()
+    turn.end()
     assert next(turn.ready, None) is None
     for one, expected in pairs:
         delivered = sum(1 for row in in_turn[:stop] if row[0] == one.tp.partition)
         if delivered:
             # the same, for who asks in the middle of a turn and for who ends it
             assert reached[one.tp] == one.position == expected[delivered - 1][1] + 1
-        if one.tp in left:
-            one.put_back(left[one.tp])
         assert one.available == len(expected) - delivered
         if one.available:
             assert [seen(message) for message in deal([one]).ready] == expected[delivered:]
@@ -292,8 +306,7 @@ def test_each_message_goes_whole_to_one_thread_or_comes_again(restless: None, wa
         pairs = [fetched(number, [([record] * 2000, 0)], 0) for number in range(3)]
         for one, expected in pairs:
             # values that tell where they belong, as no two columns may ever be out of step
-            rows = one.cut(2000).rows
-            one.put_back(([row[:2] for row in expected], *rows[1:]))
+            one._rows = ([row[:2] for row in expected], *one._rows[1:])
         turn = deal([one for one, _expected in pairs])
         got: list[list[Message]] = [[] for _ in range(4)]
 
@@ -308,12 +321,13 @@ def test_each_message_goes_whole_to_one_thread_or_comes_again(restless: None, wa
             thread.start()
         while repeat and sum(map(len, got)) < repeat * 1000 and any(thread.is_alive() for thread in threads):
             pass
-        left = turn.end() if repeat else {}
+        if repeat:
+            turn.end()
         for thread in threads:
             thread.join(20)
         assert all(message.value == (message.partition_id, message.offset) for mine in got for message in mine)
         together = sorted(message.value for mine in got for message in mine)
-        again = [value for rows in left.values() for value in rows[0]]
+        again = [value for one, _expected in pairs for value in one.share(2000).rows[0]] if repeat else []
         assert sorted(together + again) == [(number, offset) for number in range(3) for offset in range(2000)]
         assert turn.positions() == {one.tp: 2000 - sum(value[0] == one.tp.partition for value in again) for one, _ in pairs}
 
@@ -321,7 +335,7 @@ def test_each_message_goes_whole_to_one_thread_or_comes_again(restless: None, wa
 @pytest.mark.parametrize("number", [1, 2, 7, 10])
 def test_a_message_that_is_just_made_when_a_turn_ends_is_delivered_and_counted(number: int) -> None:
     one, expected = fetched(0, [([(b"k", b"v", [], 1000)] * 10, 0)], 0)
-    turn, calls, left = deal([one]), 0, {}
+    turn, calls = deal([one]), 0
 
     def interrupt(frame: Any, event: str, arg: Any) -> None:
         nonlocal calls
@@ -329,7 +343,7 @@ def test_a_message_that_is_just_made_when_a_turn_ends_is_delivered_and_counted(n
             calls += 1
             if calls == number:  # where a signal handler may run, or another thread
                 sys.setprofile(None)
-                left.update(turn.end())
+                turn.end()
 
     sys.setprofile(interrupt)
     try:
@@ -338,7 +352,7 @@ def test_a_message_that_is_just_made_when_a_turn_ends_is_delivered_and_counted(n
         sys.setprofile(None)
     assert [seen(message) for message in got] == expected[:number]
     assert one.position == number
-    assert [len(rows[0]) for rows in left.values()] == ([10 - number] if number < 10 else [])
+    assert one.available == 10 - number
 
 
 def test_messages_share_where_they_are_from() -> None:

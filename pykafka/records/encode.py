@@ -15,7 +15,7 @@ from typing import Optional
 from .. import compression
 from .batch import CRC_START, HEADER, HEADER_SIZE, LENGTH_END, MAGIC, TRANSACTIONAL
 from .crc32c import crc32c
-from .varints import MAX_ENTRIES, VARINTS, Cache, encode_varint, offset_varints, width_segments
+from .varints import MAX_OFFSETS, VARINTS, Cache, encode_varint, offset_varints, width_segments
 
 Headers = Sequence[tuple[str, Optional[bytes]]]
 
@@ -27,8 +27,8 @@ _LEAST_RUN = 8
 _LEAST_KEYED_RUN = 25
 #: For fewer records than this, slices cost more than they save.
 _LEAST_COLUMNS = 4
-#: So many (timestamp delta, offset width) pairs have their tables of heads kept.
-_MAX_HEADS = 256
+#: So many (timestamp delta, offset width, key width) have their tables of heads kept, each for so many sizes: 20 MB at the worst.
+_MAX_HEADS, _MAX_SIZES = 64, 2000
 
 
 #: What ends a record without headers: a count of none.
@@ -193,7 +193,7 @@ def _head_table(delta: int, width: int, key_width: int) -> Cache:
 
         if len(_heads) >= _MAX_HEADS:
             _heads.clear()
-        table = _heads[(delta, width, key_width)] = Cache(make)
+        table = _heads[(delta, width, key_width)] = Cache(make, _MAX_SIZES)
     return table
 
 
@@ -204,9 +204,11 @@ def _offsets_and(behind: bytes, count: int) -> list[bytes]:
     """Return at least ``count`` offset deltas, each with the same bytes behind it."""
     offsets = _offsets_before.get(behind, [])
     if len(offsets) < count:
-        if len(_offsets_before) >= 8 or sum(map(len, _offsets_before.values())) > MAX_ENTRIES * 4:
+        offsets = [offset + behind for offset in offset_varints(count)]
+        if len(_offsets_before) >= 8 or sum(map(len, _offsets_before.values())) + len(offsets) > MAX_OFFSETS:
             _offsets_before.clear()
-        offsets = _offsets_before[behind] = [offset + behind for offset in offset_varints(count)]
+        if len(offsets) <= MAX_OFFSETS:
+            _offsets_before[behind] = offsets
     return offsets
 
 

@@ -47,14 +47,18 @@ def decode_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 class Cache(dict[int, bytes]):
-    """A dict that makes missing entries by a function: its ``__getitem__`` maps whole columns at the speed of C."""
+    """A dict that makes missing entries by a function: its ``__getitem__`` maps whole columns at the speed of C.
 
-    def __init__(self, make: Callable[[int], bytes]) -> None:
+    :param most: how many entries it has at most; with one more it begins anew
+    """
+
+    def __init__(self, make: Callable[[int], bytes], most: int = MAX_ENTRIES) -> None:
         super().__init__()
         self._make = make
+        self._most = most
 
     def __missing__(self, key: int) -> bytes:
-        if len(self) >= MAX_ENTRIES:
+        if len(self) >= self._most:
             self.clear()
         made = self[key] = self._make(key)
         return made

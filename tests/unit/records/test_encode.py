@@ -13,7 +13,16 @@ from pykafka.records import encode as module
 from pykafka.records import varints
 from pykafka.records.batch import HEADER_SIZE
 from pykafka.records.encode import RECORD_OVERHEAD, encode_batch, encode_headers, plain_records, restamp
-from pykafka.records.varints import MAX_ENTRIES, VARINTS, Cache, decode_varint, encode_varint, offset_varints, width_segments
+from pykafka.records.varints import (
+    MAX_ENTRIES,
+    MAX_OFFSETS,
+    VARINTS,
+    Cache,
+    decode_varint,
+    encode_varint,
+    offset_varints,
+    width_segments,
+)
 
 from .making import decoded, raw, read_by_kafka_python, reseal, rows
 
@@ -220,10 +229,18 @@ def test_the_tables_of_encoding_stay_bounded_whatever_is_encoded() -> None:
         encode_batch([b"x" * (number % 90)] * 40, [b"k" * number] * 40, None, [START] * 20 + [START + number] * 20)
         encode_batch([b"x"] * 5, [b"k"] * 5, None, [START + number * step for step in (0, 1, 3, 7, 1009)])
     assert len(module._heads) <= module._MAX_HEADS
-    assert max(map(len, module._heads.values())) <= MAX_ENTRIES
+    assert max(map(len, module._heads.values())) <= module._MAX_SIZES
     assert len(module._offsets_before) <= 8
     assert len(VARINTS) <= MAX_ENTRIES
     assert len(module._TAILS) <= MAX_ENTRIES
+
+
+@pytest.mark.parametrize("key", [b"", b"k"])
+def test_what_is_kept_of_large_batches_is_bounded_in_all(key: bytes) -> None:
+    for number in (5, 60, 700, 80_000, 120_000, 140_000, 3):
+        encode_batch([b""] * number, [key] * number, None, [START] * number)
+        encode_batch([b"x" * (number % 7)] * number, None, None, [START] * number)
+        assert sum(map(len, module._offsets_before.values())) <= MAX_OFFSETS
 
 
 # -- varints ----------------------------------------------------------------------------------------------------------

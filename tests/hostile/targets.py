@@ -5,11 +5,14 @@ A target returns when its input was read or refused with one of the errors it ma
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 from typing import Any, Callable
 
 from pykafka import compression
 from pykafka.exceptions import CorruptBatchError, DecompressedSizeError, ProtocolError
+from pykafka.protocol import messages
 from pykafka.protocol.api import decode_data, decode_request, decode_response
 from pykafka.protocol.schema import DATA, RESPONSES, Message, Request, Response
 from pykafka.protocol.wire import FrameReader
@@ -21,6 +24,8 @@ from pykafka.records.encode import encode_batch, encode_headers
 
 from ..unit.protocol.samples import CASES, SAMPLES, encode
 
+#: Messages as kafka-python and Kafka's own client write them.
+GOLDEN = Path(__file__).parents[1] / "golden" / "protocol"
 #: What one input may inflate to.
 CAP = 1024 * 1024
 MAX_FRAME = 64 * 1024
@@ -175,6 +180,22 @@ def seeds(name: str) -> list[bytes]:
         return [batch_of(number) + (batch_of(0) if name == "batches" else b"") for number in (0, *CODECS)]
     (number,) = [number for number in CODECS if compression.CODECS[number][0] == name]
     return [compression.compress(number, data) for data in (b"", b"one two " * 50, bytes(range(256)) * 20)]
+
+
+def golden(name: str) -> list[bytes]:
+    """Return valid inputs of a target that other clients have made."""
+    made = []
+    rows = [row for path in sorted(GOLDEN.glob("*.json")) for row in json.loads(path.read_text())["messages"]]
+    for row in rows if name in ("response", "request", "blob") else ():
+        cls, version, body = getattr(messages, row["message"]), row["version"], bytes.fromhex(row["body"])
+        if name == "response" and issubclass(cls, Response):
+            tags = b"\0" if version >= cls.FLEXIBLE and cls is not messages.ApiVersionsResponse else b""
+            made.append(cls.KEY.to_bytes(2, "big") + bytes([version]) + bytes(4) + tags + body)
+        elif name == "request" and "frame" in row:
+            made.append(bytes.fromhex(row["frame"])[4:])
+        elif name == "blob" and cls in DATA:
+            made.append(version.to_bytes(2, "big") + body)
+    return made
 
 
 #: Numbers that are on an edge of something.

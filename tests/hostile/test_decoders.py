@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from pykafka.exceptions import ProtocolError
 from pykafka.protocol.api import decode_data, decode_response
 from pykafka.protocol.primitives import encode_uvarint
-from pykafka.protocol.schema import Message, Request, Response, Struct
+from pykafka.protocol.schema import DATA, RESPONSES, Message, Request, Response, Struct
 
 from ..support import ROOT
 from ..unit.protocol.samples import CASES, IDS, SAMPLES, decode, encode, present_fields
 from . import fuzz
-from .targets import RESPONSE_CASES, TARGETS, fed, mutated, outcome, seeds
+from .targets import RESPONSE_CASES, TARGETS, fed, golden, mutated, outcome, seeds
 
 #: How many damaged inputs each target gets, by what it costs to read one.
 DOSES = {"response": 30_000, "request": 20_000, "blob": 8_000, "frames": 5_000, "batches": 16_000, "sealed": 10_000}
@@ -99,6 +99,26 @@ def test_a_campaign_finds_a_fault_and_keeps_its_input_small(monkeypatch: pytest.
     kept = fuzz.keep("blob", fault.args[-1], tmp_path)
     assert kept.read_bytes() == b"\xff\xff\xff\xff"
     assert kept.name.startswith("blob-")
+
+
+def test_a_campaign_that_looks_for_new_code_sees_that_of_the_codecs_and_of_nobody_else() -> None:
+    found = {(function.__code__.co_filename, function.__name__) for function in fuzz.functions_of_ours("response")}
+    assert ("<pykafka FetchResponse v13>", "decode") in found
+    assert any(name == "split_batches" for _file, name in found)
+    assert not any("site-packages" in file or "argparse" in file for file, _name in found)
+
+
+@pytest.mark.parametrize("name", ["response", "request", "blob"])
+def test_what_other_clients_have_made_is_among_the_first_inputs_and_is_read(name: str) -> None:
+    inputs = golden(name)
+    assert len(inputs) >= 3
+    for data in inputs:
+        if name == "response":
+            assert outcome(RESPONSES[int.from_bytes(data[:2], "big")], data[2], data[3:]) is not None
+        elif name == "request":
+            assert outcome(Request, 0, data) is not None
+        else:
+            assert any(outcome(cls, 0, data) is not None for cls in DATA)
 
 
 def test_what_takes_too_long_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,11 +180,17 @@ def _choose(cluster: Cluster, group: str, deadline: Deadline) -> str:
     if not _has_newer_protocol(cluster, broker, deadline):
         return CLASSIC
     ask = cluster.engine.call
-    (newer,) = ask(broker, ConsumerGroupDescribeRequest(group_ids=[group]), deadline).groups
-    if not newer.error_code:
+    if not _about(group, ask(broker, ConsumerGroupDescribeRequest(group_ids=[group]), deadline)).error_code:
         return CONSUMER
-    (classic,) = ask(broker, DescribeGroupsRequest(groups=[group]), deadline).groups
+    classic = _about(group, ask(broker, DescribeGroupsRequest(groups=[group]), deadline))
     return CONSUMER if classic.group_state in NOBODYS else CLASSIC
+
+
+def _about(group: str, reply: Any) -> Any:
+    for row in reply.groups:
+        if row.group_id == group:
+            return row
+    raise ProtocolError(f"the answer to {reply.NAME} says nothing of group {group}")
 
 
 def _has_newer_protocol(cluster: Cluster, broker: BrokerInfo, deadline: Deadline) -> bool:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Callable
 
 from pykafka import compression
+from pykafka._machines.member import MemberMetadata
+from pykafka._machines.sharing import readable
 from pykafka.exceptions import CorruptBatchError, DecompressedSizeError, ProtocolError
 from pykafka.protocol import messages
-from pykafka.protocol.api import decode_data, decode_request, decode_response
+from pykafka.protocol.api import decode_data, decode_request, decode_response, encode_data
 from pykafka.protocol.schema import DATA, RESPONSES, Message, Request, Response
 from pykafka.protocol.wire import FrameReader
 from pykafka.records.aborted import visible_batches
@@ -63,6 +65,11 @@ def request(data: bytes) -> None:
 
 def blob(data: bytes) -> None:
     """Read what members of a group tell each other through the broker."""
+    member = MemberMetadata("m", None, data)
+    for protocol in ("range", "sticky", "cooperative-sticky"):
+        # what is of no use is an error of that member's, and never of who reads it
+        good, bad = readable([member], protocol)
+        assert set(good) == {"m"} >= set(bad)
     for cls in DATA:
         try:
             decode_data(cls, data)
@@ -172,7 +179,10 @@ def seeds(name: str) -> list[bytes]:
         return [encode(SAMPLES["null inside"](cls, version), version) for cls, version in REQUEST_CASES]
     if name == "blob":
         cases = [(cls, version) for cls, version in CASES if cls in DATA]
-        return [encode(SAMPLES[kind](cls, version), version) for cls, version in cases for kind in ("null inside", "lowest")]
+        held = b"\0\0\0\1\0\1t\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\7"  # of a sticky assignor: t/0 and t/1 in generation 7
+        sticky = encode_data(messages.ConsumerProtocolSubscription(topics=["t"], user_data=held), 1)
+        plain = [encode(SAMPLES[kind](cls, version), version) for cls, version in cases for kind in ("null inside", "lowest")]
+        return [sticky, *plain]
     if name == "frames":
         whole = b"".join(len(one).to_bytes(4, "big") + one for one in (b"abcd", b"", bytes(300)))
         return [whole, b"HTTP/1.1 400", b"\x15\3\3\0\2"]

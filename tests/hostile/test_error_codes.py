@@ -42,6 +42,7 @@ from pykafka.protocol.schema import Struct
 
 from ..fake.broker import fake_broker
 from ..fake.scripts import Log
+from ..fake.test_group_troubles import Coordinator
 from ..fake.test_produce_and_fetch import fetched
 from ..unit.machines.driven import HEARTBEAT_S, Driven, beat, calm, classic, join_error, joined, newer
 from ..unit.machines.making import accumulator, send_each
@@ -421,3 +422,54 @@ def test_an_unknown_error_fails_the_call_it_is_about_and_names_the_code(code: in
             pytest.raises(KafkaException, match=str(code)),
         ):
             consumer.consume()
+
+
+def _send(client: KafkaClient) -> None:
+    with client.topics["t"].get_producer(linger_ms=0) as producer:
+        producer.produce(b"x").result(10)
+
+
+def _commit_offsets(client: KafkaClient) -> None:
+    with client.topics["t"].get_simple_consumer("g", consumer_timeout_ms=100) as consumer:
+        consumer.commit_offsets()
+
+
+def _first(answer: Any, lists: tuple[str, ...]) -> Any:
+    for name in lists:
+        answer = getattr(answer, name)[0]
+    return answer
+
+
+CALLS: dict[str, tuple[tuple[str, ...], Callable[[KafkaClient], Any]]] = {
+    "InitProducerId": ((), _send),
+    "Produce": (("responses", "partition_responses"), _send),
+    "FindCoordinator": (("coordinators",), lambda client: client.cluster.get_group_coordinator(b"g")),
+    "ListOffsets": (("topics", "partitions"), lambda client: client.topics["t"].latest_available_offsets()),
+    "Metadata": (("topics",), lambda client: client.topics["other"]),
+    "OffsetFetch": (("groups",), _commit_offsets),
+    "OffsetCommit": (("topics", "partitions"), _commit_offsets),
+}
+
+
+@pytest.mark.parametrize("api", CALLS)
+@pytest.mark.parametrize("code", [-2, 200])
+def test_every_call_fails_at_once_with_the_unknown_error_of_what_it_asks(api: str, code: int) -> None:
+    lists, call = CALLS[api]
+    with fake_broker() as broker, KafkaClient(broker.hosts, **QUICK) as client:
+        Log(broker)
+        Coordinator(broker).epoch = -1  # of who is no member
+        plain = broker.scripts[api]
+
+        def refused(request: Any, version: int) -> Any:
+            answer = plain(request, version)
+            if api == "Metadata":
+                answer.topics.append(MetadataResponse.MetadataResponseTopic(name="other", error_code=code))
+            else:
+                _first(answer, lists).error_code = code
+            return answer
+
+        broker.scripts[api] = refused
+        with pytest.raises(KafkaException) as caught:
+            call(client)
+        assert is_right(caught.value, code)
+        assert len(broker.seen(api)) <= 2

@@ -17,11 +17,12 @@ from pykafka import KafkaClient
 from pykafka.common import OffsetType
 from pykafka.exceptions import KafkaException, NoBrokersAvailableError, ProtocolError
 from pykafka.protocol.api import encode_response, response_of
-from pykafka.protocol.messages import ApiVersionsRequest, MetadataRequest
+from pykafka.protocol.messages import ApiVersionsRequest, ConsumerGroupDescribeResponse, MetadataRequest
 from pykafka.protocol.wire import Wire
 
 from ..fake.broker import FakeBroker, fake_broker, rude_peer
 from ..fake.scripts import Log, stored_batch
+from ..fake.test_group_troubles import Coordinator, member, with_newer_protocol
 from ..fake.test_produce_and_fetch import fetched
 from ..support import run_python, until
 from ..unit.protocol.samples import SAMPLES, encode
@@ -301,6 +302,20 @@ def test_a_fetch_that_tells_of_what_nobody_asked_for_delivers_each_message_once_
         with client.topics["t"].get_simple_consumer(consumer_timeout_ms=5000, fetch_error_backoff_ms=1) as consumer:
             found = [consumer.consume() for _ in range(12)]
         assert [(message.offset, message.value) for message in found] == [(at, b"%d" % at) for at in range(12)]
+
+
+@pytest.mark.parametrize("groups", [[], ["other"], ["other", "another"]], ids=len)
+def test_a_coordinator_that_describes_other_groups_is_an_error_that_says_so(groups: list[str]) -> None:
+    row = ConsumerGroupDescribeResponse.DescribedGroup
+    with fake_broker() as broker:
+        Coordinator(broker)
+        with_newer_protocol(broker)
+        answer = ConsumerGroupDescribeResponse(groups=[row(group_id=name, members=[]) for name in groups])
+        broker.scripts["ConsumerGroupDescribe"] = lambda request, version: answer
+        words = "ConsumerGroupDescribe says nothing of group g"
+        with KafkaClient(broker.hosts, socket_timeout_ms=300, **QUICK) as client, pytest.raises(KafkaException, match=words):
+            member(client, group_protocol="auto")
+        assert len(broker.seen("ConsumerGroupDescribe")) > 1
 
 
 # -- damaged answers, to a client that works --------------------------------------------------------------------------

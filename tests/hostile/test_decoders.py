@@ -14,15 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pykafka._machines.member import MemberMetadata
+from pykafka._machines.sharing import readable
 from pykafka.exceptions import ProtocolError
 from pykafka.protocol.api import decode_data, decode_response
 from pykafka.protocol.primitives import encode_uvarint
 from pykafka.protocol.schema import DATA, RESPONSES, Message, Request, Response, Struct
+from pykafka.records.batch import split_batches
+from pykafka.records.decode import decode_batch
 
 from ..support import ROOT
 from ..unit.protocol.samples import CASES, IDS, SAMPLES, decode, encode, present_fields
 from . import fuzz
-from .targets import RESPONSE_CASES, TARGETS, fed, golden, mutated, outcome, seeds
+from .targets import CAP, RESPONSE_CASES, TARGETS, fed, golden, mutated, outcome, seeds
 
 #: How many damaged inputs each target gets, by what it costs to read one.
 DOSES = {"response": 30_000, "request": 20_000, "blob": 8_000, "frames": 5_000, "batches": 16_000, "sealed": 10_000}
@@ -80,6 +84,14 @@ def test_valid_inputs_are_read_to_their_end() -> None:
     for cls, version in RESPONSE_CASES:
         message = SAMPLES["null inside"](cls, version)
         assert outcome(cls, version, encode(message, version)) == message
+    for name, count in (("batches", 2), ("sealed", 1)):
+        for data in seeds(name):
+            found = split_batches(data, "t", 0)
+            assert [len(decode_batch(batch, "t", 0, CAP).values) for batch in found] == [40] * count
+    for data in seeds("blob"):
+        assert any(outcome(cls, 0, data) is not None for cls in DATA)
+    sticky, _bad = readable([MemberMetadata("m", None, seeds("blob")[0])], "sticky")
+    assert (sticky["m"].owned, sticky["m"].generation) == ((("t", 0), ("t", 1)), 7)
     frames = seeds("frames")[0]
     assert fed(frames, [len(frames)]) == ([b"abcd", b"", bytes(300)], False)
 

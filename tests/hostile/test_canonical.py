@@ -91,9 +91,7 @@ def _work_of_kafka_python(hosts: str) -> None:
 
 
 @pytest.mark.parametrize(("work", "least"), [(_work_of_librdkafka, 12), (_work_of_kafka_python, 9)])
-def test_requests_of_other_clients_are_written_as_they_write_them(
-    work: Any, least: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_requests_of_other_clients_are_written_as_they_write_them(work: Any, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with requests_of_others(monkeypatch) as frames, FakeCluster(topics={"t": 2}) as cluster:
         work(cluster.hosts)
     kinds: Counter[str] = Counter()

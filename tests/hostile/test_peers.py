@@ -363,7 +363,7 @@ def _use(hosts: str, api: str) -> None:
         elif api == "FindCoordinator":
             client.cluster.get_group_coordinator(b"g")
         else:
-            options: dict[str, Any] = {"consumer_timeout_ms": 200, "fetch_error_backoff_ms": 1}
+            options: dict[str, Any] = {"consumer_timeout_ms": 200, "fetch_error_backoff_ms": 1, "offsets_channel_backoff_ms": 1}
             with topic.get_simple_consumer(auto_offset_reset=OffsetType.EARLIEST, **options) as consumer:
                 consumer.consume()
 

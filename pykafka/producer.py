@@ -34,6 +34,7 @@ from .exceptions import (
 )
 from .partitioners import HashingPartitioner, RandomPartitioner
 from .produce_arguments import cut, encoded_headers, lengths, listed, not_bytes, quick_headers, size_of
+from .records import crc32c
 from .records.message import Message, OnDelivery, to_epoch_ms
 from .records.queued import HEADERS, ON_DELIVERY, Block, Extra, QueuedMessage, QueuedMessages, Row, new_message, queued_message
 
@@ -94,6 +95,7 @@ class Producer:
         given = {name: value for name, value in given.items() if name in PRODUCER}
         options = check_options("Producer", PRODUCER, {**given, **unknown})
         codecs.require(options["compression"])
+        crc32c.load()
         self._cluster = cluster
         self._topic = topic
         self._options = options

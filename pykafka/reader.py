@@ -20,6 +20,7 @@ from .deserializing import Deserializing
 from .exceptions import ConsumerStoppedException, ForkedError
 from .offset_arguments import check_count, checked_offset, owned_tp, owned_tps
 from .partition import OwnedPartition, Partition
+from .records import crc32c
 from .records.message import Message
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Reader:
     """
 
     def __init__(self, cluster: Cluster, options: Mapping[str, Any]) -> None:
+        crc32c.load()
         self._cluster = cluster
         self._options = options
         deserializer = options["deserializer"]

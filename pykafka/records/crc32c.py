@@ -126,7 +126,12 @@ _loaded: Optional[Callable[..., int]] = None
 
 
 def load() -> None:
-    """Return once the fastest implementation is loaded: importing it later may fail for want of a file descriptor."""
+    """Return once the fastest implementation is loaded: importing it later may fail for want of a file descriptor.
+
+    Producers and consumers call this when they are made: with the first batch it is too late for an error.
+
+    :raises OSError: when it cannot be read just now; the next call tries again
+    """
     crc32c(b"")
 
 

@@ -439,11 +439,11 @@ class ProducerCore(RowQueue):
             taken.told(len(places))
 
     def _call_back(self, outcome: Outcome, count: int, size: int) -> None:
-        """Run the users' callbacks of one batch, in order; one that raises is logged and the next one runs.
+        """Run the users' callbacks of one batch, in order; when one raises the next one runs, and the first of a batch is logged.
 
         On the callbacks' own thread. Only now may as much be queued again: slow callbacks slow the producer down.
         """
-        error = outcome.error
+        error, failures = outcome.error, 0
         for taken, places in outcome.parts:
             for extra, message in taken.messages(places):
                 on_delivery = extra[ON_DELIVERY]
@@ -451,7 +451,12 @@ class ProducerCore(RowQueue):
                     try:
                         on_delivery(message, error)
                     except BaseException:  # SystemExit too: the others and the count of them must not suffer
-                        log.exception("an on_delivery callback raised; the others go on")
+                        failures += 1
+                        if failures == 1:
+                            log_crash(log, "an on_delivery callback raised; the others go on, more of a batch are only counted")
+        if failures > 1:
+            with contextlib.suppress(Exception):
+                log.error("on_delivery callbacks raised for %d of the %d messages of a batch", failures, count)
         with contextlib.suppress(KafkaException):  # closed meanwhile: nobody queues anything any more
             self.engine.loop.call_soon(self._on_called, outcome, count, size)
 

@@ -202,7 +202,10 @@ class FakeCluster:
         :param keys: one for each of the values; without them the messages have no key
         :param timestamps: in milliseconds since 1970; without them it is now
         :param headers: lists of (name, value)
+        :raises TypeError: for a single value that is in no list
         """
+        if isinstance(values, (bytes, bytearray, memoryview, str)):
+            raise TypeError(f"produce() takes a list of values, not a single one: produce({topic!r}, [value])")
         contents = [_bytes(value) for value in values]
         many = len(contents)
         rows = [

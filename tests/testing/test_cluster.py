@@ -291,3 +291,11 @@ def test_who_does_not_read_its_answers_is_asked_for_no_more_requests(fakes: Fake
     assert len(fakes.requests.seen("Fetch")) == 1
     for _ in range(5):
         assert len(peer.receive(asked, 12).responses[0].partitions[0].records) > 10_000_000
+
+
+@pytest.mark.parametrize("value", [b"abc", "abc", bytearray(b"abc")])
+def test_a_single_value_in_the_place_of_a_list_is_refused_with_what_to_write(value: Any) -> None:
+    with FakeCluster(topics={"t": 1}) as kafka:
+        with pytest.raises(TypeError, match=r"produce\('t', \[value\]\)"):
+            kafka.produce("t", value)
+        assert kafka.values("t") == []

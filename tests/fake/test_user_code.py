@@ -1,0 +1,186 @@
+"""Users' callbacks that raise, block, or call back: nobody else suffers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pykafka import KafkaClient
+from pykafka.testing import FakeCluster
+
+from ..support import until
+
+#: With the classic protocol it is the member that says how often it shows life.
+MEMBER: dict[str, Any] = {
+    "managed": True,
+    "group_protocol": "classic",
+    "heartbeat_interval_ms": 20,
+    "consumer_timeout_ms": 20_000,
+}
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    with FakeCluster(topics={"t": 1, "other": 1}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster: FakeCluster) -> Iterator[KafkaClient]:
+    with KafkaClient(cluster.hosts) as client:
+        yield client
+
+
+def heartbeats(cluster: FakeCluster) -> int:
+    """Return how many heartbeats members of groups have sent."""
+    return len(cluster.requests.seen("Heartbeat"))
+
+
+def bad(_message: Any, _error: Any) -> None:
+    raise ValueError("a bug")
+
+
+def test_callbacks_that_raise_are_logged_once_a_batch_and_counted(client: KafkaClient, caplog: pytest.LogCaptureFixture) -> None:
+    called = []
+
+    def sometimes_bad(message: Any, _error: Any) -> None:
+        called.append(message.value)
+        if message.value != b"good":
+            raise ValueError("a bug")
+
+    with client.topics["t"].get_producer(linger_ms=60_000) as producer:
+        for number in range(200):
+            producer.produce(b"good" if number % 2 else b"bad", on_delivery=sometimes_bad)
+        producer.flush(20)
+        assert called == [b"bad", b"good"] * 100
+        said = [record for record in caplog.records if record.name.startswith("pykafka") and record.levelno >= logging.ERROR]
+        assert [bool(record.exc_info) for record in said] == [True, False]
+        assert "100 of the 200 messages" in said[1].getMessage()
+        producer.produce(b"good").result(20)
+
+
+def test_a_log_handler_that_raises_as_well_takes_no_callback_and_no_room_from_the_others(client: KafkaClient) -> None:
+    class Broken(logging.Handler):
+        """A handler with a bug of its own."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("the disk is full")
+
+    handler = Broken()
+    logging.getLogger("pykafka").addHandler(handler)
+    called: list[bytes] = []
+    try:
+        with client.topics["t"].get_producer(max_queued_messages=10, linger_ms=0) as producer:
+            for _ in range(50):  # what is not given back after the callbacks would be missing after ten
+                producer.produce(b"x", on_delivery=bad)
+                producer.produce(b"y", on_delivery=lambda message, _error: called.append(message.value))
+            producer.flush(20)
+    finally:
+        logging.getLogger("pykafka").removeHandler(handler)
+    assert called == [b"y"] * 50
+
+
+def test_a_delivery_callback_that_blocks_holds_up_no_sending_no_consumer_and_no_heartbeat(
+    cluster: FakeCluster, client: KafkaClient
+) -> None:
+    gate, inside = threading.Event(), threading.Event()
+
+    def block(_message: Any, _error: Any) -> None:
+        inside.set()
+        gate.wait(30)
+
+    other = client.topics["other"]
+    blocked = client.topics["t"].get_producer(linger_ms=0)
+    member = other.get_balanced_consumer("g", **MEMBER)
+    with blocked, member, other.get_producer(linger_ms=0) as producer:
+        blocked.produce(b"x", on_delivery=block)
+        assert inside.wait(20)
+        before = heartbeats(cluster)
+        for number in range(20):
+            assert producer.produce(b"%d" % number).result(20).offset == number
+            message = member.consume()
+            assert message is not None and message.value == b"%d" % number
+        assert blocked.produce(b"sent all the same").result(20).offset == 1
+        until(lambda: heartbeats(cluster) > before + 3, what="heartbeats")
+        assert len(cluster.members("g")) == 1
+        gate.set()
+        blocked.flush(20)
+
+
+def test_on_assign_that_blocks_stops_no_heartbeat_and_no_other_member(cluster: FakeCluster, client: KafkaClient) -> None:
+    gate, inside = threading.Event(), threading.Event()
+
+    def block(_consumer: Any, _partitions: Any) -> None:
+        inside.set()
+        gate.wait(30)
+
+    topic = client.topics["t"]
+    blocked = topic.get_balanced_consumer("g", **MEMBER, on_assign=block, auto_start=False)
+    starting = threading.Thread(target=blocked.start)
+    starting.start()
+    try:
+        assert inside.wait(20)
+        before = heartbeats(cluster)
+        cluster.produce("other", [b"a"])
+        with client.topics["other"].get_balanced_consumer("h", managed=True, consumer_timeout_ms=20_000) as free:
+            assert free.consume() is not None
+        until(lambda: heartbeats(cluster) > before + 3, what="heartbeats")
+        assert len(cluster.members("g")) == 1
+    finally:
+        gate.set()
+        starting.join(20)
+        blocked.stop()
+
+
+def test_a_serializer_that_raises_fails_its_own_message_and_sends_nothing(cluster: FakeCluster, client: KafkaClient) -> None:
+    def serialize(value: Any, key: Any) -> Any:
+        if value == "bad":
+            raise ValueError("cannot be written")
+        return value.encode(), key
+
+    with client.topics["t"].get_producer(serializer=serialize, linger_ms=0) as producer:
+        producer.produce("one").result(20)
+        with pytest.raises(ValueError, match="cannot be written"):
+            producer.produce("bad")
+        producer.produce("two").result(20)
+    assert cluster.values("t") == [b"one", b"two"]
+
+
+def test_a_partitioner_that_raises_fails_its_own_message_and_sends_nothing(cluster: FakeCluster, client: KafkaClient) -> None:
+    def choose(partitions: Any, key: Any) -> Any:
+        if key == b"bad":
+            raise KeyError("nowhere")
+        return partitions[0]
+
+    with client.topics["t"].get_producer(partitioner=choose, linger_ms=0) as producer:
+        producer.produce(b"one", partition_key=b"good").result(20)
+        with pytest.raises(KeyError):
+            producer.produce(b"lost", partition_key=b"bad").result(20)
+        producer.produce(b"two", partition_key=b"good").result(20)
+    assert cluster.values("t") == [b"one", b"two"]
+
+
+def test_a_deserializer_that_blocks_keeps_nobody_but_its_caller(cluster: FakeCluster, client: KafkaClient) -> None:
+    gate, inside, got = threading.Event(), threading.Event(), []
+
+    def deserialize(value: Any, key: Any) -> Any:
+        inside.set()
+        gate.wait(30)
+        return value, key
+
+    cluster.produce("t", [b"slow"])
+    slow = client.topics["t"].get_simple_consumer(deserializer=deserialize, consumer_timeout_ms=20_000)
+    caller = threading.Thread(target=lambda: got.append(slow.consume()))
+    caller.start()
+    assert inside.wait(20)
+    with client.topics["t"].get_simple_consumer(consumer_timeout_ms=20_000) as quick:
+        message = quick.consume()
+        assert message is not None and message.value == b"slow"
+    gate.set()
+    caller.join(20)
+    assert [message.value for message in got if message is not None] == [b"slow"]
+    slow.stop()

@@ -21,7 +21,11 @@ from ..support import create_topic, until
 confluent_kafka = needs.package("confluent_kafka")
 
 # kafka-python reads its schemas in a way that Python warns of
-pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning"),
+    # kafka-python's transport forgets its socket when it is closed in the middle of a read ("NoneType has no attribute recv")
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 
 HEARTBEAT_MS = 200
 SESSION_MS = 10000

@@ -8,7 +8,7 @@ from typing import Callable, NamedTuple, Optional
 from ..common import TopicPartition
 from .metadata import ZERO_UUID
 
-#: Brokers with a little more to say than this need not be asked twice.
+#: An answer may be this large however many connections share the memory: less is not worth a request.
 LEAST_ANSWER_BYTES = 64 * 1024
 
 

@@ -49,27 +49,23 @@ def broker_that_reads_nothing() -> Iterator[tuple[FakeBroker, threading.Event]]:
             go_on.set()
 
 
-def test_a_throttled_connection_goes_on_when_the_broker_reads_again() -> None:
+@pytest.mark.parametrize(
+    ("throttle_ms", "longest_s"),
+    [(50, backoff.LONGEST_THROTTLE_S), (2**31 - 1, 0.05)],
+    ids=["for as long as it asks", "24 days, for no longer than the bound"],
+)
+def test_a_throttled_connection_goes_on_when_the_pause_is_over(
+    throttle_ms: int, longest_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "LONGEST_THROTTLE_S", longest_s)
     throttled, plain = produced(0), produced(1)
-    throttled.throttle_time_ms = 50
+    throttled.throttle_time_ms = throttle_ms
     answers: list[Any] = [throttled, plain]
     with fake_broker() as broker, KafkaClient(broker.hosts, socket_timeout_ms=60000) as client:
         broker.scripts["Produce"] = lambda request, version: answers.pop(0)
         with client.topics["t"].get_producer() as producer:
             producer.produce(b"throttled").result(10)
             # nothing but the end of the pause sends it: the request timeout is a minute away
-            assert producer.produce(b"next").result(10).offset == 1
-
-
-def test_a_broker_cannot_silence_a_connection_for_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "LONGEST_THROTTLE_S", 0.05)
-    throttled, plain = produced(0), produced(1)
-    throttled.throttle_time_ms = 2**31 - 1  # 24 days
-    answers: list[Any] = [throttled, plain]
-    with fake_broker() as broker, KafkaClient(broker.hosts, socket_timeout_ms=60000) as client:
-        broker.scripts["Produce"] = lambda request, version: answers.pop(0)
-        with client.topics["t"].get_producer() as producer:
-            producer.produce(b"throttled").result(10)
             assert producer.produce(b"next").result(10).offset == 1
 
 

@@ -164,6 +164,9 @@ class KafkaPython(Player):
             enable_auto_commit=True,
             auto_commit_interval_ms=100,
         )
+        # without it kafka-python may join before it knows the topic's partitions, and is then stuck for good if a poll ends
+        # while it joins again (docs/design.md, "Non-obvious")
+        consumer.partitions_for_topic(self.topic)
 
         def poll() -> None:
             for messages in consumer.poll(timeout_ms=50, max_records=100).values():

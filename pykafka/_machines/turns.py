@@ -76,6 +76,8 @@ class PartitionBuffer:
         "_max_decompressed",
         "_origins",
         "_parcels",
+        "_pieces",
+        "_pieces_count",
         "_row_bytes",
         "_rows",
         "_start",
@@ -107,6 +109,9 @@ class PartitionBuffer:
         self.jumped_to: Optional[int] = None
         #: what is decoded; what is before number ``_start`` is in a turn by now
         self._rows = NO_ROWS
+        #: what was decoded since, batch by batch, and how many messages that is: joined once, for the next turn
+        self._pieces: tuple[Rows, ...] = ()
+        self._pieces_count = 0
         #: how much memory one of them takes, on average
         self._row_bytes = 0
         #: by codec and format: the messages of many batches share one
@@ -122,7 +127,7 @@ class PartitionBuffer:
     @property
     def available(self) -> int:
         """Return how many decoded messages are not in a turn yet."""
-        return len(self._rows[VALUES]) - self._start
+        return len(self._rows[VALUES]) - self._start + self._pieces_count
 
     @property
     def held_bytes(self) -> int:
@@ -141,6 +146,8 @@ class PartitionBuffer:
         self.generation += 1
         self._rows = NO_ROWS
         self._start = 0
+        self._pieces = ()
+        self._pieces_count = 0
         self.error = None
         self.jumped_to = None
 
@@ -212,11 +219,11 @@ class PartitionBuffer:
             return
         fresh = rows_of(columns, self._origin(batch.codec, batch.magic), self.after)
         held_bytes = self.held_bytes + columns.size + ROW_BYTES * len(columns.values)
-        rows = joined(self._left(), fresh) if self.available else fresh
-        row_bytes, after = held_bytes // max(1, len(rows[VALUES])), batch.next_offset
+        count = len(fresh[VALUES])
+        row_bytes, after = held_bytes // max(1, self.available + count), batch.next_offset
         # nothing but assignments, between which no signal handler runs (from Python 3.10 on)
-        self._rows = rows
-        self._start = 0
+        self._pieces += (fresh,)
+        self._pieces_count += count
         self._row_bytes = row_bytes
         self.after = after
 
@@ -227,8 +234,14 @@ class PartitionBuffer:
             self._origins[codec, magic] = origin
         return origin
 
-    def _left(self) -> Rows:
-        return cut_rows(self._rows, self._start, len(self._rows[VALUES]))
+    def _join(self) -> None:
+        """Have everything that is decoded in one place."""
+        left = (cut_rows(self._rows, self._start, len(self._rows[VALUES])),) if self._start < len(self._rows[VALUES]) else ()
+        rows = joined(left + self._pieces)
+        self._rows = rows
+        self._start = 0
+        self._pieces = ()
+        self._pieces_count = 0
 
     def _finish(self, parcel: Parcel) -> None:
         if parcel.error is not None:
@@ -241,6 +254,8 @@ class PartitionBuffer:
 
     def share(self, most: int) -> Part:
         """Return the next messages, at most ``most``, with the position behind them; they stay here until :meth:`advance`."""
+        if self._pieces:
+            self._join()
         whole = len(self._rows[VALUES])
         stop = min(self._start + most, whole)
         rows = cut_rows(self._rows, self._start, stop)

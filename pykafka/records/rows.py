@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from .decode import Columns
@@ -38,9 +39,11 @@ def cut_rows(rows: Rows, start: int, stop: int) -> Rows:
     return tuple([column[start:stop] for column in rows])
 
 
-def joined(first: Rows, second: Rows) -> Rows:
-    """Return the messages of both, one after the other."""
-    return tuple([[*column, *more] for column, more in zip(*_alike([first, second]))])
+def joined(several: Sequence[Rows]) -> Rows:
+    """Return the messages of all, one after the other."""
+    if len(several) == 1:
+        return several[0]
+    return tuple([list(chain.from_iterable(columns)) for columns in zip(*_alike(several))])
 
 
 def dealt(shares: Sequence[Rows]) -> Rows:

@@ -57,6 +57,8 @@ def broker_settings(node: Node, version: str, nodes: list[Node], zookeeper_port:
         "auto.create.topics.enable": "true",
         "replica.lag.time.max.ms": 3000,
         "replica.fetch.backoff.ms": 50,
+        # an index of the usual 10 MB is made with the second batch of a partition, which takes 40 ms on some disks
+        "log.index.size.max.bytes": 262144,
     }
     if many and version_tuple(version) >= FIRST_REPLICA_SELECTOR:
         settings["replica.selector.class"] = "org.apache.kafka.common.replica.RackAwareReplicaSelector"

@@ -306,7 +306,8 @@ def test_each_message_goes_whole_to_one_thread_or_comes_again(restless: None, wa
         pairs = [fetched(number, [([record] * 2000, 0)], 0) for number in range(3)]
         for one, expected in pairs:
             # values that tell where they belong, as no two columns may ever be out of step
-            one._rows = ([row[:2] for row in expected], *one._rows[1:])
+            (rows,) = one._pieces
+            one._pieces = (([row[:2] for row in expected], *rows[1:]),)
         turn = deal([one for one, _expected in pairs])
         got: list[list[Message]] = [[] for _ in range(4)]
 

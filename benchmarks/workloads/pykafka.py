@@ -111,8 +111,9 @@ def _latency(job: Job, topic: Any) -> Result:
 
 def _memory(job: Job, topic: Any) -> Result:
     value = job.values[0]
-    # nothing leaves before the linger is over
-    with topic.get_producer(linger_ms=600000, max_queued_messages=job.count + 1, max_queued_bytes=2**30) as producer:
+    # nothing leaves before the linger is over, nor because it fills a request: what is sent is not queued
+    roomy = {"max_queued_messages": job.count + 1, "max_queued_bytes": 2**30, "max_request_size": 2**24}
+    with topic.get_producer(linger_ms=600000, **roomy) as producer:
         return memory_per_message(job.count, lambda: producer.produce(value))
 
 

@@ -236,3 +236,115 @@ def test_a_member_that_is_closed_in_the_middle_of_a_rebalance_leaves_and_the_oth
         with nothing_left_behind():
             GroupPlay(kafka, protocol, seed).run()
         kafka.requests.clear()
+
+
+# -- a send -------------------------------------------------------------------------------------------------------------
+
+
+class Outcomes:
+    """What became of every message that was given to producers."""
+
+    def __init__(self) -> None:
+        self.queued: list[bytes] = []
+        self.refused: list[bytes] = []
+        #: value -> what its callback was given: the offset, or the error
+        self.told: dict[bytes, list[Any]] = {}
+
+    def note(self, message: Any, error: Optional[Exception]) -> None:
+        """Note the outcome of one message: for ``on_delivery``."""
+        self.told.setdefault(message.value, []).append(message.offset if error is None else error)
+
+    def check(self, log: Counter[Optional[bytes]]) -> Counter[str]:
+        """Return how often each fate occurs, once every outcome is what the log shows."""
+        assert set(self.told) == set(self.queued), "who was told of what"
+        assert {len(told) for told in self.told.values()} <= {1}, "told twice"
+        fates: Counter[str] = Counter()
+        for value, (outcome,) in self.told.items():
+            if not isinstance(outcome, Exception):
+                fates["acknowledged"] += 1
+                assert log[value] == 1, f"{value!r} is acknowledged"
+            elif getattr(outcome, "possibly_written", False):
+                fates["unknown"] += 1
+                assert log[value] <= 1, f"{value!r} may have been written"
+            else:
+                fates["not written"] += 1
+                assert log[value] == 0, f"{value!r} was not written: {outcome!r}"
+        assert not set(self.refused) & set(log), "refused by produce()"
+        return fates
+
+
+#: What may go wrong at the moment when something is closed.
+TROUBLES: dict[str, Callable[[FakeCluster, Random], object]] = {
+    "nothing": lambda kafka, chance: None,
+    "slow answers": lambda kafka, chance: kafka.delay("Produce", 0.05, times=4),
+    "no answers": lambda kafka, chance: kafka.hold("Produce"),
+    "no producer id": lambda kafka, chance: kafka.hold("InitProducerId"),
+    "requests are lost": lambda kafka, chance: kafka.drop_connection(before="Produce", times=2),
+    "answers are lost": lambda kafka, chance: kafka.drop_connection(after="Produce", times=2),
+    "other leaders": lambda kafka, chance: [kafka.move_leader(TOPIC, part, to=chance.choice([1, 2])) for part in range(3)],
+    "a broker is gone": lambda kafka, chance: kafka.stop_broker(chance.choice([1, 2])),
+}
+TOPIC = "sent"
+
+
+def closed_in_a_send(kafka: FakeCluster, seed: int) -> Counter[str]:
+    """Return what became of messages whose producers, or client, were closed while threads went on producing."""
+    chance, outcomes = Random(seed), Outcomes()
+    client, numbers = KafkaClient(kafka.hosts), itertools.count()
+    producers = [
+        client.topics[TOPIC].get_producer(
+            linger_ms=chance.choice([0, 2]),
+            max_queued_messages=chance.choice([10, 1000]),
+            pending_timeout_ms=chance.choice([0, 100, 1000]),
+        )
+        for _ in range(chance.choice([1, 2]))
+    ]
+    trouble, number = chance.choice([*TROUBLES]), chance.randrange(1, 12)
+    moment = Moment(kafka, OF_PRODUCERS, number, lambda: TROUBLES[trouble](kafka, chance))
+    how = chance.choice(["stop", "close", "both"])
+    print(f"closing in a send, {seed}: {trouble}, {how} after {number} requests, {len(producers)} producers")
+
+    def produce(producer: Any) -> None:
+        for count in numbers:
+            value = b"%d %d" % (seed, count)
+            try:
+                message = producer.produce(value, on_delivery=outcomes.note)
+            except KafkaException:
+                outcomes.refused.append(value)
+                return
+            outcomes.queued.append(value)
+            if count % 20 == 0:  # many wait in the queue, but not millions
+                with suppress(KafkaException):
+                    message.result(BOUND_S)
+
+    def close() -> None:
+        with suppress(ProduceFailureError):  # it says how many messages have no outcome but that they were not acknowledged
+            try:
+                if how != "close":
+                    producers[0].stop()
+            finally:
+                client.close()
+
+    producing = [Running(lambda producer=producer: produce(producer)) for producer in producers * 2]  # type: ignore[misc]
+    moment.wait()
+    closing = [Running(close) for _ in range(2 if how == "both" else 1)]
+    for one in [*closing, *producing]:
+        one.end()
+    kafka.heal()
+    until(lambda: len(outcomes.told) >= len(outcomes.queued), timeout_s=5, what="all outcomes")
+    for broker in (1, 2):
+        kafka.start_broker(broker)
+    return outcomes.check(Counter(value for value in kafka.values(TOPIC) if value and value.startswith(b"%d " % seed)))
+
+
+def test_producers_that_are_closed_in_the_middle_of_sends_tell_the_outcome_of_every_message(kafka: FakeCluster) -> None:
+    fates: Counter[str] = Counter()
+    kafka.create_topic(TOPIC, 3, replication_factor=2)
+    for seed in range(SEED, SEED + CLOSES * 2):
+        with nothing_left_behind():
+            fates += closed_in_a_send(kafka, seed)
+        kafka.requests.clear()
+        for partition in range(3):
+            kafka.delete_records(TOPIC, partition, before=len(kafka.records(TOPIC, partition)))
+    print(dict(fates))
+    assert all(fates[fate] for fate in ("acknowledged", "unknown", "not written")) or CLOSES < 6

@@ -214,7 +214,8 @@ class GroupPlay:
             one.end()
         staying = [reader for reader in self.readers if reader not in [*leaving, *self.closed]]
         until(lambda: is_shared(staying), what="everything is read by those who stay")
-        assert len(self.kafka.members(self.name)) == len(staying), "who was closed has not left the group"
+        assert len(self.kafka.members(self.name)) <= len(staying), "who was closed has not left the group"
+        until(lambda: len(self.kafka.members(self.name)) == len(staying), what="who was put out is there again")
         self.write()
         wanted = [(partition, offset) for partition in range(PARTITIONS) for offset in range(self.written)]
         until(lambda: set(self.got) == set(wanted), what="all messages")

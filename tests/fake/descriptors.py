@@ -6,7 +6,6 @@ import logging
 import os
 import resource
 import sys
-from typing import IO
 
 from ..support import until
 
@@ -22,7 +21,7 @@ class Descriptors(logging.Handler):
         super().__init__()
         resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
         self.refused = 0
-        self._held: list[IO[str]] = []
+        self._held: list[int] = []
         lanes = logging.getLogger("pykafka._engine.lane")
         lanes.setLevel(logging.DEBUG)
         lanes.addHandler(self)
@@ -35,14 +34,14 @@ class Descriptors(logging.Handler):
         """Leave none free, also where some are held already."""
         try:
             while True:
-                self._held.append(open(os.devnull))
+                self._held.append(os.open(os.devnull, os.O_RDONLY))
         except OSError:
             pass
 
     def give_back(self) -> None:
         """Let everybody have them again."""
         while self._held:
-            self._held.pop().close()
+            os.close(self._held.pop())
 
     def wait_for_refusals(self, count: int) -> None:
         """Return once so many more connections could not be opened; what becomes free meanwhile is taken."""

@@ -349,3 +349,25 @@ def test_producers_that_are_closed_in_the_middle_of_sends_tell_the_outcome_of_ev
             kafka.delete_records(TOPIC, partition, before=len(kafka.records(TOPIC, partition)))
     print(dict(fates))
     assert all(fates[fate] for fate in ("acknowledged", "unknown", "not written")) or CLOSES < 6
+
+
+def test_a_message_that_was_sent_on_while_its_client_was_closed_is_no_error_of_produce(
+    kafka: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.create_topic("late", 1)
+    told: list[Any] = []
+    client = KafkaClient(kafka.hosts)
+    producer = client.topics["late"].get_producer()
+    core = producer._core
+    act = core.act
+
+    def close_and_act() -> None:  # as if another thread had closed it in between
+        client.close()
+        act()
+
+    monkeypatch.setattr(core, "act", close_and_act)
+    message = producer.produce(b"x", on_delivery=lambda message, error: told.append(error))
+    assert kafka.values("late") == [b"x"] and message.offset == 0
+    assert told == [None]
+    with pytest.raises(ProducerStoppedException):
+        producer.produce(b"y")

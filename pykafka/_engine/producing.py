@@ -69,8 +69,7 @@ class ProducerCore(RowQueue):
         self._flushes: list[tuple[int, Result[None]]] = []
         self._linger_timer: Optional[Timer] = None
         self._wake_timer: Optional[Timer] = None
-        self._asking_id = False
-        self._closed = self._leaving = False
+        self._asking_id = self._closed = self._leaving = False
         #: a collection was asked for and has not begun
         self._hurrying = False
         self._line = WaitingLine(self._has_room)

@@ -174,6 +174,7 @@ class Cluster:
             self.engine.bootstrap(Deadline(self.socket_timeout_s), None)
         except BaseException:
             self.engine.close(CLOSE_TIMEOUT_S)
+            self._finalizer.detach()
             raise
         #: not what the engine says: when this is asked, that may have been told already to end by itself
         self._open = True
@@ -315,6 +316,8 @@ class Cluster:
                 first = first or error
         self._open = False
         self.engine.close(CLOSE_TIMEOUT_S)
+        # it holds the engine: a collector would find that only in a second round, once it has called this in the first
+        self._finalizer.detach()
         if first is not None:
             raise first
 

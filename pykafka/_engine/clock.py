@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Callable
 
@@ -11,9 +12,9 @@ monotonic: Callable[[], float] = time.monotonic
 
 def chance() -> float:
     """Return a float in [0, 1) for jitter; nothing secret is ever drawn from it."""
-    import random  # costs more than all else here, and only a failed connection needs it
-
-    return random.random()
+    # by the system: the random module costs more to import than all else here, and importing it when the first connection
+    # fails needs a file descriptor, whose lack may be what has made it fail
+    return int.from_bytes(os.urandom(4), "big") / 2**32
 
 
 #: The wall clock in nanoseconds since 1970: record timestamps and nothing else.

@@ -69,9 +69,7 @@ class ProducerCore(RowQueue):
         self._flushes: list[tuple[int, Result[None]]] = []
         self._linger_timer: Optional[Timer] = None
         self._wake_timer: Optional[Timer] = None
-        self._asking_id = False
-        self._closed = False
-        self._leaving = False
+        self._asking_id = self._closed = self._leaving = False
         #: a collection was asked for and has not begun
         self._hurrying = False
         self._line = WaitingLine(self._has_room)
@@ -81,10 +79,14 @@ class ProducerCore(RowQueue):
 
     def act(self) -> None:
         """Tell the I/O thread that there are rows, or enough of them for full batches; for produce(), by ``act_at``."""
-        if self.idle:
-            self._post(self._on_rows)
-        else:
-            self.hurry()
+        try:
+            if self.idle:
+                self._post(self._on_rows)
+            else:
+                self.hurry()
+        except KafkaException:
+            if self.queued:  # else another thread has closed the client just now, and has taken all rows: they have outcomes
+                raise
 
     def hurry(self) -> None:
         """Have what is queued sent at once: somebody waits for it, or there is enough for full batches."""
@@ -102,8 +104,7 @@ class ProducerCore(RowQueue):
             self.engine.loop.call_soon(step)
         except BaseException:
             # closed, forked or Ctrl-C: the next produce() is to hear of it, or to try again
-            self._hurrying = False
-            self.idle = True
+            self._hurrying, self.idle = False, True
             raise
 
     def abandon(self) -> None:

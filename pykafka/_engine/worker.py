@@ -22,6 +22,8 @@ class Worker:
         self._jobs: queue.SimpleQueue[Optional[tuple[Callable[..., object], tuple[Any, ...]]]] = queue.SimpleQueue()
         self._thread: Optional[threading.Thread] = None
         self._lock = threading.Lock()
+        #: the thread that is starting ours
+        self._starter: Optional[int] = None
         #: the thread that runs jobs for want of one of our own
         self._running_here: Optional[int] = None
         self._complained = False
@@ -47,6 +49,7 @@ class Worker:
         return self._thread is not None
 
     def _start(self) -> None:
+        self._starter = threading.get_ident()  # first: who sees the thread may look whether it is started
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
             self._thread.start()
@@ -56,6 +59,8 @@ class Worker:
             if not self._complained:
                 self._complained = True
                 log.error("%s: no thread could be started, its jobs have to wait: %s", self._name, error)
+        finally:
+            self._starter = None
 
     def _run(self) -> None:
         going_on = True
@@ -114,5 +119,9 @@ class Worker:
         thread = self._thread
         if thread is not None:
             self._jobs.put(None)
-            if threading.current_thread() is not thread:
+            if self._starter not in (None, threading.get_ident()):
+                with self._lock:  # another thread starts it just now: nobody can wait for its end before
+                    pass
+            # where it does not live yet, this is a finalizer in the middle of its start: it ends with its jobs
+            if thread.is_alive() and threading.current_thread() is not thread:
                 thread.join(timeout_s)

@@ -1,0 +1,373 @@
+"""Closing at any moment of a rebalance or a send: nothing hangs or stays behind, and everybody gets what is theirs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from random import Random
+from typing import Any, Callable, Optional
+
+import pytest
+
+from pykafka import KafkaClient
+from pykafka.exceptions import ConsumerStoppedException, KafkaException, ProduceFailureError, ProducerStoppedException
+from pykafka.testing import FakeCluster
+from pykafka.testing.group_common import GroupSettings
+
+from ..support import until
+
+#: How often something is closed in each way; ``CLOSES=300`` is the full measure.
+CLOSES = int(os.environ.get("CLOSES", "6"))
+#: The first of the seeds: each close has one of its own, which chooses all that is left to chance. ``CLOSES=1 SEED=n`` is again
+#: what was printed with that number.
+SEED = int(os.environ.get("SEED", "1"))
+#: How long closing may take, however busy the machine is; none of the waits of a client is as short as that.
+BOUND_S = 20.0
+PARTITIONS = 6
+OF_GROUPS = {
+    "classic": ("FindCoordinator", "JoinGroup", "SyncGroup", "Heartbeat", "OffsetFetch", "OffsetCommit", "LeaveGroup"),
+    "consumer": ("FindCoordinator", "ConsumerGroupHeartbeat", "OffsetFetch", "OffsetCommit"),
+}
+OF_PRODUCERS = ("Metadata", "InitProducerId", "Produce")
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[FakeCluster]:
+    with FakeCluster(brokers=2, group_settings=GroupSettings(consumer_heartbeat_interval_ms=30)) as cluster:
+        yield cluster
+
+
+class Moment:
+    """The moment when the broker has got so many more requests of some kinds; from then on those of one kind may be held."""
+
+    def __init__(self, kafka: FakeCluster, kinds: tuple[str, ...], number: int, then: Callable[[], object]) -> None:
+        self._come = threading.Event()
+        self._left = number
+        self._then = then
+        for kind in kinds:
+            kafka.on(kind, self._note)
+
+    def _note(self, _request: Any, _version: int) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._then()
+            self._come.set()
+
+    def wait(self) -> None:
+        """Return once it has come."""
+        assert self._come.wait(BOUND_S), f"{self._left} requests are missing"
+
+
+@contextmanager
+def nothing_left_behind() -> Iterator[None]:
+    """Fail if there is a thread or a descriptor more in the end."""
+    threads, files = set(threading.enumerate()), len(os.listdir("/proc/self/fd"))
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread not in threads] == []
+    # the broker, in this very process, notices the end of a connection a little later
+    until(lambda: len(os.listdir("/proc/self/fd")) <= files, timeout_s=5, what="the end of all descriptors")
+
+
+class Running(threading.Thread):
+    """A thread that has to end in time, and whose error is looked at."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__()
+        self._work = work
+        self.error: Optional[BaseException] = None
+        self.start()
+
+    def run(self) -> None:
+        """Work, and keep what was raised."""
+        try:
+            self._work()
+        except BaseException as error:
+            self.error = error
+
+    def end(self) -> None:
+        """Return when the thread has ended.
+
+        :raises BaseException: what was raised in it
+        """
+        self.join(BOUND_S)
+        assert not self.is_alive(), "it hangs"
+        if self.error is not None:
+            raise self.error
+
+
+# -- a rebalance --------------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """A member with a client of its own, whose messages a thread takes."""
+
+    def __init__(self, kafka: FakeCluster, topic: str, protocol: str, name: str) -> None:
+        self.name = name
+        self.got: list[tuple[int, int]] = []
+        self.client = KafkaClient(kafka.hosts)
+        self.consumer = self.client.topics[topic].get_balanced_consumer(
+            topic,
+            managed=True,
+            group_protocol=protocol,
+            heartbeat_interval_ms=30,
+            auto_commit_enable=True,
+            auto_start=False,
+        )
+        self._reading = Running(self._read)
+
+    def _read(self) -> None:
+        with suppress(ConsumerStoppedException):
+            self.consumer.start()
+            while True:
+                message = self.consumer.consume()
+                assert message is not None
+                self.got.append((message.partition_id, message.offset))
+
+    @property
+    def share(self) -> list[int]:
+        """Return which partitions it reads."""
+        return list(self.consumer.partitions)
+
+    def close(self, how: str) -> None:
+        """Close everything; ``how`` says what of it is closed first."""
+        if how == "stop":
+            self.consumer.stop()
+        self.client.close()
+        self._reading.end()
+
+
+def is_shared(readers: list[Reader]) -> bool:
+    """Return whether each partition is read by one of them."""
+    return sorted(itertools.chain.from_iterable(reader.share for reader in readers)) == [*range(PARTITIONS)]
+
+
+class GroupPlay:
+    """A group of three, a change of it, and those who are closed in the middle of that."""
+
+    def __init__(self, kafka: FakeCluster, protocol: str, seed: int) -> None:
+        self.kafka, self.protocol, self.chance = kafka, protocol, Random(seed)
+        self.name = f"closing-{protocol}-{seed}"
+        self.written = 0
+        kafka.create_topic(self.name, PARTITIONS)
+        self.readers = [Reader(kafka, self.name, protocol, f"reader {number}") for number in range(3)]
+
+    def write(self) -> None:
+        """Write two messages to every partition."""
+        for partition in range(PARTITIONS):
+            self.kafka.produce(self.name, [b"x"] * 2, partition=partition)
+        self.written += 2
+
+    def begin(self) -> None:
+        """Return when each has its share, and the first messages were read."""
+        self.write()
+        until(lambda: is_shared(self.readers) and len(self.got) == PARTITIONS * self.written, what="the beginning")
+
+    @property
+    def got(self) -> list[tuple[int, int]]:
+        """Return where the messages are that anybody has taken."""
+        return [place for reader in self.readers for place in reader.got]
+
+    def hold_something(self) -> None:
+        """From now on nothing of one kind is answered, in half of the plays."""
+        if self.chance.random() < 0.5:
+            self.kafka.hold(self.chance.choice(OF_GROUPS[self.protocol]))
+
+    def change(self) -> tuple[str, list[Reader]]:
+        """Begin a rebalance; return what it comes from, and who is to be closed in it."""
+        what = self.chance.choice(["join", "leave", "expire"])
+        leaving = self.chance.sample(self.readers, self.chance.choice([1, 1, 2]))
+        if what == "join":
+            newcomer = Reader(self.kafka, self.name, self.protocol, "newcomer")
+            self.readers.append(newcomer)
+            if self.chance.random() < 0.4:
+                leaving[0] = newcomer
+        elif what == "leave":
+            gone = next(reader for reader in self.readers if reader not in leaving[:1])
+            leaving = leaving[:1]
+            gone.close("stop")
+            self.closed.append(gone)
+        else:
+            self.kafka.expire_session(self.name, self.chance.choice(self.kafka.members(self.name)))
+        return what, leaving
+
+    closed: list[Reader]
+
+    def run(self) -> None:
+        """Close some in the middle of a change, and see that the others have everything."""
+        self.closed = []
+        self.begin()
+        number = self.chance.randrange(1, 25)
+        moment = Moment(self.kafka, OF_GROUPS[self.protocol], number, self.hold_something)
+        what, leaving = self.change()
+        how = [self.chance.choice(["stop", "close"]) for _ in leaving]
+        print(f"{self.name}: {what}, then {[reader.name for reader in leaving]} {how} after {number} requests")
+        moment.wait()
+        self.write()
+        closing = [Running(lambda reader=reader, way=way: reader.close(way)) for reader, way in zip(leaving, how)]  # type: ignore[misc]
+        until(lambda: self.kafka.held() or not any(one.is_alive() for one in closing), timeout_s=BOUND_S, what="the end")
+        self.kafka.heal()
+        for one in closing:
+            one.end()
+        staying = [reader for reader in self.readers if reader not in [*leaving, *self.closed]]
+        until(lambda: is_shared(staying), what="everything is read by those who stay")
+        assert len(self.kafka.members(self.name)) <= len(staying), "who was closed has not left the group"
+        until(lambda: len(self.kafka.members(self.name)) == len(staying), what="who was put out is there again")
+        self.write()
+        wanted = [(partition, offset) for partition in range(PARTITIONS) for offset in range(self.written)]
+        until(lambda: set(self.got) == set(wanted), what="all messages")
+        for reader in staying:
+            reader.close("stop")
+        assert self.kafka.members(self.name) == []
+        assert {place[1]: one.offset for place, one in self.kafka.committed(self.name).items()} == dict.fromkeys(
+            range(PARTITIONS), self.written
+        )
+        if what != "expire":  # who is put out cannot commit what it has read
+            assert Counter(self.got) == Counter(wanted), "read twice"
+
+
+@pytest.mark.parametrize("protocol", OF_GROUPS)
+def test_a_member_that_is_closed_in_the_middle_of_a_rebalance_leaves_and_the_others_have_everything(
+    kafka: FakeCluster, protocol: str
+) -> None:
+    for seed in range(SEED, SEED + CLOSES):
+        with nothing_left_behind():
+            GroupPlay(kafka, protocol, seed).run()
+        kafka.requests.clear()
+
+
+# -- a send -------------------------------------------------------------------------------------------------------------
+
+
+class Outcomes:
+    """What became of every message that was given to producers."""
+
+    def __init__(self) -> None:
+        self.queued: list[bytes] = []
+        self.refused: list[bytes] = []
+        #: value -> what its callback was given: the offset, or the error
+        self.told: dict[bytes, list[Any]] = {}
+
+    def note(self, message: Any, error: Optional[Exception]) -> None:
+        """Note the outcome of one message: for ``on_delivery``."""
+        self.told.setdefault(message.value, []).append(message.offset if error is None else error)
+
+    def check(self, log: Counter[Optional[bytes]]) -> Counter[str]:
+        """Return how often each fate occurs, once every outcome is what the log shows."""
+        assert set(self.told) == set(self.queued), "who was told of what"
+        assert {len(told) for told in self.told.values()} <= {1}, "told twice"
+        fates: Counter[str] = Counter()
+        for value, (outcome,) in self.told.items():
+            if not isinstance(outcome, Exception):
+                fates["acknowledged"] += 1
+                assert log[value] == 1, f"{value!r} is acknowledged"
+            elif getattr(outcome, "possibly_written", False):
+                fates["unknown"] += 1
+                assert log[value] <= 1, f"{value!r} may have been written"
+            else:
+                fates["not written"] += 1
+                assert log[value] == 0, f"{value!r} was not written: {outcome!r}"
+        assert not set(self.refused) & set(log), "refused by produce()"
+        return fates
+
+
+#: What may go wrong at the moment when something is closed.
+TROUBLES: dict[str, Callable[[FakeCluster, Random], object]] = {
+    "nothing": lambda kafka, chance: None,
+    "slow answers": lambda kafka, chance: kafka.delay("Produce", 0.05, times=4),
+    "no answers": lambda kafka, chance: kafka.hold("Produce"),
+    "no producer id": lambda kafka, chance: kafka.hold("InitProducerId"),
+    "requests are lost": lambda kafka, chance: kafka.drop_connection(before="Produce", times=2),
+    "answers are lost": lambda kafka, chance: kafka.drop_connection(after="Produce", times=2),
+    "other leaders": lambda kafka, chance: [kafka.move_leader(TOPIC, part, to=chance.choice([1, 2])) for part in range(3)],
+    "a broker is gone": lambda kafka, chance: kafka.stop_broker(chance.choice([1, 2])),
+}
+TOPIC = "sent"
+
+
+def closed_in_a_send(kafka: FakeCluster, seed: int) -> Counter[str]:
+    """Return what became of messages whose producers, or client, were closed while threads went on producing."""
+    chance, outcomes = Random(seed), Outcomes()
+    client, numbers = KafkaClient(kafka.hosts), itertools.count()
+    producers = [
+        client.topics[TOPIC].get_producer(
+            linger_ms=chance.choice([0, 2]),
+            max_queued_messages=chance.choice([10, 1000]),
+            pending_timeout_ms=chance.choice([0, 100, 1000]),
+        )
+        for _ in range(chance.choice([1, 2]))
+    ]
+    trouble, number = chance.choice([*TROUBLES]), chance.randrange(1, 12)
+    moment = Moment(kafka, OF_PRODUCERS, number, lambda: TROUBLES[trouble](kafka, chance))
+    how = chance.choice(["stop", "close", "both"])
+    print(f"closing in a send, {seed}: {trouble}, {how} after {number} requests, {len(producers)} producers")
+
+    def produce(producer: Any) -> None:
+        for count in numbers:
+            value = b"%d %d" % (seed, count)
+            try:
+                message = producer.produce(value, on_delivery=outcomes.note)
+            except KafkaException:
+                outcomes.refused.append(value)
+                return
+            outcomes.queued.append(value)
+            if count % 20 == 0:  # many wait in the queue, but not millions
+                with suppress(KafkaException):
+                    message.result(BOUND_S)
+
+    def close() -> None:
+        with suppress(ProduceFailureError):  # it says how many messages have no outcome but that they were not acknowledged
+            try:
+                if how != "close":
+                    producers[0].stop()
+            finally:
+                client.close()
+
+    producing = [Running(lambda producer=producer: produce(producer)) for producer in producers * 2]  # type: ignore[misc]
+    moment.wait()
+    closing = [Running(close) for _ in range(2 if how == "both" else 1)]
+    for one in [*closing, *producing]:
+        one.end()
+    kafka.heal()
+    until(lambda: len(outcomes.told) >= len(outcomes.queued), timeout_s=5, what="all outcomes")
+    for broker in (1, 2):
+        kafka.start_broker(broker)
+    return outcomes.check(Counter(value for value in kafka.values(TOPIC) if value and value.startswith(b"%d " % seed)))
+
+
+def test_producers_that_are_closed_in_the_middle_of_sends_tell_the_outcome_of_every_message(kafka: FakeCluster) -> None:
+    fates: Counter[str] = Counter()
+    kafka.create_topic(TOPIC, 3, replication_factor=2)
+    for seed in range(SEED, SEED + CLOSES * 2):
+        with nothing_left_behind():
+            fates += closed_in_a_send(kafka, seed)
+        kafka.requests.clear()
+        for partition in range(3):
+            kafka.delete_records(TOPIC, partition, before=len(kafka.records(TOPIC, partition)))
+    print(dict(fates))
+    assert all(fates[fate] for fate in ("acknowledged", "unknown", "not written")) or CLOSES < 6
+
+
+def test_a_message_that_was_sent_on_while_its_client_was_closed_is_no_error_of_produce(
+    kafka: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.create_topic("late", 1)
+    told: list[Any] = []
+    client = KafkaClient(kafka.hosts)
+    producer = client.topics["late"].get_producer()
+    core = producer._core
+    act = core.act
+
+    def close_and_act() -> None:  # as if another thread had closed it in between
+        client.close()
+        act()
+
+    monkeypatch.setattr(core, "act", close_and_act)
+    message = producer.produce(b"x", on_delivery=lambda message, error: told.append(error))
+    assert kafka.values("late") == [b"x"] and message.offset == 0
+    assert told == [None]
+    with pytest.raises(ProducerStoppedException):
+        producer.produce(b"y")

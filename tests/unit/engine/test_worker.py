@@ -1,0 +1,46 @@
+"""A worker that is stopped at a bad moment ends all the same, and what it was given to do is done."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pykafka._engine.worker import Worker
+
+from ...support import until
+
+
+def test_a_worker_may_be_stopped_while_its_thread_is_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, starting, go_on = threading.Thread.start, threading.Event(), threading.Event()
+
+    def slow_start(thread: threading.Thread) -> None:
+        if thread.name == "slow":
+            starting.set()
+            assert go_on.wait(20)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", slow_start)
+    worker, done, stopped = Worker("slow"), [], []
+    submitting = threading.Thread(target=worker.submit, args=(done.append, "the job"))
+    submitting.start()
+    assert starting.wait(20)
+    stopping = threading.Thread(target=lambda: stopped.append(worker.stop(20)))
+    stopping.start()
+    go_on.set()
+    for thread in (submitting, stopping):
+        thread.join(20)
+    assert stopped == [None], "stop() raised"
+    assert done == ["the job"] and worker.ended
+
+
+def test_a_finalizer_may_stop_a_worker_in_the_very_thread_that_is_starting_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, worker, done = threading.Thread.start, Worker("slow"), []
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        worker.stop(20)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+    worker.submit(done.append, "the job")
+    until(lambda: done == ["the job"] and worker.ended, what="the job and the end of the thread")

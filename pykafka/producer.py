@@ -273,7 +273,7 @@ class Producer:
         :param timestamp: a datetime (naive means UTC) or epoch milliseconds; now when None. Times before 1970 are negative, as
             Kafka has them; -1 is Kafka's way to write that there is none
         :param headers: pairs of a str and bytes or None
-        :param on_delivery: called with (message, error or None) on a thread of its own once the outcome is known
+        :param on_delivery: called with (message, error or None) once the outcome is known, on a thread of this producer: one after the other, in order
         :raises TypeError: for a message or key of another type
         :raises ProducerQueueFullError: when the queue is full and ``block_on_queue_full`` is off
         :raises ProducerStoppedException: when the producer is not running
@@ -374,8 +374,7 @@ class Producer:
             if not callable(on_delivery):
                 raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
             core.wants_callbacks = True
-            # now: at exit, when the outcome may come, no thread can be started any more
-            self._cluster.engine.callbacks.ensure_started()
+            core.callbacks.get_ready()
             if encoded is None and self._quick_keyed:
                 core.note_usual(extra)
         return extra
@@ -494,7 +493,7 @@ class Producer:
         if reports is not None:
             reports.put((message, error))
         if on_delivery is not None:
-            self._cluster.engine.callbacks.submit(on_delivery, message, error)
+            core.callbacks.submit_one(on_delivery, message, error)
         return message
 
     def _wait_sync(self, row: QueuedMessage) -> QueuedMessage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -53,12 +54,14 @@ class Engine:
         self.settings = settings
         self.request_timeout_s = settings.request_timeout_s
         self.loop = Loop(on_death=self._fail_all)
-        self.callbacks = Worker("pykafka-callbacks")
         self.offsets_worker = Worker("pykafka-offsets")
         #: for answers that take long to decode or to go through
         self.decoder = Worker("pykafka-decoder")
-        #: threads of consumers: they end with the client, if nobody was there to stop them before
+        #: threads of consumers and for callbacks of producers: they end with the client, if nobody stopped them before
         self._workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+        self._callback_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+        #: what is added while another thread iterates would break that; a finalizer may come in between, in the same thread
+        self._workers_lock = threading.RLock()
         self._learner = Learner(self.loop, self.decoder, self._on_view)
         self.sender = Sender(self)
         self.closed = False
@@ -228,8 +231,22 @@ class Engine:
     def make_worker(self, name: str) -> Worker:
         """Return a thread for jobs, which ends at the latest when the client is closed."""
         worker = Worker(name)
-        self._workers.add(worker)
+        with self._workers_lock:
+            self._workers.add(worker)
         return worker
+
+    def make_callback_worker(self, name: str, idle_s: float) -> Worker:
+        """Return a thread for callbacks of one producer, which ends when it was idle for ``idle_s``, or with the client."""
+        worker = Worker(name, idle_s)
+        with self._workers_lock:
+            self._callback_workers.add(worker)
+        return worker
+
+    def in_callback(self) -> bool:
+        """Return whether the calling thread runs callbacks of a producer of this client."""
+        with self._workers_lock:
+            workers = list(self._callback_workers)
+        return any(worker.in_worker() for worker in workers)
 
     def abandon(self) -> None:
         """Close everything without waiting: nobody is there to wait."""
@@ -260,10 +277,14 @@ class Engine:
                 self.loop.call_soon(self._close_lanes)
             self.loop.stop(timeout_s)
             self.offsets_worker.stop(timeout_s)
-            self.callbacks.stop(timeout_s)
             self.decoder.stop(timeout_s)
-            for worker in list(self._workers):
+            with self._workers_lock:
+                consumers, callbacks = list(self._workers), list(self._callback_workers)
+            for worker in consumers:
                 worker.stop(0.0)  # it may run the very callback that closes the client
+            deadline = Deadline(timeout_s)
+            for worker in callbacks:
+                worker.stop(deadline.left())
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 

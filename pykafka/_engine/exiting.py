@@ -36,7 +36,7 @@ def _flush_all() -> None:
         try:
             lost += producer.finish_at_exit(deadline)
             # at exit no thread can be started any more; what a running one has not done by now is its own affair
-            producer.engine.callbacks.run_here()
+            producer.callbacks.run_here()
         except KafkaException as error:
             _warn(f"a producer could not be finished at exit: {error}")
     if lost:

@@ -13,8 +13,9 @@ from .._machines.segments import Decision, Fates, Segment, Taken, taken_block
 from ..exceptions import KafkaException, OperationTimedOut, ProduceFailureError, ProducerStoppedException, error_for
 from ..protocol.messages import InitProducerIdRequest
 from ..records.message import Origin
-from ..records.queued import ON_DELIVERY, REPORTS, Block, QueuedMessage, Row
+from ..records.queued import REPORTS, Block, QueuedMessage, Row
 from . import forking
+from .callbacks import Callbacks
 from .clock import let_others_run
 from .crashes import log_crash
 from .line import WaitingLine
@@ -73,6 +74,7 @@ class ProducerCore(RowQueue):
         #: a collection was asked for and has not begun
         self._hurrying = False
         self._line = WaitingLine(self._has_room)
+        self.callbacks = Callbacks(engine, settings.topic)
         forking.watch(self)
 
     # -- user threads -------------------------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ class ProducerCore(RowQueue):
         self._set_row_limit()
         self._check_open()
         # room may only come when this very callback returns
-        return not (self._called_rows and self.engine.callbacks.in_worker())
+        return not (self._called_rows and self.engine.in_callback())
 
     def _check_open(self) -> None:
         if self.failed is not None:
@@ -186,7 +188,8 @@ class ProducerCore(RowQueue):
         self.engine.loop.call_soon(self._begin_flush, result)
         try:
             result.wait(deadline, f"flush of {self.settings.topic}")
-            self.wait_for_callbacks(deadline)
+            if self.wants_callbacks:
+                self.callbacks.wait(deadline)
         except OperationTimedOut as error:
             left = self.outstanding
             if not left:
@@ -398,7 +401,7 @@ class ProducerCore(RowQueue):
             else:
                 self._called_rows += count
                 self._called_bytes += size
-                self.engine.callbacks.submit(self._call_back, outcome, count, size)
+                self.callbacks.submit(outcome, self._on_called, count, size)
         self._end_flushes()
         self._let_in()
         if waited_for:
@@ -439,43 +442,13 @@ class ProducerCore(RowQueue):
         for taken, places in outcome.parts:
             taken.told(len(places))
 
-    def _call_back(self, outcome: Outcome, count: int, size: int) -> None:
-        """Run the users' callbacks of one batch, in order; when one raises the next one runs, and the first of a batch is logged.
-
-        On the callbacks' own thread. Only now may as much be queued again: slow callbacks slow the producer down.
-        """
-        error, failures = outcome.error, 0
-        for taken, places in outcome.parts:
-            for extra, message in taken.messages(places):
-                on_delivery = extra[ON_DELIVERY]
-                if on_delivery is not None:
-                    try:
-                        on_delivery(message, error)
-                    except BaseException:  # SystemExit too: the others and the count of them must not suffer
-                        failures += 1
-                        if failures == 1:
-                            log_crash(log, "an on_delivery callback raised; the others go on, more of a batch are only counted")
-        if failures > 1:
-            with contextlib.suppress(Exception):
-                log.error("on_delivery callbacks raised for %d of the %d messages of a batch", failures, count)
-        with contextlib.suppress(KafkaException):  # closed meanwhile: nobody queues anything any more
-            self.engine.loop.call_soon(self._on_called, outcome, count, size)
-
     def _on_called(self, outcome: Outcome, count: int, size: int) -> None:
+        """Count the room of what has been called back: only now, so that slow callbacks slow the producer down."""
         self._let_go(outcome)
         self._called_rows -= count
         self._called_bytes -= size
         self.room += size
         self._let_in()
-
-    def wait_for_callbacks(self, deadline: Deadline) -> None:
-        """Return when the callbacks of everything decided so far have run; at once when called from one of them."""
-        callbacks = self.engine.callbacks
-        if self.wants_callbacks and not callbacks.in_worker():
-            ran: Result[None] = Result()
-            callbacks.submit(ran.succeed, None)
-            callbacks.run_here()  # at exit no thread can be started for them any more
-            ran.wait(deadline, f"callbacks of {self.settings.topic}")
 
     # -- flush and close ----------------------------------------------------------------------------------------------
 
@@ -516,6 +489,7 @@ class ProducerCore(RowQueue):
                 timer.cancel()
         self.engine.release_topic(self.settings.topic)
         self._line.wake_all()
+        self.callbacks.retire()
         result.succeed(left)
 
     def _leave(self) -> None:

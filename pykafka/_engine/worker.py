@@ -14,12 +14,22 @@ from .crashes import log_crash
 log = logging.getLogger(__name__)
 
 
-class Worker:
-    """Runs jobs one after the other on a daemon thread that starts with the first job and ends on :meth:`stop`."""
+#: A function and its arguments.
+Job = tuple[Callable[..., object], tuple[Any, ...]]
+#: Has the thread end if there is nothing else to do.
+_RETIRE: Job = (lambda: None, ())
 
-    def __init__(self, name: str) -> None:
+
+class Worker:
+    """Runs jobs one after the other on a daemon thread that starts with the first job and ends on :meth:`stop`.
+
+    With ``idle_s`` the thread ends as well when there was nothing to do for so many seconds, and a later job starts another one.
+    """
+
+    def __init__(self, name: str, idle_s: Optional[float] = None) -> None:
         self._name = name
-        self._jobs: queue.SimpleQueue[Optional[tuple[Callable[..., object], tuple[Any, ...]]]] = queue.SimpleQueue()
+        self._idle_s = idle_s
+        self._jobs: queue.SimpleQueue[Optional[Job]] = queue.SimpleQueue()
         self._thread: Optional[threading.Thread] = None
         self._lock = threading.Lock()
         #: the thread that is starting ours
@@ -65,23 +75,43 @@ class Worker:
     def _run(self) -> None:
         going_on = True
         while going_on:
-            job = self._jobs.get()
+            try:
+                job: Optional[Job] = self._jobs.get(timeout=self._idle_s)
+            except queue.Empty:
+                job = _RETIRE
             if self._forked:
                 forking.rest()
             going_on = self._run_one(job)
             # nothing is kept of it while we wait for the next one
             del job
 
-    def _run_one(self, job: Optional[tuple[Callable[..., object], tuple[Any, ...]]]) -> bool:
+    def _run_one(self, job: Optional[Job]) -> bool:
         """Run a job; return whether there may be another. Nothing of it is kept: it may hold a batch of messages."""
         if job is None:
             return False
+        if job is _RETIRE:
+            return not self._retires()
         fn, args = job
         try:
             fn(*args)
         except BaseException:  # SystemExit too: a callback must not end the thread that others rely on
             log_crash(log, "%s: a job raised; the next one goes on", self._name)
         return True
+
+    def retire(self) -> None:
+        """Have the thread end once it has nothing to do; a later job starts another one."""
+        if self._thread is not None:
+            self._jobs.put(_RETIRE)
+
+    def _retires(self) -> bool:
+        """Return whether the thread is to end; from then on whoever submits a job sees that there is none."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if self._jobs.empty():
+                return True
+            # who has seen none in between waits for the lock, and then sees this one
+            self._thread = thread
+            return False
 
     def run_here(self) -> None:
         """Run what was submitted on the calling thread, if no thread could be started for it."""

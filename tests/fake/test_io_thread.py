@@ -314,7 +314,7 @@ def test_callbacks_that_get_no_thread_run_in_flush(monkeypatch: pytest.MonkeyPat
     called: list[Any] = []
     with fake_broker() as broker, KafkaClient(broker.hosts) as client:
         broker.scripts["Produce"] = lambda request, version: produced(7)
-        with no_new_threads(monkeypatch, "pykafka-callbacks"), client.topics["t"].get_producer() as producer:
+        with no_new_threads(monkeypatch, "pykafka-callbacks-t"), client.topics["t"].get_producer() as producer:
             producer.produce(b"x", on_delivery=lambda message, error: called.append((message.offset, error)))
             producer.flush(10)
             assert called == [(7, None)]

@@ -108,7 +108,7 @@ def test_a_refusal_is_raised_by_result_reported_and_given_to_the_callback() -> N
         reported, error = producer.get_delivery_report(timeout=10)
         assert reported == message and isinstance(error, TopicAuthorizationFailed)
         until(lambda: seen, what="the callback")
-        assert seen[0][0] == message and seen[0][1] is error and seen[0][2] == "pykafka-callbacks"
+        assert seen[0][0] == message and seen[0][1] is error and seen[0][2] == "pykafka-callbacks-t"
         producer.stop()
 
 

@@ -71,12 +71,16 @@ def test_a_callback_that_forwards_to_another_producer_waits_while_that_ones_queu
         topic = client.topics["t"]
         with topic.get_producer() as source, topic.get_producer(max_queued_messages=3) as sink:
             forwarded: list[Any] = []
-            source.produce(b"warm up").result(10)
+            full_queue = threading.Event()
+
+            def forward(_message: Any, _error: Any) -> None:
+                assert full_queue.wait(20)
+                forwarded.append(sink.produce(b"forwarded"))
+
+            source.produce(b"warm up", on_delivery=forward).result(10)
             log.gate.clear()
             full = [sink.produce(b"x") for _ in range(3)]
-            core = source._core
-            core.wants_callbacks = True
-            client.cluster.engine.callbacks.submit(lambda: forwarded.append(sink.produce(b"forwarded")))
+            full_queue.set()
             until(lambda: len(sink._core._line), what="the callback waiting for room")
             assert sink._core.outstanding == 3
             log.gate.set()

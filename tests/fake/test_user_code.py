@@ -111,6 +111,66 @@ def test_a_delivery_callback_that_blocks_holds_up_no_sending_no_consumer_and_no_
         blocked.flush(20)
 
 
+def test_callbacks_of_one_producer_wait_for_no_other_producers(client: KafkaClient) -> None:
+    gate, inside, called = threading.Event(), threading.Event(), []
+
+    def block(message: Any, _error: Any) -> None:
+        inside.set()
+        gate.wait(30)
+        called.append(message.value)
+
+    with client.topics["t"].get_producer(linger_ms=0) as blocked, client.topics["t"].get_producer(linger_ms=0) as free:
+        blocked.produce(b"first", on_delivery=block)
+        blocked.produce(b"second", on_delivery=lambda message, _error: called.append(message.value))
+        assert inside.wait(20)
+        free.produce(b"free", on_delivery=lambda message, _error: called.append(message.value))
+        free.flush(20)
+        assert called == [b"free"]
+        gate.set()
+        blocked.flush(20)
+        assert called == [b"free", b"first", b"second"]
+
+
+def test_callbacks_that_flush_each_others_producers_wait_for_no_callback(client: KafkaClient) -> None:
+    done = []
+    topic = client.topics["t"]
+    with topic.get_producer(linger_ms=0) as one, topic.get_producer(linger_ms=0) as two:
+        both = threading.Barrier(2)
+
+        def flush(other: Any) -> Any:
+            def on_delivery(_message: Any, _error: Any) -> None:
+                both.wait(20)  # each is in a callback when it waits for the other
+                done.append(other.flush(20))
+
+            return on_delivery
+
+        one.produce(b"1", on_delivery=flush(two))
+        two.produce(b"2", on_delivery=flush(one))
+        until(lambda: len(done) == 2, what="both callbacks")
+
+
+def test_the_thread_for_callbacks_ends_with_its_producer_and_after_a_rest(
+    client: KafkaClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pykafka._engine.callbacks.IDLE_S", 0.01)
+    called: list[int] = []
+
+    def threads() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "pykafka-callbacks-t"]
+
+    with client.topics["t"].get_producer(linger_ms=0) as producer:
+        for round_ in range(3):
+            producer.produce(b"x", on_delivery=lambda message, _error: called.append(message.offset))
+            producer.flush(20)
+            assert len(called) == round_ + 1
+            until(lambda: not threads(), what="the end of the thread")
+    monkeypatch.setattr("pykafka._engine.callbacks.IDLE_S", 3600)
+    with client.topics["t"].get_producer(linger_ms=0) as producer:
+        producer.produce(b"x", on_delivery=lambda message, _error: called.append(message.offset))
+    assert len(called) == 4
+    until(lambda: not threads(), what="the end of the thread")
+
+
 def test_on_assign_that_blocks_stops_no_heartbeat_and_no_other_member(cluster: FakeCluster, client: KafkaClient) -> None:
     gate, inside = threading.Event(), threading.Event()
 

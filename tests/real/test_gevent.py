@@ -214,7 +214,7 @@ consumer = topic.get_simple_consumer(
 producer = topic.get_producer()
 producer.produce(b"parent 1", on_delivery=lambda message, error: None).result(20)
 producer.flush()
-client.cluster.engine.callbacks.submit(report, None, None)
+producer._core.callbacks._worker.submit(report, None, None)
 child = os.fork()
 if child == 0:
     see_ticks(300)

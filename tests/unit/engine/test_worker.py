@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -44,3 +45,20 @@ def test_a_finalizer_may_stop_a_worker_in_the_very_thread_that_is_starting_it(mo
     monkeypatch.setattr(threading.Thread, "start", interrupted_start)
     worker.submit(done.append, "the job")
     until(lambda: done == ["the job"] and worker.ended, what="the job and the end of the thread")
+
+
+def test_no_job_is_lost_between_the_end_of_an_idle_thread_and_the_next_one() -> None:
+    worker, done = Worker("idle", idle_s=0.0), []
+    switched = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for number in range(3000):
+            worker.submit(done.append, number)
+            if number % 3 == 0:
+                worker.retire()
+    finally:
+        sys.setswitchinterval(switched)
+    until(lambda: len(done) == 3000, what="all jobs")
+    assert done == sorted(done)
+    until(lambda: worker.ended, what="the end of the thread")
+    worker.stop(20)

@@ -273,7 +273,8 @@ class Producer:
         :param timestamp: a datetime (naive means UTC) or epoch milliseconds; now when None. Times before 1970 are negative, as
             Kafka has them; -1 is Kafka's way to write that there is none
         :param headers: pairs of a str and bytes or None
-        :param on_delivery: called with (message, error or None) once the outcome is known, on a thread of this producer: one after the other, in order
+        :param on_delivery: called with (message, error or None) once the outcome is known, one after the other on a
+            thread of this producer
         :raises TypeError: for a message or key of another type
         :raises ProducerQueueFullError: when the queue is full and ``block_on_queue_full`` is off
         :raises ProducerStoppedException: when the producer is not running

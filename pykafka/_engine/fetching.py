@@ -396,17 +396,17 @@ class FetchCore:
 
     def _fetch_from(self, broker_id: int, fetches: list[PartitionFetch]) -> None:
         busy = self._busy[broker_id]
-        free = [number for number in range(LANES_PER_BROKER) if number not in busy]
-        if not free:
+        number = next((one for one in range(LANES_PER_BROKER) if one not in busy), None)
+        if number is None:
             self._changes += 1  # both ask the same again and again: from now on the next answer plans anew
             return
-        number = free[0]
         busy.add(number)
-        broker = self.engine.view.brokers[broker_id]
-        lane = self.engine.lane(broker.host, broker.port, f"{self._lane_prefix}.{number}")
+        brokers = self.engine.view.brokers
+        lane = self.engine.lane(brokers[broker_id].host, brokers[broker_id].port, f"{self._lane_prefix}.{number}")
         asked = Asked.of(fetches)
         asked.changes, asked.good_until = self._changes, self.engine.loop.now() + REPEAT_S
-        asked.max_bytes = min(self.settings.max_bytes, self.settings.limits.answer_bytes(LANES_PER_BROKER * len(self._busy)))
+        answers = LANES_PER_BROKER * len(self._busy.keys() & brokers.keys())  # those that have left the cluster send none
+        asked.max_bytes = min(self.settings.max_bytes, self.settings.limits.answer_bytes(answers))
         session = self._sessions.setdefault((broker_id, number), FetchSession())
         for fetch in fetches:
             fetch.in_flight = True

@@ -188,3 +188,19 @@ def test_a_partition_that_cannot_be_decoded_holds_up_none_of_the_others(cluster:
         assert seen == Counter(dict.fromkeys(range(1, PARTITIONS, 2), BATCHES * EACH))
         assert held(consumer) == (0, 0)
         consumer.stop()
+
+
+def test_a_broker_that_has_left_the_cluster_makes_no_answer_of_the_others_smaller() -> None:
+    def sizes() -> list[int]:
+        return [asked.max_bytes for asked in cluster.requests.seen("Fetch")]
+
+    budget = 2**22
+    with FakeCluster(brokers=2) as cluster, KafkaClient(cluster.hosts) as client:
+        cluster.create_topic("t", 2, 2)
+        with client.topics["t"].get_simple_consumer(fetch_memory_bytes=budget, fetch_max_bytes=budget) as consumer:
+            both = budget // 4 // 4
+            until(lambda: both in sizes(), what="fetches from two brokers, two at a time each")
+            cluster.stop_broker(2)
+            cluster.produce("t", [b"x"], 0)
+            until(lambda: sizes()[-1] == 2 * both, what="larger answers of the one that is left")
+            assert consumer.consume().value == b"x"

@@ -1,8 +1,9 @@
 """Decodes records of any sizes: one cached ``struct`` per shape takes a record apart and shows whether the guess was right.
 
-The shape is guessed from the record's length and two bytes inside it; what the struct then returns is compared with
-what such a record must contain. A record that is not as guessed (a tombstone, one with headers, a long key) is read
-by :mod:`.quick`, so any mix is decoded right.
+The shape is guessed from the record's length, the first byte of its key's size, and how many bytes the timestamp delta
+before took; what the struct then returns is compared with what such a record must contain, the last things by columns.
+A record that is not as guessed (a tombstone, one with headers, a long key) is read by :mod:`.quick`, and a batch whose
+columns show a wrong guess is read again with a look at each timestamp delta: so any mix is decoded right.
 """
 
 from __future__ import annotations
@@ -35,19 +36,22 @@ def _code(width: int) -> str:
 
 @lru_cache(maxsize=1)
 def _short_deltas() -> dict[Field, int]:
-    """Return every field of one or two bytes -> the timestamp delta that it stands for."""
-    raws = [bytes([low]) for low in range(128)] + [bytes([low, high]) for low in range(128, 256) for high in range(128)]
+    """Return every field of one or two bytes -> the timestamp delta that it stands for.
+
+    A second byte of 0, which nobody writes, would make the same number as a single byte that others should follow.
+    """
+    raws = [bytes([low]) for low in range(128)] + [bytes([low, high]) for low in range(128, 256) for high in range(1, 128)]
     return {_field(raw): decode_varint(raw, 0)[0] for raw in raws}
 
 
 #: What each byte of a number of three adds to a delta that is not negative.
 _FIRST, _SECOND, _THIRD = ([(byte & 127) << shift >> 1 for byte in range(256)] for shift in (0, 7, 14))
-#: The first bytes of numbers that are not negative.
-_POSITIVE = bytes(range(0, 256, 2))
+#: The bytes that others follow, and those of them that begin numbers that are not negative.
+_FOLLOWED, _POSITIVE = bytes(range(128, 256)), bytes(range(128, 256, 2))
 
 
-def _deltas(fields: list[Field]) -> list[int]:
-    """Return the timestamp deltas that ``fields`` stand for.
+def _deltas(fields: list[Field]) -> Optional[list[int]]:
+    """Return the timestamp deltas that ``fields`` stand for, None when one of them is no varint: its width was guessed wrong.
 
     Those of a batch that was written within eight seconds have one or two bytes, which a table knows; the longer ones differ
     all, so nothing is remembered of them.
@@ -56,18 +60,28 @@ def _deltas(fields: list[Field]) -> list[int]:
     deltas = list(map(_short_deltas().get, fields))
     if None not in deltas:
         return deltas  # type: ignore[return-value]
-    long = iter(_long_deltas([field for field, delta in zip(fields, deltas) if delta is None]))  # type: ignore[misc]
+    none_short = deltas.count(None) == len(deltas)
+    long_fields = fields if none_short else [field for field, delta in zip(fields, deltas) if delta is None]
+    found = None if int in set(map(type, long_fields)) else _long_deltas(long_fields)  # type: ignore[arg-type]
+    if found is None or none_short:
+        return found
+    long = iter(found)
     return [next(long) if delta is None else delta for delta in deltas]
 
 
-def _long_deltas(fields: list[bytes]) -> list[int]:
-    """Return the deltas of fields of three bytes or more."""
+def _long_deltas(fields: list[bytes]) -> Optional[list[int]]:
+    """Return the deltas of fields of three bytes or more, None when one of them is no varint."""
     joined = b"".join(fields)
-    if len(joined) > 3 * len(fields) or joined[0::3].translate(None, _POSITIVE):
+    lows, middles, highs = joined[0::3], joined[1::3], joined[2::3]
+    # hot: per record with such a delta, in C but for the sum
+    if len(joined) > 3 * len(fields) or lows.translate(None, _POSITIVE):
+        if any(field[:-1].translate(None, _FOLLOWED) or field[-1] > 127 for field in fields):
+            return None
         return [decode_varint(field, 0)[0] for field in fields]
+    if middles.translate(None, _FOLLOWED) or not highs.isascii():
+        return None
     first, second, third = _FIRST, _SECOND, _THIRD
-    # hot: per record with such a delta
-    return [first[a] + second[b] + third[c] for a, b, c in zip(joined[0::3], joined[1::3], joined[2::3])]
+    return [first[a] + second[b] + third[c] for a, b, c in zip(lows, middles, highs)]
 
 
 class _Frame(NamedTuple):
@@ -78,9 +92,9 @@ class _Frame(NamedTuple):
     length: int
 
 
-#: A row: timestamp delta, offset delta, first byte of the key's size, key, size of the value, value, number of headers;
-#: the numbers as they are written. Rows lie one behind the other in a flat list, so a column is a slice with a stride.
-_FIELDS = 7
+#: A row: timestamp delta, offset delta, first byte of the key's size, key, size of the value, value, number of headers, and the
+#: two bytes behind; the numbers as they are written. Rows lie one behind the other in a flat list: a column is a slice.
+_FIELDS = 8
 #: How the size of no key is written.
 _NO_KEY = 1
 #: A frame takes most of a kilobyte, and there are some thousand tables of them: the bound is for all together.
@@ -116,7 +130,7 @@ class _Frames(dict[int, Optional[_Frame]]):
         for size_width in (1, 2):
             value = size - 1 - stamp_width - offset_width - 1 - key - size_width - 1
             if value >= 0 and len(encode_varint(value)) == size_width:
-                fmt = f"<{place + 1}x{_code(stamp_width)}{_code(offset_width)}B{key}s{_code(size_width)}{value}sB"
+                fmt = f"<{place + 1}x{_code(stamp_width)}{_code(offset_width)}B{key}s{_code(size_width)}{value}sBH"
                 return _Frame(struct.Struct(fmt).unpack_from, _field(encode_varint(value)), place + size)
         return None
 
@@ -139,20 +153,28 @@ def _forget() -> None:
     _Frames.made = 0
 
 
+#: So many runs shorter than that, and a batch is read record by record: its widths change too often to be guessed.
+_MOST_SHORT_RUNS, _SHORT_RUN = 8, 8
+
+
 def framed_columns(body: bytes, count: int) -> Optional[FoundWithHeaders]:
     """Return the columns of ``count`` dense records, or None where the offset deltas are not written the usual way.
 
     :raises ValueError: or IndexError, or struct.error, when they are not well-formed
     """
-    flat: list[Any] = []
-    headers: dict[int, Headers] = {}
-    at = 0
-    for low, high, width in width_segments(count):
-        at = _read_rows(body, at, range(low, high), width, flat, headers)
-    if at != len(body) or flat[1::_FIELDS] != _offset_fields(count):
-        return None
-    found_headers = [headers.get(index) or [] for index in range(count)] if headers else None
-    return _deltas(flat[0::_FIELDS]), _keys(flat), flat[5::_FIELDS], found_headers
+    padded = body + b"\0\0"  # what a row says of the record behind it, for the last one
+    for read in (_read_guessing, _read_rows):
+        flat: list[Any] = []
+        headers: dict[int, Headers] = {}
+        at = 0
+        for low, high, width in width_segments(count):
+            at = read(padded, at, range(low, high), width, flat, headers)
+        deltas = _deltas(flat[0::_FIELDS])
+        # a wrong guess shows here, if not while reading
+        if deltas is not None and at == len(body) and flat[1::_FIELDS] == _offset_fields(count) and not any(flat[6::_FIELDS]):
+            found_headers = [headers.get(index) or [] for index in range(count)] if headers else None
+            return deltas, _keys(flat), flat[5::_FIELDS], found_headers
+    return None
 
 
 def _keys(flat: list[Any]) -> Optional[list[Optional[bytes]]]:
@@ -164,6 +186,44 @@ def _keys(flat: list[Any]) -> Optional[list[Optional[bytes]]]:
     if without:
         return [None if size == _NO_KEY else key for size, key in zip(sizes, keys)]
     return keys
+
+
+def _read_guessing(body: bytes, at: int, indexes: range, width: int, flat: list[Any], headers: dict[int, Headers]) -> int:
+    """Do what :func:`_read_rows` does, and quicker where most timestamp deltas are as wide as the one before."""
+    index, short_runs = indexes.start, 0
+    while index < indexes.stop and short_runs < _MOST_SHORT_RUNS:
+        stamp_at = at + 3 if body[at] & 128 else at + 2
+        stamp_width = 1 if body[stamp_at] < 128 else 2 if body[stamp_at + 1] < 128 else 3
+        found, at = _read_run(body, at, indexes.stop - index, stamp_width, width, flat)
+        index += found
+        if not found:
+            at = _read_rows(body, at, range(index, index + 1), width, flat, headers)
+            index += 1
+        short_runs += found < _SHORT_RUN
+    return _read_rows(body, at, range(index, indexes.stop), width, flat, headers)
+
+
+def _read_run(body: bytes, at: int, most: int, stamp_width: int, width: int, flat: list[Any]) -> tuple[int, int]:
+    """Add rows for as long as records look as if their timestamp deltas had ``stamp_width`` bytes; return (how many, behind).
+
+    Whether they had, and really no headers, only the columns show: a guess is often noticed here when it is wrong, not always.
+    """
+    extend = flat.extend
+    tables = _frames[(stamp_width, width)]
+    short, long = 2 + stamp_width + width, 3 + stamp_width + width
+    start = body[at] | body[at + 1] << 8
+    for number in range(most):  # hot: per record
+        frame = tables[body[at + (long if start & 128 else short)]][start]
+        if frame is None:
+            return number, at
+        unpack, value_size, length = frame
+        row = unpack(body, at)
+        if row[4] != value_size:
+            return number, at
+        extend(row)
+        at += length
+        start = row[7]
+    return most, at
 
 
 def _read_rows(body: bytes, at: int, indexes: range, width: int, flat: list[Any], headers: dict[int, Headers]) -> int:
@@ -190,7 +250,7 @@ def _read_rows(body: bytes, at: int, indexes: range, width: int, flat: list[Any]
                     at += length
                     continue
         stamp, offset, key, value, pairs, at = read_quickly(body, at)
-        extend((_field(stamp), _field(offset), _NO_KEY if key is None else 0, key, b"", value, 0))
+        extend((_field(stamp), _field(offset), _NO_KEY if key is None else 0, key, b"", value, 0, 0))
         odd = odd + 1 if pairs or value is None else 0
         if pairs:
             headers[index] = pairs

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Optional
 
+import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -221,6 +222,29 @@ def test_all_ways_agree_on_any_records(drawn: tuple[bytes, int]) -> None:
     body, count = drawn
     _agree(body, count)
     assert _plain(body, count) is not None
+
+
+def test_a_width_that_was_guessed_wrong_and_looks_right_is_noticed_by_the_columns() -> None:
+    # bytes that are so alike that a record read with the width of another one has all the signs of a right guess
+    chance, wrong = random.Random(7), 0
+    run = framed._read_run
+
+    def count_wrong(*args: Any) -> tuple[int, int]:
+        nonlocal wrong
+        flat = args[-1]
+        before = len(flat)
+        result = run(*args)
+        wrong += framed._deltas(flat[before :: framed._FIELDS]) is None
+        return result
+
+    with mock.patch.object(framed, "_read_run", count_wrong):
+        for _ in range(300):
+            count = chance.randrange(16, 90)
+            deltas = [chance.choice((0, 3, 64, 130, 8192, 2**20)) for _ in range(count)]
+            values = [bytes(chance.choice((0, 2, 4, 6)) for _ in range(chance.randrange(9))) for _ in range(count)]
+            keys = [bytes(chance.choice((0, 2, 4, 6)) for _ in range(chance.randrange(9))) for _ in range(count)]
+            _agree(_body(values, keys, None, [START, *(START + delta for delta in deltas[1:])]), count)
+    assert wrong > 20
 
 
 @settings(max_examples=250, deadline=None, database=None)

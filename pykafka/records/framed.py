@@ -60,11 +60,15 @@ def _deltas(fields: list[Field]) -> Optional[list[int]]:
     deltas = list(map(_short_deltas().get, fields))
     if None not in deltas:
         return deltas  # type: ignore[return-value]
-    none_short = deltas.count(None) == len(deltas)
-    long_fields = fields if none_short else [field for field, delta in zip(fields, deltas) if delta is None]
+    # in a log they are the last ones, as time goes on; what is mixed takes longer
+    first = deltas.index(None)
+    in_order = deltas.count(None) == len(deltas) - first
+    long_fields = fields[first:] if in_order else [field for field, delta in zip(fields, deltas) if delta is None]
     found = None if int in set(map(type, long_fields)) else _long_deltas(long_fields)  # type: ignore[arg-type]
-    if found is None or none_short:
-        return found
+    if found is None:
+        return None
+    if in_order:
+        return deltas[:first] + found  # type: ignore[return-value]
     long = iter(found)
     return [next(long) if delta is None else delta for delta in deltas]
 

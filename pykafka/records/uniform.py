@@ -9,10 +9,11 @@ Every byte of every record is either checked here or returned.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from struct import Struct
-from typing import Any, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
-from .varints import MAX_OFFSETS, decode_varint, encode_varint, offset_varints, width_segments
+from .varints import MAX_OFFSETS, decode_varint, offset_varints, width_segments
 
 #: (timestamp deltas or None for all zero, keys or None, values)
 Found = tuple[Optional[list[int]], Optional[list[Optional[bytes]]], list[Optional[bytes]]]
@@ -31,6 +32,7 @@ class _Shape(NamedTuple):
     stamp_width: int
     offset_width: int
     key: int
+    key_byte: int
     value: int
     value_size: bytes
 
@@ -81,7 +83,7 @@ def _shape_at(body: bytes, at: int, offset_width: int) -> Optional[_Shape]:
     # and one byte for the count of headers, which is none
     if value < 0 or after + value + 1 != start + size or stamp_width > 3:
         return None
-    return _Shape(length, stamp_width, offset_width, key, value, body[value_at:after])
+    return _Shape(length, stamp_width, offset_width, key, body[place], value, body[value_at:after])
 
 
 def _read_run(
@@ -102,7 +104,10 @@ def _read_run(
         return 0, at
     place += 1
     stamp_columns = [body[place + byte : end : stride] for byte in range(shape.stamp_width)]
-    if not all(column.translate(_TOP_BIT).count(1) == count for column in stamp_columns[:-1]) or not stamp_columns[-1].isascii():
+    for column in stamp_columns[:-1]:
+        if column.translate(_TOP_BIT).count(1) != count:
+            return 0, at
+    if not stamp_columns[-1].isascii():
         return 0, at
     place += shape.stamp_width
     # hot: per record, in C
@@ -110,11 +115,12 @@ def _read_run(
         if body[place + byte : end : stride] != column:
             return 0, at
     place += shape.offset_width
-    constant = [(place, encode_varint(shape.key)[0])]
-    constant += [(place + 1 + max(shape.key, 0) + byte, wanted) for byte, wanted in enumerate(shape.value_size)]
-    constant.append((at + stride - 1, 0))
-    if any(body[where:end:stride].count(wanted) != count for where, wanted in constant):
+    if body[place:end:stride].count(shape.key_byte) != count or body[at + stride - 1 : end : stride].count(0) != count:
         return 0, at
+    place += 1 + max(shape.key, 0)
+    for byte, wanted in enumerate(shape.value_size):
+        if body[place + byte : end : stride].count(wanted) != count:
+            return 0, at
     stamps, keys, values = found
     stamps += _stamps(stamp_columns)
     records = _unpacker(shape.head, shape.key, len(shape.value_size), shape.value).iter_unpack(memoryview(body)[at:end])
@@ -125,9 +131,9 @@ def _read_run(
     else:
         if len(keys) != low:
             return 0, at
-        pairs: list[Any] = list(records)
-        keys += [key for key, _value in pairs]
-        values += [value for _key, value in pairs]
+        pairs = list(chain.from_iterable(records))
+        keys += pairs[0::2]
+        values += pairs[1::2]
     return count, end
 
 

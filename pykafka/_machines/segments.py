@@ -300,8 +300,9 @@ def taken_block(block: Block, *, with_messages: bool) -> Taken:
     count = len(block.values)
     fates = fates_of(block)
     fates.take(count, None)
-    keys = block.keys or [None] * count
     timestamps = [block.timestamp] * count
-    extras = _plain_extras(block.extras or [None] * count, fates.usual)
-    rows: Optional[list[Row]] = list(zip(block.values, keys, timestamps, extras)) if with_messages else None
+    extras = None if block.extras is None else _plain_extras(block.extras, fates.usual)
+    rows: Optional[list[Row]] = None
+    if with_messages:
+        rows = list(zip(block.values, block.keys or [None] * count, timestamps, extras or [None] * count))
     return Taken(fates, block.values, block.keys, timestamps, extras, rows)

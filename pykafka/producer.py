@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 Serializer = Callable[[Any, Any], tuple[Optional[bytes], Optional[bytes]]]
 #: produce_many() queues this many messages at a time, so that a bounded queue stays one.
-MANY_AT_ONCE = 2000
+MANY_AT_ONCE = 8000
 #: ... and at most this part of the bounds, so that what was queued before is sent while the rest waits for room.
 STEPS_IN_QUEUE = 4
 #: A size that no bound allows: produce() takes the long way then.

@@ -1,0 +1,264 @@
+"""A producer under any interleaving (property P12 of docs/hostile_bytes.rst): leaders that move, connections that end, zombies.
+
+Two partitions on three brokers, one connection to each. A request that was sent before its connection ended may still be read by its
+broker, at any time after that. Whatever happens, each row has one outcome, and it is true; logs are in order and have nothing twice;
+sequences have no gap within a producer id and epoch; no more batches of a partition are under way than its broker remembers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple, Optional
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from pykafka._machines.accumulator import Accumulator, Answer, Outcome
+from pykafka._machines.batches import Batch
+from pykafka.exceptions import DeliveryTimeout, KafkaException, SocketDisconnectedError
+from pykafka.records.queued import VALUE, Row
+
+from .making import BACKOFF_S, ROOMY, TIMEOUT_S, columns_of_rows, row, rows_of
+from .making import settings as send_settings
+from .simulated_broker import REMEMBERED, REMEMBERED_BY_0_11, SimulatedPartition
+
+PARTITIONS, BROKERS = 2, 3
+NOT_LEADER, TIMED_OUT, TOO_LARGE, TOO_FEW, TOO_FEW_NOW, REFUSED = 6, 7, 10, 19, 20, 87
+#: A broker takes no batch of more rows.
+MOST_ROWS = 3
+#: What a broker may say although it has written the batch, although it has not, and for good.
+SAID = {"written": 0, "timed out": TIMED_OUT, "too few now": TOO_FEW_NOW, "too few": TOO_FEW, "refused": REFUSED}
+WRITTEN = frozenset(("written", "timed out", "too few now"))
+
+
+class Link:
+    """A connection: what the broker has not read yet, and answers that the client has not got yet."""
+
+    def __init__(self) -> None:
+        self.going: deque[Batch] = deque()
+        self.coming: deque[tuple[Batch, Answer]] = deque()
+
+
+class Zombie(NamedTuple):
+    """A request whose connection has ended, as it was sent."""
+
+    broker: int
+    partition: int
+    data: bytes
+    row_count: int
+
+
+class Producer(RuleBasedStateMachine):
+    """The accumulator, the brokers, and what became of every row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.machine = Accumulator(send_settings())
+        self.remembered = REMEMBERED
+        self.logs: list[SimulatedPartition] = []
+        self.leaders = [0] * PARTITIONS
+        self.known = [0] * PARTITIONS
+        self.links = [Link() for _ in range(BROKERS)]
+        self.zombies: list[deque[Zombie]] = [deque() for _ in range(BROKERS)]
+        self.rows: list[list[Row]] = [[] for _ in range(PARTITIONS)]
+        self.fates: dict[bytes, list[tuple[int, Optional[Exception]]]] = {}
+        self.appended_size = self.decided_size = 0
+        self.now = 0.0
+        self.mark = self.ids = 0
+        self.first_epoch = 0
+
+    @initialize(remembered=st.sampled_from([REMEMBERED, REMEMBERED, REMEMBERED_BY_0_11]), epoch=st.sampled_from([0, 0, 32766]))
+    def begin(self, remembered: int, epoch: int) -> None:
+        """Choose what brokers remember, and how many epochs are left."""
+        self.remembered, self.first_epoch = remembered, epoch
+        self.logs = [SimulatedPartition(remembered) for _ in range(PARTITIONS)]
+
+    def _settle(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            self.decided_size += outcome.size
+            for index, each in enumerate(rows_of(outcome)):
+                offset = outcome.base_offset + index if outcome.base_offset >= 0 else -1
+                self.fates.setdefault(each[VALUE] or b"", []).append((offset, outcome.error))
+        if self.machine.needs_producer_id:
+            self.ids += 1
+            self.machine.set_producer_id(self.ids, self.first_epoch)
+
+    # -- the user and the engine --------------------------------------------------------------------------------------
+
+    @rule(where=st.integers(0, PARTITIONS - 1), count=st.integers(1, 8))
+    def append(self, where: int, count: int) -> None:
+        """Queue some rows."""
+        fresh = [row(b"%d/%05d" % (where, len(self.rows[where]) + number)) for number in range(count)]
+        self.rows[where] += fresh
+        columns = columns_of_rows(fresh)
+        self.appended_size += columns.size
+        self.machine.append(where, columns, self.now, self.mark)
+        self._settle([])
+
+    @rule()
+    def flush(self) -> None:
+        """Have rows to come not put into one batch with those before."""
+        self.mark += 1
+
+    @rule(where=st.integers(0, PARTITIONS - 1), limit=st.sampled_from([200, 400, ROOMY]), times=st.integers(1, 6))
+    def send(self, where: int, limit: int, times: int) -> None:
+        """Send batches of a partition to the leader that is known."""
+        link = self.links[self.known[where]]
+        for _ in range(times):
+            if where not in self.machine.sendable(self.now) or self.machine.is_elsewhere(where, link):
+                return
+            batch = self.machine.next_batch(where, limit, link)
+            if batch is None:
+                return
+            batch.is_out = True
+            self.machine.meet_broker(self.remembered)
+            link.going.append(batch)
+
+    @rule(where=st.integers(0, PARTITIONS - 1))
+    def hear_of_the_leader(self, where: int) -> None:
+        """Let the client have new metadata of a partition."""
+        self.known[where] = self.leaders[where]
+
+    @rule(seconds=st.sampled_from([BACKOFF_S, BACKOFF_S, BACKOFF_S, TIMEOUT_S / 3]))
+    def wait(self, seconds: float) -> None:
+        """Let time pass; what is too old fails."""
+        self.now += seconds
+        self._settle(self.machine.expire(self.now))
+
+    @rule(luck=st.integers(0, 19))
+    def give_up(self, luck: int) -> None:
+        """Fail everything that is not under way, now and then."""
+        if luck == 0:
+            self._settle(self.machine.fail_all(KafkaException("given up")))
+
+    # -- brokers ------------------------------------------------------------------------------------------------------
+
+    @rule(where=st.integers(0, PARTITIONS - 1), leader=st.integers(0, BROKERS - 1))
+    def move_leader(self, where: int, leader: int) -> None:
+        """Have another broker lead; the log is the same one."""
+        self.leaders[where] = leader
+
+    def _read(self, broker: int, partition: int, data: bytes, row_count: int, fate: str) -> Answer:
+        if self.leaders[partition] != broker:
+            return Answer(NOT_LEADER)
+        if fate not in WRITTEN:
+            return Answer(SAID[fate])
+        if row_count > MOST_ROWS:
+            return Answer(TOO_LARGE)
+        answer = self.logs[partition].append(data)
+        return answer if answer.code or fate == "written" else Answer(SAID[fate])
+
+    @rule(broker=st.integers(0, BROKERS - 1), times=st.integers(1, 5), fate=st.sampled_from(["written", "written", *SAID]))
+    def work(self, broker: int, times: int, fate: str) -> None:
+        """Have a broker read what has come by its connection; the last of it may go wrong."""
+        link = self.links[broker]
+        for number in range(min(times, len(link.going))):
+            batch = link.going.popleft()
+            is_last = number == times - 1 or not link.going
+            said = self._read(broker, batch.partition_id, bytes(batch.data), batch.row_count, fate if is_last else "written")
+            link.coming.append((batch, said))
+
+    @rule(broker=st.integers(0, BROKERS - 1), times=st.integers(1, 5))
+    def hear(self, broker: int, times: int) -> None:
+        """Let the client have answers."""
+        link = self.links[broker]
+        for _ in range(min(times, len(link.coming))):
+            batch, answer = link.coming.popleft()
+            self._settle(self.machine.on_answer(batch, answer, self.now))
+
+    @precondition(lambda self: any(link.going or link.coming for link in self.links))
+    @rule(broker=st.integers(0, BROKERS - 1), arrives=st.integers(0, 9), is_first_out=st.booleans())
+    def cut(self, broker: int, arrives: int, is_first_out: bool) -> None:
+        """End a connection; the first few of what the broker has not read yet will still be read one day.
+
+        :param is_first_out: whether what did not get through counts as sent: the client cannot know what of it the socket had
+        """
+        link, self.links[broker] = self.links[broker], Link()
+        late = list(link.going)[:arrives]
+        self.zombies[broker] += [Zombie(broker, one.partition_id, bytes(one.data), one.row_count) for one in late]
+        lost = SocketDisconnectedError("cut")
+        for batch, _answer in link.coming:
+            self._settle(self.machine.on_no_answer(batch, lost, True, self.now))
+        for number, batch in enumerate(link.going):
+            sent = number < len(late) or is_first_out
+            self._settle(self.machine.on_no_answer(batch, lost, sent, self.now))
+
+    @precondition(lambda self: any(self.zombies))
+    @rule(broker=st.integers(0, BROKERS - 1))
+    def read_late(self, broker: int) -> None:
+        """Have a broker read what came by a connection that has ended."""
+        if self.zombies[broker]:
+            one = self.zombies[broker].popleft()
+            self._read(one.broker, one.partition, one.data, one.row_count, "written")
+
+    # -- what always holds --------------------------------------------------------------------------------------------
+
+    @invariant()
+    def few_are_under_way(self) -> None:
+        """Look at how many batches of each partition are under way, and where."""
+        for where in range(PARTITIONS):
+            places = [link for link in self.links for batch in (*link.going, *(one for one, _said in link.coming))
+                      if batch.partition_id == where]  # fmt: skip
+            assert len(places) <= self.remembered
+            assert len(set(map(id, places))) <= 1, "batches of one partition are under way to two brokers"
+
+    @invariant()
+    def each_row_has_one_outcome_at_most(self) -> None:
+        """Look at the outcomes."""
+        assert all(len(outcomes) == 1 for outcomes in self.fates.values())
+        assert self.decided_size <= self.appended_size
+
+    @invariant()
+    def something_will_happen(self) -> None:
+        """Look whether the machine can go on by itself."""
+        for where in self.machine.active:
+            queue = self.machine._queues[where]
+            can_go_on = queue.in_flight or where in self.machine.sendable(self.now) or queue.not_before > self.now
+            assert can_go_on, f"partition {where} is stuck: {queue.resend} {queue.must_renumber}"
+        assert not list(self.machine.active) or self.machine.wake_at(self.now) < float("inf")
+
+    @invariant()
+    def logs_are_in_order(self) -> None:
+        """Look at the logs: rows in order, nothing twice, no gap in the sequences of an epoch."""
+        for log in self.logs:
+            assert log.log == sorted(set(log.log))
+            following: dict[tuple[int, int], int] = {}
+            for producer_id, epoch, first, count in log.accepted:
+                assert first == following.get((producer_id, epoch), 0), "a sequence was left out"
+                following[producer_id, epoch] = first + count
+
+    def teardown(self) -> None:
+        """Let the trouble be over; look at every outcome, and once more when the last zombie was read."""
+        if not self.logs:
+            return
+        self.known = list(self.leaders)
+        for _round in range(200):
+            if not list(self.machine.active):
+                break
+            self.wait(BACKOFF_S)
+            for where in range(PARTITIONS):
+                self.send(where, ROOMY, 6)
+            for broker in range(BROKERS):
+                self.work(broker, 100, "written")
+                self.hear(broker, 100)
+        assert not list(self.machine.active), "it never comes to rest"
+        assert self.decided_size == self.appended_size
+        for broker in range(BROKERS):
+            while self.zombies[broker]:
+                self.read_late(broker)
+        self.logs_are_in_order()
+        for rows, log in zip(self.rows, self.logs):
+            for each in rows:
+                self._check_fate(each[VALUE] or b"", log.log)
+
+    def _check_fate(self, value: bytes, log: list[Any]) -> None:
+        ((offset, error),) = self.fates[value]
+        if error is None:
+            assert value in log and (offset < 0 or log[offset] == value), f"{value!r} is said to be at {offset}"
+        elif not (isinstance(error, DeliveryTimeout) and error.possibly_written):
+            assert value not in log, f"{value!r} is said not to be written: {error}"
+
+
+TestProducer = Producer.TestCase
+TestProducer.settings = settings(max_examples=100, stateful_step_count=60, deadline=None, database=None)

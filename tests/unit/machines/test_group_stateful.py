@@ -1,8 +1,8 @@
 """Members of a group under any interleaving (property P12 of docs/hostile_bytes.rst), so that a failure is made small.
 
 :mod:`.test_group_simulation` plays thousands of random stories; here hypothesis chooses what happens next, and takes away from a
-failing story what it does not need. The world looks after every event: a partition is never delivered by two members that both count,
-and with every commit: none goes back.
+failing story what it does not need. The world looks after every event: a partition is never delivered by two members that both
+count, and with every commit: none goes back.
 """
 
 from __future__ import annotations

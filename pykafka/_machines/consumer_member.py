@@ -241,6 +241,8 @@ class ConsumerMember(Member):
             self._free_by = min(self._free_by, self._sent_at + self.settings.rebalance_timeout_s)
             self._give_up(gone, "they are not ours to read any more")
             return
+        if target - self.owned and (self._main is not None or self._say_all):
+            return  # the coordinator is just told that it is not read, and may give it to others before it answers
         if not unknown:
             self._target = None
         self._given_as = given_as

@@ -98,7 +98,7 @@ class ClassicMember(Member):
         self._beat_at = NEVER
         #: when it was awake last: an answer that is there now, and was not then, is not older than that
         self._polled_at = 0.0
-        #: when the group was known not to be rebalancing, and until when we have to have joined since it is
+        #: when the group was known not to be rebalancing, and until when we have to have joined, or synced, since it is
         self._calm_at = 0.0
         self._join_by = NEVER
         #: the number of the Decide event that is being acted on, and the decision
@@ -249,6 +249,8 @@ class ClassicMember(Member):
         self.is_leader = reply.leader == reply.member_id
         self._beat_at = now + self.settings.heartbeat_interval_s
         self._assignments, self._outdated = [], None
+        # who has not asked for its share by then has no seat any more; the coordinator's time begins with its answer
+        self._join_by = self._polled_at + self.settings.rebalance_timeout_s
         # a static leader that has come back is told that nothing changes (KIP-814)
         self.state = DECIDING if self.is_leader and not reply.skip_assignment else SYNCING
         if self.state == DECIDING:
@@ -364,7 +366,8 @@ class ClassicMember(Member):
 
     def _look_at_clock(self, now: float) -> None:
         if self.owned and now >= self._join_by:
-            self._lose(f"partitions were not given up within {self.settings.rebalance_timeout_s:g} s", now)
+            late = "its share was not decided and spread" if self.state in (DECIDING, SYNCING) else "partitions were not given up"
+            self._lose(f"{late} within {self.settings.rebalance_timeout_s:g} s", now)
         if self._is_held_back and now >= self._polled_at + self.settings.session_timeout_s:
             # the answer may have come long ago, and the session that began with it may be over
             self._lose(f"this process stood still for {now - self._polled_at:.1f} s, longer than a session", now)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pykafka._machines.assignors import ASSIGNORS
+from pykafka._machines.member import ENDED
 
 from .simulated_group import REBALANCE_S, SESSION_S, Classic, Kind, Member, Newer, World
 from .test_group_simulation import TOPICS, assert_all_is_read, assert_one_owner_in_every_generation, settle, taking_part
@@ -102,12 +103,10 @@ class Group(RuleBasedStateMachine):
         if self.world is None:
             return
         self.world.run(3 * SESSION_S)  # whoever stood still goes on
-        for member in self.members:
-            member.take_messages(True)
-            member.subscribe(["a", "b"])
         for member in self.world.members:
-            if member.alive and not member.reading:
+            if member.alive and member.machine.state != ENDED:  # also who is away, and comes back now
                 member.take_messages(True)
+                member.subscribe(["a", "b"])
         assert_all_is_read(self.world, settle(self.world))
         assert_one_owner_in_every_generation(self.world)
 

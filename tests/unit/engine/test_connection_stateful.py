@@ -1,4 +1,4 @@
-"""One connection under any interleaving of calls, pieces of bytes, cuts, timers and pauses (property P12, docs/hostile_bytes.rst).
+"""One connection under any interleaving of calls, pieces of bytes, cuts, timers and pauses (P12 of docs/hostile_bytes.rst).
 
 Whatever happens, each call has one outcome: the very answer to its own question, or an error. Answers are given in the order of
 the questions. A call that was never sent says so: a producer may send it again without asking. Nobody waits beyond a deadline.

@@ -20,7 +20,7 @@ from .metadata import api_versions, find_coordinator, metadata, unsupported_api_
 from .producing import init_producer_id, produce
 from .state import Broker, ClusterState
 from .timers import Timers
-from .topics import create_topics, delete_topics, describe_configs
+from .topics import create_partitions, create_topics, delete_topics, describe_configs
 
 _HEADER = struct.Struct(">hhi")
 _SIZE = struct.Struct(">i")
@@ -37,6 +37,7 @@ HANDLERS: Mapping[str, Handler] = {
     "FindCoordinator": find_coordinator,
     "CreateTopics": create_topics,
     "DeleteTopics": delete_topics,
+    "CreatePartitions": create_partitions,
     "InitProducerId": init_producer_id,
     "OffsetForLeaderEpoch": offset_for_leader_epoch,
     "DescribeConfigs": describe_configs,

@@ -1,11 +1,16 @@
-"""Handlers of CreateTopics, DeleteTopics and DescribeConfigs."""
+"""Handlers of CreateTopics, CreatePartitions, DeleteTopics and DescribeConfigs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any, Optional
 
-from ..protocol.messages import CreateTopicsResponse, DeleteTopicsResponse, DescribeConfigsResponse
+from ..protocol.messages import (
+    CreatePartitionsResponse,
+    CreateTopicsResponse,
+    DeleteTopicsResponse,
+    DescribeConfigsResponse,
+)
 from .call import Call
 from .settings import BROKER_SETTINGS, GROUP_SETTINGS, TOPIC_SETTINGS, Setting, problem_with
 from .state import ClusterState, new_topic_id, problem_with_name
@@ -25,7 +30,7 @@ _FORWARDED_SINCE = "3.3"
 
 
 class Refused(Exception):
-    """A topic that is not created or deleted: the error, and what Kafka says."""
+    """A topic that is not created, deleted or changed: the error, and what Kafka says."""
 
     def __init__(self, code: int, message: Optional[str] = None) -> None:
         super().__init__(code, message)
@@ -111,10 +116,14 @@ def _size(state: ClusterState, asked: Any, assignments: Optional[list[list[int]]
     if replication <= 0:
         raise Refused(INVALID_REPLICATION_FACTOR, "Replication factor must be larger than 0, or -1 to use the default value.")
     if replication > len(state.running):
-        said = f"The target replication factor of {replication} cannot be reached because only"
-        said += f" {len(state.running)} broker(s) are registered."
-        raise Refused(INVALID_REPLICATION_FACTOR, f"Unable to replicate the partition {replication} time(s): {said}")
+        raise Refused(INVALID_REPLICATION_FACTOR, _too_few_brokers(state, replication))
     return partitions, replication
+
+
+def _too_few_brokers(state: ClusterState, replication: int) -> str:
+    said = f"The target replication factor of {replication} cannot be reached because only"
+    said += f" {len(state.running)} broker(s) are registered."
+    return f"Unable to replicate the partition {replication} time(s): {said}"
 
 
 def _assignments(state: ClusterState, asked: Any) -> Optional[list[list[int]]]:
@@ -143,6 +152,72 @@ def _configs(asked: Any) -> dict[str, str]:
         if problem:
             raise Refused(INVALID_CONFIG, problem)
     return {config.name: config.value for config in asked.configs}
+
+
+# -- CreatePartitions -------------------------------------------------------------------------------------------------
+
+
+def create_partitions(call: Call) -> None:
+    """Have topics have more partitions, each by itself."""
+    names = Counter(topic.name for topic in call.request.topics)
+    rows = []
+    for asked in {topic.name: topic for topic in call.request.topics}.values():
+        row = CreatePartitionsResponse.CreatePartitionsTopicResult(name=asked.name)
+        try:
+            _check_controller(call)
+            if names[asked.name] > 1:
+                raise Refused(INVALID_REQUEST, "Duplicate topic name.")
+            _create_partitions_of(call, asked)
+        except Refused as refused:
+            row.error_code, row.error_message = refused.code, refused.message
+        rows.append(row)
+    call.answer(CreatePartitionsResponse(results=rows))
+
+
+def _create_partitions_of(call: Call, asked: Any) -> None:
+    state = call.state
+    failure = call.failure(asked.name)
+    if failure:
+        raise Refused(failure)
+    topic = state.topics.get(asked.name)
+    if topic is None:
+        raise Refused(UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition.")
+    has = len(topic.partitions)
+    if asked.count == has:
+        raise Refused(INVALID_PARTITIONS, f"Topic already has {has} partition(s).")
+    if asked.count < has:
+        said = f"The topic {asked.name} currently has {has} partition(s); {asked.count} would not be an increase."
+        raise Refused(INVALID_PARTITIONS, said)
+    more, replication = asked.count - has, len(topic.partitions[0].replicas)
+    assignments = None if asked.assignments is None else [list(row.broker_ids) for row in asked.assignments]
+    if assignments is not None:
+        if len(assignments) != more:
+            said = f"Attempted to add {more} additional partition(s), but only {len(assignments)} assignment(s) were specified."
+            raise Refused(INVALID_REPLICA_ASSIGNMENT, said)
+        for brokers in assignments:
+            _check_brokers(state, brokers, replication)
+    elif replication > len(state.running):
+        raise Refused(INVALID_REPLICATION_FACTOR, _too_few_brokers(state, replication))
+    if not call.request.validate_only:
+        state.add_partitions(topic, more, replication, assignments)
+
+
+def _check_brokers(state: ClusterState, brokers: list[int], replication: int) -> None:
+    """Refuse brokers for a new partition that cannot be.
+
+    :raises Refused: with what Kafka says
+    """
+    said = "The manual partition assignment includes "
+    if not brokers:
+        raise Refused(INVALID_REPLICA_ASSIGNMENT, said + "an empty replica list.")
+    for broker_id in sorted(brokers):
+        if broker_id not in state.brokers:
+            raise Refused(INVALID_REPLICA_ASSIGNMENT, f"{said}broker {broker_id}, but no such broker is registered.")
+        if brokers.count(broker_id) > 1:
+            raise Refused(INVALID_REPLICA_ASSIGNMENT, f"{said}the broker {broker_id} more than once.")
+    if len(brokers) != replication:
+        other = f"a partition with {len(brokers)} replica(s), but this is not consistent with previous partitions, which have"
+        raise Refused(INVALID_REPLICA_ASSIGNMENT, f"{said}{other} {replication} replica(s).")
 
 
 # -- DeleteTopics -----------------------------------------------------------------------------------------------------

@@ -196,6 +196,14 @@ def create_topic(
     return kind(topics=[topic], timeout_ms=10000, validate_only=validate_only)
 
 
+def create_partitions(*names: str, count: int = 2, assignments: Any = None, validate_only: bool = False) -> Any:
+    """Return a request to have topics have ``count`` partitions; ``assignments`` are the brokers of each new one."""
+    kind = m.CreatePartitionsRequest
+    rows = None if assignments is None else [kind.CreatePartitionsAssignment(broker_ids=ids) for ids in assignments]
+    topics = [kind.CreatePartitionsTopic(name=name, count=count, assignments=rows) for name in names]
+    return kind(topics=topics, timeout_ms=10000, validate_only=validate_only)
+
+
 def delete_topics(*names: str, ids: tuple[bytes, ...] = ()) -> Any:
     """Return a request to delete topics, by name or id."""
     kind = m.DeleteTopicsRequest

@@ -1,4 +1,4 @@
-"""Declarations for CreateTopics (19) and DeleteTopics (20)."""
+"""Declarations for CreateTopics (19), DeleteTopics (20) and CreatePartitions (37)."""
 
 from __future__ import annotations
 
@@ -115,3 +115,47 @@ class DeleteTopicsResponse(Response, key=20, versions=(0, 6), flexible=4):
 
     throttle_time_ms: int = int32(since=1)
     responses: list[DeletableTopicResult] = array(DeletableTopicResult)
+
+
+class CreatePartitionsRequest(Request, key=37, versions=(0, 3), flexible=2):
+    """Have topics have more partitions (KIP-195); for the controller, to which newer brokers forward it.
+
+    v1 and v3 change nothing here: when a broker that throttles answers, and that it may say THROTTLING_QUOTA_EXCEEDED.
+    """
+
+    class CreatePartitionsTopic(Struct):
+        """A topic, and how many partitions it is to have in all."""
+
+        class CreatePartitionsAssignment(Struct):
+            """The brokers for one of the new partitions; the first one becomes its leader."""
+
+            broker_ids: list[int] = array(int32())
+
+        name: str = string()
+        count: int = int32()
+        assignments: Optional[list[CreatePartitionsAssignment]] = array(CreatePartitionsAssignment, nullable=0)
+
+    CreatePartitionsAssignment = CreatePartitionsTopic.CreatePartitionsAssignment
+
+    topics: list[CreatePartitionsTopic] = array(CreatePartitionsTopic)
+    timeout_ms: int = int32()
+    validate_only: bool = boolean()
+
+
+class CreatePartitionsResponse(Response, key=37, versions=(0, 3), flexible=2):
+    """What became of each topic.
+
+    UNKNOWN_TOPIC_OR_PARTITION (3), INVALID_PARTITIONS (37), INVALID_REPLICA_ASSIGNMENT (39), POLICY_VIOLATION (44) and
+    INVALID_REQUEST (42) are final. NOT_CONTROLLER (41) wants fresh metadata, REASSIGNMENT_IN_PROGRESS (60) and
+    THROTTLING_QUOTA_EXCEEDED (89, from v3) a pause.
+    """
+
+    class CreatePartitionsTopicResult(Struct):
+        """What became of one topic."""
+
+        name: str = string()
+        error_code: int = int16()
+        error_message: Optional[str] = string(nullable=0, default=None)
+
+    throttle_time_ms: int = int32()
+    results: list[CreatePartitionsTopicResult] = array(CreatePartitionsTopicResult)

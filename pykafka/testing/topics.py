@@ -19,7 +19,7 @@ UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, TOPIC_ALREADY_EXISTS, INVALID_PARTITI
 INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, NOT_CONTROLLER, INVALID_REQUEST = 38, 39, 40, 41, 42
 UNKNOWN_TOPIC_ID = 100
 POLICY_VIOLATION = 44
-#: A controller does not create so many partitions at once.
+#: A controller does not create so many partitions at once, and adds no more to topics that are there.
 MAX_PARTITIONS = 10_000
 NO_ID = bytes(16)
 #: Where a setting comes from: somebody set it for the topic, or it is the default.
@@ -160,6 +160,9 @@ def _configs(asked: Any) -> dict[str, str]:
 def create_partitions(call: Call) -> None:
     """Have topics have more partitions, each by itself."""
     names = Counter(topic.name for topic in call.request.topics)
+    found = [(topic.count, call.state.topics[topic.name]) for topic in call.request.topics
+             if names[topic.name] == 1 and topic.name in call.state.topics]  # fmt: skip
+    more = sum(max(0, count - len(topic.partitions)) for count, topic in found)
     rows = []
     for asked in {topic.name: topic for topic in call.request.topics}.values():
         row = CreatePartitionsResponse.CreatePartitionsTopicResult(name=asked.name)
@@ -167,6 +170,8 @@ def create_partitions(call: Call) -> None:
             _check_controller(call)
             if names[asked.name] > 1:
                 raise Refused(INVALID_REQUEST, "Duplicate topic name.")
+            if more > MAX_PARTITIONS:
+                raise Refused(POLICY_VIOLATION, "Excessively large number of additional partitions per request.")
             _create_partitions_of(call, asked)
         except Refused as refused:
             row.error_code, row.error_message = refused.code, refused.message
@@ -181,7 +186,7 @@ def _create_partitions_of(call: Call, asked: Any) -> None:
         raise Refused(failure)
     topic = state.topics.get(asked.name)
     if topic is None:
-        raise Refused(UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition.")
+        raise Refused(UNKNOWN_TOPIC_OR_PARTITION)
     has = len(topic.partitions)
     if asked.count == has:
         raise Refused(INVALID_PARTITIONS, f"Topic already has {has} partition(s).")

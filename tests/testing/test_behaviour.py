@@ -442,16 +442,21 @@ def topics_that_do_not_have_more_partitions(peer: Peer, topic: str) -> Iterator[
             create_partitions(topic, count=4, assignments=[[-1]]),
             create_partitions(topic, topic, count=4),
             create_partitions(topic + "-no", topic, count=2),
-            create_partitions(topic, count=10_002),
-            create_partitions(topic, count=10_003),
+            create_partitions(topic, count=10_004),
             create_partitions(topic, count=2**31 - 1),
             create_partitions(),
         ):
-            if validate_only or request.topics and request.topics[0].count != 10_002:
-                request.validate_only = validate_only
-                answer = peer.ask(request)
-                answer.results.sort(key=lambda row: row.name)
-                yield answer
+            request.validate_only = validate_only
+            answer = peer.ask(request)
+            answer.results.sort(key=lambda row: row.name)
+            yield answer
+    new_topic(peer, topic + "-other", 3)
+    for more in (0, 1):
+        yield peer.ask(create_partitions(topic, count=10_003 + more, validate_only=True))
+        for other in ("-other", "-no"):
+            answer = peer.ask(create_partitions(topic, topic + other, count=5003 + more, validate_only=True))
+            answer.results.sort(key=lambda row: row.name)
+            yield answer
     yield partitions_of(peer, topic, 3)
 
 

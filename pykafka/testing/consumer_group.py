@@ -5,7 +5,6 @@ Pure; nothing is ever held back. A partition is given to a member only after the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
@@ -29,14 +28,13 @@ from ..protocol.messages import (
 from .assignors import ASSIGNORS, Target, Wish
 from .group_common import NEVER, Caller, GroupSettings, Place, Refused, Topics
 from .offsets import GroupOffsets
+from .patterns import PatternError, compiled
 
 #: How far a member is with its target: there; asked to let go of something; waiting for what others have to let go of.
 ARRIVED, REVOKING, WAITING = "arrived", "revoking", "waiting"
 LEAVES, LEAVES_FOR_A_WHILE = -1, -2
 #: From these versions on: members make their ids, and may want topics by a pattern; commits know of epochs.
 OWN_IDS, COMMIT_WITH_EPOCH = 1, 9
-#: What Python's patterns have and RE2, which Kafka uses, has not: looking around, and what was found before.
-NOT_IN_RE2 = re.compile(r"\(\?<?[=!]|\(\?[(>]|(?<!\\)(?:\\\\)*\\[1-9]|\(\?P[=>]")
 
 
 class Seat:
@@ -245,7 +243,7 @@ class ConsumerGroup:
 
     def wanted_by(self, seat: Seat, topics: Topics) -> frozenset[str]:
         """Return the topics that a member is for, of those that are there."""
-        by_pattern = (name for name in topics if seat.pattern and re.fullmatch(seat.pattern, name))
+        by_pattern = (name for name in topics if seat.pattern and compiled(seat.pattern).fullmatch(name))
         return frozenset(name for name in seat.topics if name in topics) | frozenset(by_pattern)
 
     def _look(self, topics: Topics) -> Seen:
@@ -393,7 +391,6 @@ class ConsumerGroup:
 
 
 _FULL = "The consumer group has reached its maximum capacity of {size} members."
-_PATTERN = "SubscribedTopicRegex `{}` is not a valid regular expression"
 _FENCED = (
     "The consumer group member has a {} member epoch ({}) than the one known by the group coordinator ({}). The member must "
     "abandon all its partitions and rejoin."
@@ -439,11 +436,10 @@ def _check_join(request: ConsumerGroupHeartbeatRequest, version: int) -> None:
 
 def _check_pattern(pattern: str) -> None:
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Refused(InvalidRegularExpression, f"{_PATTERN.format(pattern)}: {error}.") from error
-    if NOT_IN_RE2.search(pattern):
-        raise Refused(InvalidRegularExpression, f"{_PATTERN.format(pattern)}: RE2 does not look around or back.")
+        compiled(pattern)
+    except PatternError as error:
+        said = f"SubscribedTopicRegex `{pattern}` is not a valid regular expression: {error}."
+        raise Refused(InvalidRegularExpression, said) from error
 
 
 def _owned(request: ConsumerGroupHeartbeatRequest, topics: Topics) -> Optional[set[Place]]:

@@ -587,20 +587,3 @@ def test_a_member_whose_user_takes_nothing_leaves_and_says_why_and_comes_back() 
     member.machine.active(member.now)
     member.step()
     assert member.answer("JoinGroup", join_error(79, "m2")).request.reason == "its user takes messages again"
-
-
-def test_a_leader_that_cannot_decide_before_the_others_stop_waiting_loses_what_it_has_kept() -> None:
-    # its seat is gone by then, and the others have its partitions: found by test_group_stateful.py
-    member = rebalancing(classic().get_ready())
-    member.step()
-    member.answer("JoinGroup", joined(leader="m1", generation=4))
-    event, until = member.one(Decide), member.now + REBALANCE_S
-    while member.machine.wake_at() < until:
-        member.step(member.machine.wake_at() - member.now)
-        member.answer("Heartbeat", calm())
-        assert member.reading == tps("a0 a1")
-    member.step(until - member.now)
-    assert "not decided and spread within 20 s" in member.one(Lost).cause
-    assert not member.reading and member.machine.state == JOINING
-    member.machine.decided(event.number, [("m1", b"")])
-    assert member.machine.state == JOINING, "it comes too late"

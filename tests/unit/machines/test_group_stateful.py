@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pykafka._machines.assignors import ASSIGNORS
-from pykafka._machines.member import ENDED
+from pykafka._machines.member import ENDED, JOINING, Decide, Lost
 
+from .driven import HEARTBEAT_S, calm, classic, joined, tps
 from .simulated_group import REBALANCE_S, SESSION_S, Classic, Kind, Member, Newer, World
 from .test_group_simulation import TOPICS, assert_all_is_read, assert_one_owner_in_every_generation, settle, taking_part
 
@@ -113,3 +114,24 @@ class Group(RuleBasedStateMachine):
 
 TestGroup = Group.TestCase
 TestGroup.settings = settings(max_examples=25, stateful_step_count=25, deadline=None, database=None)
+
+
+# -- what was found so ------------------------------------------------------------------------------------------------
+
+
+def test_a_leader_that_cannot_decide_before_the_others_stop_waiting_loses_what_it_has_kept() -> None:
+    # its seat is gone by then, and the others have its partitions
+    member = classic().get_ready()
+    member.step(HEARTBEAT_S)
+    member.answer("Heartbeat", calm(27))
+    member.answer("JoinGroup", joined(leader="m1", generation=4))
+    event, until = member.one(Decide), member.now + REBALANCE_S
+    while member.machine.wake_at() < until:
+        member.step(member.machine.wake_at() - member.now)
+        member.answer("Heartbeat", calm())
+        assert member.reading == tps("a0 a1")
+    member.step(until - member.now)
+    assert "not decided and spread within 20 s" in member.one(Lost).cause
+    assert not member.reading and member.machine.state == JOINING
+    member.machine.decided(event.number, [("m1", b"")])
+    assert member.machine.state == JOINING, "it comes too late"

@@ -240,7 +240,7 @@ class _Decoder(_Writer):
 
     def default(self, field: Field) -> str:
         if field.kind == "array":
-            return "[]"
+            return "()" if field.is_tuple else "[]"
         if field.kind == "struct":
             # shared by all messages, which nobody changes after decoding
             return self.constant("default", field.make_default())
@@ -325,7 +325,8 @@ class _Decoder(_Writer):
         if item.kind in FIXED:
             code, size = FIXED[item.kind]
             fmt = f"'>' + '{code}' * {n}" if item.kind == "uuid" else f"'>%d{code}' % {n}"
-            self.line(f"{target} = list(_unpack_from({fmt}, b, p))")
+            unpacked = f"_unpack_from({fmt}, b, p)"
+            self.line(f"{target} = {unpacked if field.is_tuple else f'list({unpacked})'}")
             self.line(f"p += {size} * {n}")
             return
         items, one = self.fresh("a"), self.fresh("m")

@@ -45,7 +45,8 @@ class Field:
     """One field of a struct; made by the functions below."""
 
     __slots__ = (
-        "default", "item", "kind", "name", "none_by_default", "nullable", "since", "struct", "tag", "tag_since", "until",
+        "default", "is_tuple", "item", "kind", "name", "none_by_default", "nullable", "since", "struct", "tag", "tag_since",
+        "until",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +61,7 @@ class Field:
         tag_since: Optional[int] = None,
         item: Optional[Field] = None,
         struct: Optional[type[Struct]] = None,
+        is_tuple: bool = False,
     ) -> None:
         self.name = ""
         self.kind = kind
@@ -73,6 +75,8 @@ class Field:
         self.tag_since = since if tag_since is None else tag_since
         self.item = item
         self.struct = struct
+        #: an array that is a tuple: see :func:`numbers`
+        self.is_tuple = is_tuple
 
     def in_version(self, version: int) -> bool:
         """Return whether ``version`` has the field at all."""
@@ -89,7 +93,7 @@ class Field:
     def make_default(self) -> Any:
         """Return the value of a field that was not given; a fresh one where it could be changed."""
         if self.kind == "array":
-            return None if self.none_by_default else []
+            return None if self.none_by_default else () if self.is_tuple else []
         if self.kind == "struct" and self.nullable is None:
             assert self.struct is not None
             return self.struct()
@@ -126,6 +130,14 @@ def array(item: Any, **options: Any) -> Any:
     return Field("array", item=Field("struct", struct=item), struct=item, **options)
 
 
+def numbers(item: Field, **options: Any) -> Any:
+    """Declare a tuple of numbers, ``numbers(int32())``, for messages with ten thousands of them.
+
+    Python's garbage collector goes through every list there is again and again, and lets go of tuples of numbers.
+    """
+    return Field("array", item=item, is_tuple=True, **options)
+
+
 def struct(cls: type[Struct], **options: Any) -> Any:
     """Declare a struct inside a struct."""
     return Field("struct", struct=cls, **options)
@@ -158,7 +170,8 @@ class Struct(metaclass=_StructType):
         declared = type(self).FIELDS
         for name, field in declared.items():
             if name in fields:
-                setattr(self, name, fields.pop(name))
+                value = fields.pop(name)
+                setattr(self, name, tuple(value) if field.is_tuple and isinstance(value, list) else value)
             else:
                 setattr(self, name, field.make_default() if field.struct or field.item else field.default)
         if fields:
@@ -180,7 +193,7 @@ def _shown(value: Any) -> str:
     # never a payload: reprs end up in logs
     if isinstance(value, (bytes, bytearray, memoryview)) and len(value) != 16:
         return f"<{len(value)} bytes>"
-    if isinstance(value, list) and len(value) > 8:
+    if isinstance(value, (list, tuple)) and len(value) > 8:
         return f"<{len(value)} items>"
     return repr(value)
 

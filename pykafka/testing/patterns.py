@@ -26,9 +26,10 @@ _POSIX = {
 _UNICODE = {
     "Any": r"\x00-\U0010ffff", "L": "A-Za-z", "Ll": "a-z", "Lu": "A-Z", "N": "0-9", "Nd": "0-9", "P": r"\-._", "Pc": "_",
     "Pd": r"\-", "Po": ".", "Latin": "A-Za-z", "Common": r"0-9\-._",
-    **dict.fromkeys(("C", "Cc", "Cf", "Co", "Cs", "Lm", "Lo", "Lt", "M", "Mc", "Me", "Mn", "Nl", "No"), ""),
-    **dict.fromkeys(("Pe", "Pf", "Pi", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs", "Arabic", "Armenian", "Bengali", "Cyrillic"), ""),
-    **dict.fromkeys(("Devanagari", "Georgian", "Greek", "Han", "Hangul", "Hebrew", "Hiragana", "Katakana", "Thai"), ""),
+    **dict.fromkeys(("C", "Cc", "Cf", "Co", "Cs", "Lm", "Lo", "Lt", "M", "Mc", "Me", "Mn", "Nl", "No", "Pe", "Pf", "Pi"), ""),
+    **dict.fromkeys(("Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs", "Arabic", "Armenian", "Bengali"), ""),
+    **dict.fromkeys(("Cyrillic", "Devanagari", "Georgian", "Greek", "Han", "Hangul", "Hebrew", "Hiragana"), ""),
+    **dict.fromkeys(("Katakana", "Thai"), ""),
 }  # fmt: skip
 #: Nothing, for the inside of brackets: no name has it.
 _NOTHING = r"\x00"

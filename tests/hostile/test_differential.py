@@ -116,7 +116,7 @@ def plain(value: Any, version: int) -> Any:
     if isinstance(value, Struct):
         fields = present_fields(type(value), version)
         return {field.name: plain(getattr(value, field.name), version) for field in fields}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [plain(one, version) for one in value]
     return bytes(value) if isinstance(value, memoryview) else value
 

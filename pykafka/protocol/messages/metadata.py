@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Optional
 
-from ..schema import Request, Response, Struct, array, boolean, int16, int32, string, uuid
+from ..schema import Request, Response, Struct, array, boolean, int16, int32, numbers, string, uuid
 
 
 class MetadataRequest(Request, key=3, versions=(0, 13), flexible=9):
@@ -59,9 +60,9 @@ class MetadataResponse(Response, key=3, versions=(0, 13), flexible=9):
             partition_index: int = int32()
             leader_id: int = int32()
             leader_epoch: int = int32(since=7, default=-1)
-            replica_nodes: list[int] = array(int32())
-            isr_nodes: list[int] = array(int32())
-            offline_replicas: list[int] = array(int32(), since=5)
+            replica_nodes: Sequence[int] = numbers(int32())
+            isr_nodes: Sequence[int] = numbers(int32())
+            offline_replicas: Sequence[int] = numbers(int32(), since=5)
 
         error_code: int = int16()
         name: Optional[str] = string(nullable=12)

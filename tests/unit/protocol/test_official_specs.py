@@ -169,7 +169,7 @@ def our_rows(cls: type[Struct], version: int) -> tuple[Row, ...]:
 
 def _our_row(field: Field, version: int) -> Row:
     one = field if field.item is None else field.item
-    default = None if field.kind == "struct" else field.make_default()
+    default = None if field.kind == "struct" else [] if field.make_default() == () else field.make_default()
     return Row(
         field.name,
         one.kind,

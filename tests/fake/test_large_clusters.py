@@ -80,7 +80,7 @@ def large_metadata(broker: FakeBroker, topics: int, partitions: int) -> None:
 
 
 # the last one has a pass of Python's own garbage collector over 600,000 objects in it: no thread runs meanwhile. Three of those
-# for each topic are the answer's, and gone once the picture is made: with them a pass takes 0.25 s, over two pictures alone 0.17 s
+# for each topic are the answer's, gone once the picture is made: with them a pass takes 0.25 s, over two pictures alone 0.17 s
 @pytest.mark.parametrize(("topics", "partitions", "busy_s"), [(1, 100_000, 0.25), (1000, 100, 0.25), (100_000, 1, 0.5)])
 def test_metadata_of_100_000_partitions_is_read_in_300_mib_and_never_holds_up_the_io_thread(
     topics: int, partitions: int, busy_s: float

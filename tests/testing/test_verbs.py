@@ -208,7 +208,7 @@ def test_a_broker_stops_and_comes_back_at_the_same_place(fakes: FakeCluster, pee
     with peer_of(address(fakes, 2)) as second:
         answer = second.ask(metadata("t"))
         (row,) = answer.topics[0].partitions
-        assert [broker.node_id for broker in answer.brokers] == [2, 3] and row.offline_replicas == [1]
+        assert [broker.node_id for broker in answer.brokers] == [2, 3] and row.offline_replicas == (1,)
         assert sorted(row.isr_nodes) == [2, 3] and row.leader_epoch == 1
     fakes.start_broker(1)
     with peer_of(address(fakes, 1)) as again:

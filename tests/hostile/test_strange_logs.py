@@ -19,6 +19,7 @@ from pykafka.protocol.messages import FetchResponse
 from pykafka.records.batch import CONTROL, LOG_APPEND_TIME, TRANSACTIONAL
 from pykafka.records.decode import ABORT, COMMIT, decode_batch
 from pykafka.records.encode import plain_records
+from pykafka.testing import FakeCluster
 
 from ..fake.broker import fake_broker
 from ..unit.machines.making import ROOMY, accumulator, add, send, values_of
@@ -253,3 +254,25 @@ def test_no_byte_of_one_topic_gets_into_a_batch_of_another_when_batches_expire_o
         assert view == copy
         other = b"b-" if name == "a" else b"a-"
         assert other not in copy[61:]
+
+
+def test_no_records_at_all_and_no_list_of_aborted_transactions_mean_nothing_new() -> None:
+    # in place of the empty ones that Kafka sends; both may be null by the protocol
+    nothing: list[int] = []
+
+    def null_at_first(request: Any, version: int) -> Any:
+        if len(nothing) >= 3 or not request.topics:
+            return None
+        nothing.append(request.topics[0].partitions[0].fetch_offset)
+        row = FetchResponse.PartitionData(partition_index=0, high_watermark=2, records=None, aborted_transactions=None)
+        topic = FetchResponse.FetchableTopicResponse(
+            topic=request.topics[0].topic, topic_id=request.topics[0].topic_id, partitions=[row]
+        )
+        return FetchResponse(responses=[topic])
+
+    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
+        cluster.produce("t", [b"a", b"b"])
+        cluster.on("Fetch", null_at_first)
+        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=10000) as consumer:
+            assert [consumer.consume().value for _ in range(2)] == [b"a", b"b"]
+    assert nothing == [0, 0, 0], "asked again from where it was"

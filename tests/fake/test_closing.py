@@ -152,6 +152,8 @@ class GroupPlay:
         self.kafka, self.protocol, self.chance = kafka, protocol, Random(seed)
         self.name = f"closing-{protocol}-{seed}"
         self.written = 0
+        #: who leaves by itself, and what sees to that
+        self.gone: dict[Reader, Running] = {}
         kafka.create_topic(self.name, PARTITIONS)
         self.readers = [Reader(kafka, self.name, protocol, f"reader {number}") for number in range(3)]
 
@@ -188,17 +190,13 @@ class GroupPlay:
         elif what == "leave":
             gone = next(reader for reader in self.readers if reader not in leaving[:1])
             leaving = leaving[:1]
-            gone.close("stop")
-            self.closed.append(gone)
+            self.gone[gone] = Running(lambda: gone.close("stop"))
         else:
             self.kafka.expire_session(self.name, self.chance.choice(self.kafka.members(self.name)))
         return what, leaving
 
-    closed: list[Reader]
-
     def run(self) -> None:
         """Close some in the middle of a change, and see that the others have everything."""
-        self.closed = []
         self.begin()
         number = self.chance.randrange(1, 25)
         moment = Moment(self.kafka, OF_GROUPS[self.protocol], number, self.hold_something)
@@ -210,9 +208,9 @@ class GroupPlay:
         closing = [Running(lambda reader=reader, way=way: reader.close(way)) for reader, way in zip(leaving, how)]  # type: ignore[misc]
         until(lambda: self.kafka.held() or not any(one.is_alive() for one in closing), timeout_s=BOUND_S, what="the end")
         self.kafka.heal()
-        for one in closing:
+        for one in [*closing, *self.gone.values()]:
             one.end()
-        staying = [reader for reader in self.readers if reader not in [*leaving, *self.closed]]
+        staying = [reader for reader in self.readers if reader not in [*leaving, *self.gone]]
         until(lambda: is_shared(staying), what="everything is read by those who stay")
         assert len(self.kafka.members(self.name)) <= len(staying), "who was closed has not left the group"
         until(lambda: len(self.kafka.members(self.name)) == len(staying), what="who was put out is there again")

@@ -137,11 +137,13 @@ class FakeBroker:
             while True:
                 if self.tls is None:
                     conn.recv(1, socket.MSG_PEEK)  # what is to be done with a request may be decided until it comes
-                if self.cut_request is not None and self.cut_request[0] == _name_of_next(conn):
-                    (_name, stop), self.cut_request = self.cut_request, None
-                    _exactly(conn, stop)
-                    _reset(conn)
-                    return
+                if self.cut_request is not None:
+                    size, name = _next_frame(conn)
+                    if name == self.cut_request[0]:
+                        _exactly(conn, min(self.cut_request[1], size))
+                        self.cut_request = None
+                        _reset(conn)
+                        return
                 size = struct.unpack(">i", _exactly(conn, 4))[0]
                 request, version, correlation_id, _client = decode_request(memoryview(_exactly(conn, size)))
                 self.requests.append((request.NAME, version, request))
@@ -197,10 +199,13 @@ class FakeBroker:
         self.hang_up()
 
 
-def _name_of_next(conn: socket.socket) -> str:
-    """Return the API of the request that comes next, without taking anything of it."""
-    key = conn.recv(6, socket.MSG_PEEK | socket.MSG_WAITALL)[4:]
-    return REQUESTS[int.from_bytes(key, "big")].NAME
+def _next_frame(conn: socket.socket) -> tuple[int, str]:
+    """Return how many bytes the next request has, and of which API it is, without taking anything of it."""
+    head = conn.recv(6, socket.MSG_PEEK | socket.MSG_WAITALL)
+    if len(head) < 6:
+        raise OSError("closed")
+    size, key = struct.unpack(">ih", head)
+    return 4 + size, REQUESTS[key].NAME
 
 
 def _note_longest(sizes: dict[str, int], name: str, size: int) -> None:

@@ -150,7 +150,6 @@ class Cutting:
     def __init__(self, broker: FakeBroker, protocol: str, where: str, api: str) -> None:
         self.broker, self.where, self.api = broker, where, api
         self.group = Coordinator(broker)
-        self.group.heartbeat_ms = 2
         coordinate_classic(broker)
         if protocol == "classic":
             self.group.epoch = 8  # the generation that it gives out
@@ -158,8 +157,7 @@ class Cutting:
     def cuts(self) -> Iterator[int]:
         """Yield where each cut is made; after each of them it has to be asked again."""
         sizes = self.broker.request_sizes if self.where == "request" else self.broker.answer_sizes
-        number = 0
-        for number, cut in enumerate(range(0, sizes[self.api], STRIDE)):
+        for cut in range(0, sizes[self.api], STRIDE):
             before = len(self.broker.seen(self.api))
             if self.where == "request":
                 self.broker.cut_request = self.api, cut
@@ -168,7 +166,6 @@ class Cutting:
             yield cut
             assert self.is_done, f"nothing was cut after {cut} bytes"
             until(lambda before=before: len(self.broker.seen(self.api)) > before, what="another try")  # type: ignore[misc]
-        assert (number + 1) * STRIDE >= sizes[self.api] > 10
 
     @property
     def is_done(self) -> bool:
@@ -182,16 +179,12 @@ class Cutting:
 def test_a_reset_at_any_byte_while_a_member_begins_costs_another_try_and_no_message(protocol: str, api: str, where: str) -> None:
     with fake_broker() as broker, KafkaClient(broker.hosts, **QUICK) as client:
         cutting = Cutting(broker, protocol, where, api)
-        consumer = member(client, group_protocol=protocol, auto_commit_enable=False, auto_start=False)
-        with consumer:
-            read_one(consumer)
+        with member(client, group_protocol=protocol, auto_commit_enable=False):
+            pass
         for _cut in cutting.cuts():
-            with consumer:
-                assert consumer.held_offsets == {0: -1}
-                consumer.reset_offsets([(consumer.partitions[0], 0)])
+            with member(client, group_protocol=protocol, auto_commit_enable=False) as consumer:
                 read_one(consumer)
                 assert consumer.consume(block=False) is None
-                assert cutting.is_done
 
 
 @WHERE
@@ -202,6 +195,7 @@ def test_a_reset_at_any_byte_of_what_a_member_asks_later_costs_another_try_and_n
 ) -> None:
     with fake_broker() as broker, KafkaClient(broker.hosts, **QUICK) as client:
         cutting = Cutting(broker, protocol, where, api)
+        cutting.group.heartbeat_ms = 2
         options = {"group_protocol": protocol, "auto_commit_enable": False, "heartbeat_interval_ms": 2}
         with member(client, **options) as consumer:
             read_one(consumer)

@@ -137,11 +137,12 @@ class FakeBroker:
             while True:
                 if self.tls is None:
                     conn.recv(1, socket.MSG_PEEK)  # what is to be done with a request may be decided until it comes
-                if self.cut_request is not None:
+                cut = self.cut_request
+                if cut is not None:
                     size, name = _next_frame(conn)
-                    if name == self.cut_request[0]:
-                        _exactly(conn, min(self.cut_request[1], size))
+                    if name == cut[0]:
                         self.cut_request = None
+                        _exactly(conn, min(cut[1], size))
                         _reset(conn)
                         return
                 size = struct.unpack(">i", _exactly(conn, 4))[0]

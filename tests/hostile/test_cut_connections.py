@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -13,18 +12,14 @@ import pytest
 
 from pykafka import KafkaClient
 from pykafka.exceptions import NoBrokersAvailableError
-from pykafka.group_protocols import member_settings
 from pykafka.protocol.api import encode_response
 from pykafka.protocol.messages import ProduceResponse
 
 from ..fake.broker import FakeBroker, fake_broker
 from ..fake.scripts import stored_batch
-from ..fake.test_group_troubles import Coordinator, coordinate_classic, member, read_one
 from ..fake.test_produce_and_fetch import batches_of, fetched
 from ..support import until
 
-#: Of what members send and get every so many bytes are tried; ``STRIDE=1`` is all of them.
-STRIDE = int(os.environ.get("STRIDE", "1"))
 #: Pauses so short that hundreds of broken connections take seconds.
 QUICK = {"reconnect_backoff_ms": 1, "reconnect_backoff_max_ms": 2}
 
@@ -121,96 +116,6 @@ def test_a_reset_at_any_byte_of_an_answer_is_asked_again(api: str) -> None:
             if broker.cut_answer is None:
                 answered.append(cut)
     assert len(answered) == 32
-
-
-# -- members of groups --------------------------------------------------------------------------------------------------
-
-#: What a member asks when it begins, in each protocol; and what it asks later.
-BEGINNING = [("classic", "JoinGroup"), ("classic", "SyncGroup"), ("classic", "OffsetFetch")]
-BEGINNING += [("consumer", "ConsumerGroupHeartbeat"), ("consumer", "OffsetFetch")]
-LATER = [("classic", "Heartbeat"), ("classic", "OffsetCommit"), ("consumer", "ConsumerGroupHeartbeat"), ("consumer", "OffsetCommit")]
-WHERE = pytest.mark.parametrize("where", ["request", "answer"])
-
-
-@pytest.fixture
-def quick_members(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Members that hardly pause between tries."""
-
-    def settings(options: Any) -> Any:
-        return member_settings(options)._replace(retry_backoff_s=0.001, retry_backoff_max_s=0.002)
-
-    monkeypatch.setattr("pykafka.group_protocols.member_settings", settings)
-    monkeypatch.setattr("pykafka.offsets.FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr("pykafka._engine.engine.METADATA_PAUSE_S", 0.001)
-
-
-class Cutting:
-    """A group of one member, whose requests or answers are cut one after the other, at every STRIDE-th byte."""
-
-    def __init__(self, broker: FakeBroker, protocol: str, where: str, api: str) -> None:
-        self.broker, self.where, self.api = broker, where, api
-        self.group = Coordinator(broker)
-        coordinate_classic(broker)
-        if protocol == "classic":
-            self.group.epoch = 8  # the generation that it gives out
-
-    def cuts(self) -> Iterator[int]:
-        """Yield where each cut is made; after each of them it has to be asked again."""
-        sizes = self.broker.request_sizes if self.where == "request" else self.broker.answer_sizes
-        for cut in range(0, sizes[self.api], STRIDE):
-            before = len(self.broker.seen(self.api))
-            if self.where == "request":
-                self.broker.cut_request = self.api, cut
-            else:
-                self.broker.cut_answer = self.api, cut
-            yield cut
-            assert self.is_done, f"nothing was cut after {cut} bytes"
-            until(lambda before=before: len(self.broker.seen(self.api)) > before, what="another try")  # type: ignore[misc]
-
-    @property
-    def is_done(self) -> bool:
-        """Return whether the cut was made."""
-        return self.broker.cut_request is None and self.broker.cut_answer is None
-
-
-@WHERE
-@pytest.mark.parametrize(("protocol", "api"), BEGINNING)
-@pytest.mark.usefixtures("quick_members")
-def test_a_reset_at_any_byte_while_a_member_begins_costs_another_try_and_no_message(protocol: str, api: str, where: str) -> None:
-    with fake_broker() as broker, KafkaClient(broker.hosts, **QUICK) as client:
-        cutting = Cutting(broker, protocol, where, api)
-        with member(client, group_protocol=protocol, auto_commit_enable=False):
-            pass
-        for _cut in cutting.cuts():
-            with member(client, group_protocol=protocol, auto_commit_enable=False) as consumer:
-                read_one(consumer)
-                assert consumer.consume(block=False) is None
-
-
-@WHERE
-@pytest.mark.parametrize(("protocol", "api"), LATER)
-@pytest.mark.usefixtures("quick_members")
-def test_a_reset_at_any_byte_of_what_a_member_asks_later_costs_another_try_and_no_rebalance(
-    protocol: str, api: str, where: str
-) -> None:
-    with fake_broker() as broker, KafkaClient(broker.hosts, **QUICK) as client:
-        cutting = Cutting(broker, protocol, where, api)
-        cutting.group.heartbeat_ms = 2
-        options = {"group_protocol": protocol, "auto_commit_enable": False, "heartbeat_interval_ms": 2}
-        with member(client, **options) as consumer:
-            read_one(consumer)
-            consumer.commit_offsets()
-            until(lambda: api in broker.answer_sizes, what="the first of them")
-            begun = consumer.group_status().generation
-            for cut in cutting.cuts():
-                if api == "OffsetCommit":
-                    consumer.commit_offsets([(consumer.partitions[0], cut + 2)])
-                    assert cutting.group.committed[-1] == (begun, 0, cut + 2)
-                else:
-                    until(lambda: cutting.is_done, what="the next heartbeat")
-            assert consumer.group_status().generation == begun
-        assert len(broker.seen("JoinGroup")) == (protocol == "classic")
-        assert [beat.member_epoch for beat in broker.seen("ConsumerGroupHeartbeat")].count(0) == (protocol == "consumer")
 
 
 def test_a_reset_at_any_byte_of_a_fetch_delivers_every_message_once_and_whole() -> None:

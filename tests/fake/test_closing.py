@@ -120,8 +120,12 @@ class Reader:
         self._reading = Running(self._read)
 
     def _read(self) -> None:
-        with suppress(ConsumerStoppedException):
+        try:
             self.consumer.start()
+        except KafkaException as error:  # it was closed meanwhile, or even before
+            assert isinstance(error, ConsumerStoppedException) or "this client was closed" in str(error)
+            return
+        with suppress(ConsumerStoppedException):
             while True:
                 message = self.consumer.consume()
                 assert message is not None

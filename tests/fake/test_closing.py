@@ -14,7 +14,9 @@ from typing import Any, Callable, Optional
 import pytest
 
 from pykafka import KafkaClient
+from pykafka._engine.group_session import GroupSession
 from pykafka.exceptions import ConsumerStoppedException, KafkaException, ProduceFailureError, ProducerStoppedException
+from pykafka.groupconsumer import GroupConsumer
 from pykafka.testing import FakeCluster
 from pykafka.testing.group_common import GroupSettings
 
@@ -373,3 +375,63 @@ def test_a_message_that_was_sent_on_while_its_client_was_closed_is_no_error_of_p
     assert told == [None]
     with pytest.raises(ProducerStoppedException):
         producer.produce(b"y")
+
+
+# -- a start ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", OF_GROUPS)
+def test_a_client_that_is_closed_while_a_member_joins_takes_it_out_of_its_group(
+    kafka: FakeCluster, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, stop, stopping = GroupSession.start, GroupConsumer.stop, threading.Event()
+    closing: list[Running] = []
+    group = f"joining-{protocol}"
+    kafka.create_topic(group, 1)
+
+    def stop_and_tell(consumer: GroupConsumer) -> None:
+        stopping.set()
+        stop(consumer)
+
+    def start_and_close(session: GroupSession) -> None:
+        start(session)
+        until(lambda: kafka.members(group), what="a member")
+        closing.append(Running(client.close))
+        until(lambda: stopping.is_set() or not closing[0].is_alive(), what="the end of the client, or of the member")
+
+    monkeypatch.setattr(GroupConsumer, "stop", stop_and_tell)
+    monkeypatch.setattr(GroupSession, "start", start_and_close)
+    with nothing_left_behind():
+        client = KafkaClient(kafka.hosts)
+        with suppress(ConsumerStoppedException):
+            client.topics[group].get_balanced_consumer(group, managed=True, group_protocol=protocol)
+        closing[0].end()
+        assert kafka.members(group) == []
+
+
+@pytest.mark.parametrize("kind", ["member", "consumer", "producer"])
+def test_what_is_started_while_its_client_is_being_closed_is_refused_and_leaves_nothing(
+    kafka: FakeCluster, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.create_topic(f"refused-{kind}", 1)
+    found: list[Any] = []
+    with nothing_left_behind():
+        client = KafkaClient(kafka.hosts)
+        topic = client.topics[f"refused-{kind}"]
+        makers: dict[str, Callable[[], Any]] = {
+            "member": lambda: topic.get_balanced_consumer("refused", managed=True, group_protocol="consumer"),
+            "consumer": lambda: topic.get_simple_consumer(consumer_timeout_ms=100),
+            "producer": topic.get_producer,
+        }
+        first, make = topic.get_producer(), makers[kind]
+
+        def stop() -> None:  # everything that is to be stopped is known by now
+            with pytest.raises(KafkaException, match="this client was closed: make a new KafkaClient"):
+                make()
+            found.append(kind)
+
+        monkeypatch.setattr(first, "stop", stop)
+        client.close()
+        monkeypatch.undo()
+        first.stop()
+        assert found == [kind]

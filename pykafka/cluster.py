@@ -310,24 +310,22 @@ class Cluster:
     def close(self) -> None:
         """Stop every producer (sending what is queued) and consumer, and close all connections. Twice is harmless.
 
-        :raises KafkaException: the first error of a producer or consumer that could not finish; all the others are
-            stopped nevertheless
+        :raises Exception: the first error of a producer or consumer that could not finish, most often a KafkaException; all
+            the others are stopped nevertheless
         """
         refuse_on_io_thread("closing a client")
         self._closing = True
         try:
             self._close()
-        except BaseException as error:
-            # Ctrl-C: until it is closed, everything goes on
-            self._closing = isinstance(error, KafkaException)
-            raise
+        finally:
+            self._closing = self.engine.closed  # else Ctrl-C came in between: what is not stopped goes on, and more may begin
 
     def _close(self) -> None:
-        first: Optional[KafkaException] = None
+        first: Optional[Exception] = None
         for finish in [*(user.stop for user in list(self._users)), self._finish_left_behind]:
             try:
                 finish()
-            except KafkaException as error:
+            except Exception as error:  # also of a user's callback, which stop() raises
                 log.warning("closing the client goes on after: %s", error)
                 first = first or error
         self._open = False

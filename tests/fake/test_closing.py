@@ -435,3 +435,25 @@ def test_what_is_started_while_its_client_is_being_closed_is_refused_and_leaves_
         monkeypatch.undo()
         first.stop()
         assert found == [kind]
+
+
+def test_an_error_of_a_users_callback_does_not_keep_a_client_from_being_closed(kafka: FakeCluster) -> None:
+    kafka.create_topic("callback", 1)
+
+    def fail(_member: Any, _partitions: Any) -> None:
+        raise ValueError("a bug")
+
+    with nothing_left_behind():
+        client = KafkaClient(kafka.hosts)
+        topic = client.topics["callback"]
+        others = [topic.get_producer() for _ in range(3)]
+        member = topic.get_balanced_consumer("callback", managed=True, group_protocol="consumer", on_revoke=fail)
+        others += [topic.get_producer() for _ in range(3)]
+        with pytest.raises(ValueError, match="a bug"):
+            client.close()
+        for producer in others:
+            with pytest.raises(ProducerStoppedException):
+                producer.produce(b"x")
+        assert kafka.members("callback") == []
+        with pytest.raises(ConsumerStoppedException):
+            member.consume()

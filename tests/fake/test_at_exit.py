@@ -129,7 +129,7 @@ except BlockingIOError:
 """
 
 
-@pytest.mark.parametrize("handler", ["", "import logging; logging.basicConfig()"], ids=["no log handler", "one that writes to it"])
+@pytest.mark.parametrize("handler", ["", "import logging; logging.basicConfig()"], ids=["no handler", "one that writes to it"])
 def test_a_full_stderr_that_nobody_reads_does_not_hold_up_the_end(broker: tuple[str, int], handler: str) -> None:
     code, err, seconds = ended(broker, FULL, f"exiting.EXIT_TIMEOUT_S = 0.5; {handler}", is_read=False)
     assert (code, err.strip("x")) == (0, "")

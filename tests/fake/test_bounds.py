@@ -1,4 +1,4 @@
-"""Bounds hold: memory, descriptors, a full stderr, jumping clocks, and many threads at one object."""
+"""Bounds hold: memory, a full stderr, jumping clocks, and many threads at one object."""
 
 from __future__ import annotations
 
@@ -111,49 +111,7 @@ def test_a_fast_producer_of_a_broker_that_takes_nothing_keeps_to_its_bound(broke
     assert figures["peak"] - figures["base"] < 1.5 * bound / MIB
 
 
-# -- descriptors and stderr -------------------------------------------------------------------------------------------
-
-FEW_FILES = """
-import resource
-resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-made, errors, begun = [], [], time.process_time()
-try:
-    while True:
-        made.append(KafkaClient(sys.argv[1], socket_timeout_ms=1000))
-except Exception as error:
-    errors.append(f"{type(error).__name__}: {error}")
-client = made.pop()
-held = []
-try:
-    while True:
-        held.append(open(os.devnull))
-except OSError:
-    pass
-try:
-    client.topics["t"].get_simple_consumer(consumer_timeout_ms=300).consume()
-except Exception as error:
-    errors.append(f"{type(error).__name__}: {error}")
-time.sleep(1)
-cpu = time.process_time() - begun
-for one in held:
-    one.close()
-made.pop().close()
-client.update_cluster()
-with client.topics["t"].get_producer() as producer:
-    offset = producer.produce(b"x").result(20).offset
-for one in [client, *made]:
-    one.close()
-print(json.dumps({"made": len(made), "errors": errors, "cpu_s": cpu, "offset": offset}))
-"""
-
-
-def test_without_file_descriptors_there_is_an_error_that_says_so_and_no_busy_loop(broker: FreezableBroker) -> None:
-    figures = run(FEW_FILES, broker.hosts)
-    print(figures)
-    assert "Too many open files" in figures["errors"][0]
-    assert figures["cpu_s"] < 1.5
-    assert figures["offset"] == 0
-
+# -- stderr -----------------------------------------------------------------------------------------------------------
 
 FULL_STDERR = """
 import logging, logging.handlers, os, queue, sys

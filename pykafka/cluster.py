@@ -167,6 +167,8 @@ class Cluster:
         self._brokers: dict[BrokerInfo, Broker] = {}
         self._topics = TopicDict(self, options["exclude_internal_topics"])
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
+        #: set before the users are looked through that are to be stopped
+        self._closing = False
         self._finalizer = weakref.finalize(self, _drop, self.engine)
         # at exit the producers are flushed first, and the threads are daemons
         self._finalizer.atexit = False
@@ -297,21 +299,33 @@ class Cluster:
         """Do nothing: the I/O thread refuses what comes after :meth:`close`."""
 
     def track(self, user: Union[Producer, SimpleConsumer, GroupConsumer]) -> None:
-        """Have ``user`` stopped when the client is closed."""
+        """Have ``user`` stopped when the client is closed; called when nothing is begun yet.
+
+        :raises KafkaException: when the client is closed, or being closed: nobody would stop it any more
+        """
         self._users.add(user)
+        if self._closing:  # in this order: who closes either finds it among the users or has set this before
+            raise KafkaException("this client was closed: make a new KafkaClient")
 
     def close(self) -> None:
         """Stop every producer (sending what is queued) and consumer, and close all connections. Twice is harmless.
 
-        :raises KafkaException: the first error of a producer or consumer that could not finish; all the others are
-            stopped nevertheless
+        :raises Exception: the first error of a producer or consumer that could not finish, most often a KafkaException; all
+            the others are stopped nevertheless
         """
         refuse_on_io_thread("closing a client")
-        first: Optional[KafkaException] = None
+        self._closing = True
+        try:
+            self._close()
+        finally:
+            self._closing = self.engine.closed  # else Ctrl-C came in between: what is not stopped goes on, and more may begin
+
+    def _close(self) -> None:
+        first: Optional[Exception] = None
         for finish in [*(user.stop for user in list(self._users)), self._finish_left_behind]:
             try:
                 finish()
-            except KafkaException as error:
+            except Exception as error:  # also of a user's callback, which stop() raises
                 log.warning("closing the client goes on after: %s", error)
                 first = first or error
         self._open = False

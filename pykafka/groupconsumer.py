@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -96,7 +97,6 @@ class GroupConsumer(GroupReader):
                 self._start()
             if self._is_stop_wanted:
                 self.stop()
-        self._cluster.track(self)
         self._wait_for_the_first_share()
 
     def _start(self) -> None:
@@ -107,6 +107,7 @@ class GroupConsumer(GroupReader):
         self._member = self._make_member()  # what can go wrong so far starts nothing
         self._worker = self._cluster.engine.make_worker(f"pykafka-group-{self._group_name}")
         core = self._make_core()
+        self._cluster.track(self)
         core.start([])
         self._begin(core, {})
         hooks = (self._fence, self._on_event, self._is_active)
@@ -156,7 +157,8 @@ class GroupConsumer(GroupReader):
                 self._running = False
             self._wake()
             worker.submit(self._first.fail, ConsumerStoppedException(f"{self!r} was stopped"))
-            session.leave("the consumer was stopped")
+            with suppress(KafkaException):  # the client was closed, and with it all connections
+                session.leave("the consumer was stopped")
             if worker.in_worker():
                 self._stopped_by_callback = True
                 return  # a callback stops us: it is in the way of what is left to do, which _note_end will see to

@@ -149,10 +149,10 @@ class Producer:
                 return
             engine = self._cluster.engine
             core = self._make_core()
+            self._cluster.track(self)
             engine.loop.call_soon(engine.sender.add, core)
             engine.use_topic(self._topic.name.decode())
             exiting.flush_at_exit(core)
-            self._cluster.track(self)
             self._core = core
             self._running = True
             self._quick_keyed = not (self._sync or self._serializer or self._reports or self._chooser)

@@ -107,7 +107,6 @@ class SimpleConsumer(Consumer):
                 self._start()
             if self._is_stop_wanted:
                 self.stop()
-        self._cluster.track(self)
 
     def _start(self) -> None:
         name = self._topic.name.decode()
@@ -122,6 +121,7 @@ class SimpleConsumer(Consumer):
         if start.commit:
             self._commits.commit(lambda: start.commit, self._committer)
         core = self._make_core()
+        self._cluster.track(self)
         core.start(self._owned, [name] if self._follows else [])
         self._begin(core, start.positions)
         self._start_auto_commits()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import select
 import sys
 import weakref
-from typing import TYPE_CHECKING, Optional
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..exceptions import KafkaException
 from .waiting import Deadline
@@ -38,25 +40,41 @@ def _flush_all() -> None:
             # at exit no thread can be started any more; what a running one has not done by now is its own affair
             producer.callbacks.run_here()
         except KafkaException as error:
-            _warn(f"a producer could not be finished at exit: {error}")
+            _warn(f"a producer could not be finished at exit: {error}", deadline)
     if lost:
-        _warn(f"{lost} messages were not acknowledged when the interpreter exited: call stop() or flush() before")
+        _warn(f"{lost} messages were not acknowledged when the interpreter exited: call stop() or flush() before", deadline)
 
 
-def _warn(words: str) -> None:
-    """Log a warning; without anybody to hear it, say it on stderr: this is the last chance to learn of a loss."""
+def _warn(words: str, deadline: Deadline) -> None:
+    """Log a warning; without anybody to hear it, say it on stderr: this is the last chance to learn of a loss.
+
+    Where it would go to a pipe that is full and that nobody empties by ``deadline``, it is not said: the end goes on.
+    """
+    handlers = list(_hearing())
+    # a handler that writes to no stream waits for nobody, or does so in a way that only its owner knows
+    if not all(_takes_more(getattr(handler, "stream", None), deadline) for handler in handlers):
+        return
     log.warning("%s", words)
-    if not _is_heard():
+    if not handlers and _takes_more(sys.stderr, deadline):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr is closed, or there is none
             sys.stderr.write(f"pykafka: {words}\n")
 
 
-def _is_heard() -> bool:
-    """Return whether a warning of ours comes to a handler that does something with it."""
+def _hearing() -> Iterator[logging.Handler]:
+    """Yield the handlers that a warning of ours comes to and that do something with it."""
     logger: Optional[logging.Logger] = log if log.isEnabledFor(logging.WARNING) else None
     while logger is not None:
         for handler in logger.handlers:
             if not isinstance(handler, logging.NullHandler) and handler.level <= logging.WARNING:
-                return True
+                yield handler
         logger = logger.parent if logger.propagate else None
-    return False
+
+
+def _takes_more(stream: Any, deadline: Deadline) -> bool:
+    """Return whether writing a line to ``stream`` blocks nobody, by ``deadline`` at the latest."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+    except (AttributeError, OSError, TypeError, ValueError):  # it has no descriptor, or the system no poll()
+        return True
+    return bool(poll.poll(1000.0 * deadline.left()))

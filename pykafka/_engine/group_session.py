@@ -124,7 +124,7 @@ class GroupSession:
         self._look_at_view()
 
     def _look_at_view(self) -> None:
-        if self._on_view is not None and not self._closed:
+        if self._on_view is not None and not self._closed and not self._engine.loop.stopped:
             self._on_view(self._engine.view)
 
     def _abandon(self) -> None:

@@ -163,7 +163,7 @@ class DecompressedSizeError(CorruptBatchError):
 
 
 class MissingCodecError(KafkaException, ImportError):
-    """The package that (de)compresses this codec is not installed; the message names the extra to install."""
+    """The package that (de)compresses this codec is not installed, and the message names the extra; or it is broken."""
 
 
 class KafkaConfigError(KafkaException, TypeError, ValueError):

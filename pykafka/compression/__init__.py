@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from .._errors.imports import is_absent
 from ..exceptions import MissingCodecError
 from ..protocol.primitives import Buffer
 
@@ -15,6 +16,7 @@ CODECS = {
     3: ("lz4", "lz4", "lz4"),
     4: ("zstd", "zstd", "zstd"),
 }
+_PACKAGES = ("cramjam", "snappy", "lz4", "zstandard")
 _loaded: dict[int, Any] = {}
 
 
@@ -27,9 +29,11 @@ def _codec(number: int) -> Any:
         try:
             codec = _loaded[number] = import_module(f"{__name__}.{module}")
         except ImportError as error:
-            raise MissingCodecError(
-                f"{name} needs a package that is not installed ({error}): pip install 'pykafka[{extra}]'"
-            ) from error
+            if is_absent(error, *_PACKAGES):
+                words = f"is not installed ({error}): pip install 'pykafka[{extra}]'"
+            else:
+                words = f"is installed but cannot be imported ({type(error).__name__}: {error}): install it anew"
+            raise MissingCodecError(f"{name} needs a package that {words}") from error
     return codec
 
 

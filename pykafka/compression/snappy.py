@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any, Callable
 
+from .._errors.imports import is_absent, warn_if_broken
 from ..exceptions import ProtocolError
 from ..protocol.primitives import Buffer, decode_uvarint
 from .limits import too_large
@@ -23,9 +24,13 @@ def _load() -> tuple[Raw, Raw]:
     """Return (compress, decompress) of one raw block, from whichever package is there."""
     try:
         from cramjam import snappy as cramjam
-    except ImportError:
-        import snappy  # python-snappy
-
+    except ImportError as error:
+        try:
+            import snappy  # python-snappy
+        except ImportError as other:
+            # what is broken is told, rather than what is not there
+            raise (error if is_absent(other, "snappy") and not is_absent(error, "cramjam") else other) from None
+        warn_if_broken(error, "cramjam", "python-snappy is used")
         return snappy.compress, snappy.uncompress
     return cramjam.compress_raw, cramjam.decompress_raw
 

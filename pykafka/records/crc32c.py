@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Callable, Optional
 
+from .._errors.imports import warn_if_broken
 from ..protocol.primitives import Buffer
 
 _POLYNOMIAL = 0x82F63B78
@@ -105,14 +106,15 @@ def _load() -> Callable[..., int]:
     wheel: Any
     try:
         import crc32c as wheel
-    except ImportError:
-        pass
+    except ImportError as error:
+        warn_if_broken(error, "crc32c", "checksums may take longer")
     else:
         fastest: Callable[..., int] = wheel.crc32c
         return fastest
     try:
         import google_crc32c as google
-    except ImportError:
+    except ImportError as error:
+        warn_if_broken(error, "google_crc32c", "checksums take longer")
         return crc32c_by_lanes
 
     def by_google(data: Buffer, value: int = 0) -> int:

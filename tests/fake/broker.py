@@ -43,13 +43,16 @@ class FakeBroker:
             "InitProducerId": lambda request, version: response_of(type(request))(producer_id=7, producer_epoch=0),
             "ListOffsets": self.list_offsets,
         }
-        #: for one frame: how many bytes of the next request are read, or of the next answer to one API are sent, before a reset
-        self.cut_request: Optional[int] = None
+        #: for one frame: how many bytes of the next request of one API are read, or of the answer to it sent, before a reset
+        self.cut_request: Optional[tuple[str, int]] = None
         self.cut_answer: Optional[tuple[str, int]] = None
         #: for one answer to one API: how many seconds pass before each byte of it; and how many bytes of it came out
         self.trickle: Optional[tuple[str, float]] = None
         self.trickled = 0
         self._closed = threading.Event()
+        #: API -> how many bytes the longest request had, and the longest answer
+        self.request_sizes: dict[str, int] = {}
+        self.answer_sizes: dict[str, int] = {}
         #: thread that serves a connection -> number of the request that it answers
         self.correlation_ids: dict[int, int] = {}
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -134,14 +137,18 @@ class FakeBroker:
             while True:
                 if self.tls is None:
                     conn.recv(1, socket.MSG_PEEK)  # what is to be done with a request may be decided until it comes
-                if self.cut_request is not None:
-                    stop, self.cut_request = self.cut_request, None
-                    _exactly(conn, stop)
-                    _reset(conn)
-                    return
+                cut = self.cut_request
+                if cut is not None:
+                    size, name = _next_frame(conn)
+                    if name == cut[0]:
+                        self.cut_request = None
+                        _exactly(conn, min(cut[1], size))
+                        _reset(conn)
+                        return
                 size = struct.unpack(">i", _exactly(conn, 4))[0]
                 request, version, correlation_id, _client = decode_request(memoryview(_exactly(conn, size)))
                 self.requests.append((request.NAME, version, request))
+                _note_longest(self.request_sizes, request.NAME, 4 + size)
                 self.correlation_ids[threading.get_ident()] = correlation_id
                 answer = self._answer(request, version)
                 if answer is DROP:
@@ -150,6 +157,7 @@ class FakeBroker:
                     continue
                 frame = answer if isinstance(answer, bytes) else b"".join(encode_response(answer, version, correlation_id))
                 whole = frame if isinstance(answer, bytes) else struct.pack(">i", len(frame)) + frame
+                _note_longest(self.answer_sizes, request.NAME, len(whole))
                 if self.cut_answer is not None and self.cut_answer[0] == request.NAME:
                     (_name, stop), self.cut_answer = self.cut_answer, None
                     conn.sendall(whole[:stop])
@@ -190,6 +198,19 @@ class FakeBroker:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.hang_up()
+
+
+def _next_frame(conn: socket.socket) -> tuple[int, str]:
+    """Return how many bytes the next request has, and of which API it is, without taking anything of it."""
+    head = conn.recv(6, socket.MSG_PEEK | socket.MSG_WAITALL)
+    if len(head) < 6:
+        raise OSError("closed")
+    size, key = struct.unpack(">ih", head)
+    return 4 + size, REQUESTS[key].NAME
+
+
+def _note_longest(sizes: dict[str, int], name: str, size: int) -> None:
+    sizes[name] = max(size, sizes.get(name, 0))
 
 
 def _reset(conn: socket.socket) -> None:

@@ -63,8 +63,11 @@ def broker() -> Iterator[tuple[str, int]]:
             process.kill()
 
 
-def ended(broker: tuple[str, int], ending: str, settings: str = "") -> tuple[int, str, float]:
-    """Return (exit status, stderr, seconds) of a program whose broker is stopped in the middle of it."""
+def ended(broker: tuple[str, int], ending: str, settings: str = "", is_read: bool = True) -> tuple[int, str, float]:
+    """Return (exit status, stderr, seconds) of a program whose broker is stopped in the middle of it.
+
+    Unless stderr ``is_read``, it is looked into only after the end.
+    """
     hosts, pid = broker
     command = [sys.executable, "-c", SCRIPT.format(settings=settings, ending=ending), hosts]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -73,11 +76,16 @@ def ended(broker: tuple[str, int], ending: str, settings: str = "") -> tuple[int
             assert program.stdout.readline() == "ready\n"
             os.kill(pid, signal.SIGSTOP)
             begun = time.monotonic()
-            _out, err = program.communicate("go\n", timeout=60)
+            if not is_read:
+                program.stdin.write("go\n")
+                program.stdin.flush()
+                program.wait(60)
+            _out, err = program.communicate("go\n" if is_read else None, timeout=60)
+            took_s = time.monotonic() - begun
         finally:
             program.kill()
             os.kill(pid, signal.SIGCONT)
-    return program.returncode, err, time.monotonic() - begun
+    return program.returncode, err, took_s
 
 
 @pytest.mark.parametrize("how", ENDINGS)
@@ -108,3 +116,27 @@ def test_what_is_queued_at_exit_is_sent_when_the_broker_goes_on(broker: tuple[st
     thaw = f"threading.Timer(0.3, os.kill, ({broker[1]}, signal.SIGCONT)).start()"
     code, err, _seconds = ended(broker, thaw)
     assert (code, err) == (0, "")
+
+
+#: Fills the pipe that stderr is, which then blocks whoever writes more.
+FULL = """
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, b"x" * 4096)
+except BlockingIOError:
+    os.set_blocking(2, True)
+"""
+
+
+@pytest.mark.parametrize("handler", ["", "import logging; logging.basicConfig()"], ids=["no handler", "one that writes to it"])
+def test_a_full_stderr_that_nobody_reads_does_not_hold_up_the_end(broker: tuple[str, int], handler: str) -> None:
+    code, err, seconds = ended(broker, FULL, f"exiting.EXIT_TIMEOUT_S = 0.5; {handler}", is_read=False)
+    assert (code, err.strip("x")) == (0, "")
+    assert seconds < 5
+
+
+def test_a_full_stderr_that_is_read_in_time_has_the_warning(broker: tuple[str, int]) -> None:
+    # the pipe is emptied from the beginning on
+    _code, err, _seconds = ended(broker, FULL, "exiting.EXIT_TIMEOUT_S = 0.5")
+    assert err.lstrip("x").startswith(f"pykafka: {QUEUED} messages were not acknowledged")

@@ -1,4 +1,4 @@
-"""Bounds hold: memory, descriptors, a full stderr, jumping clocks, and many threads at one object."""
+"""Bounds hold: memory, a full stderr, jumping clocks, and many threads at one object."""
 
 from __future__ import annotations
 
@@ -111,70 +111,46 @@ def test_a_fast_producer_of_a_broker_that_takes_nothing_keeps_to_its_bound(broke
     assert figures["peak"] - figures["base"] < 1.5 * bound / MIB
 
 
-# -- descriptors and stderr -------------------------------------------------------------------------------------------
+# -- stderr -----------------------------------------------------------------------------------------------------------
 
-FEW_FILES = """
-import resource
-resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-made, errors, begun = [], [], time.process_time()
-try:
-    while True:
-        made.append(KafkaClient(sys.argv[1], socket_timeout_ms=1000))
-except Exception as error:
-    errors.append(f"{type(error).__name__}: {error}")
-client = made.pop()
-held = []
-try:
-    while True:
-        held.append(open(os.devnull))
-except OSError:
-    pass
-try:
-    client.topics["t"].get_simple_consumer(consumer_timeout_ms=300).consume()
-except Exception as error:
-    errors.append(f"{type(error).__name__}: {error}")
-time.sleep(1)
-cpu = time.process_time() - begun
-for one in held:
-    one.close()
-made.pop().close()
-client.update_cluster()
-with client.topics["t"].get_producer() as producer:
-    offset = producer.produce(b"x").result(20).offset
-for one in [client, *made]:
-    one.close()
-print(json.dumps({"made": len(made), "errors": errors, "cpu_s": cpu, "offset": offset}))
-"""
-
-
-def test_without_file_descriptors_there_is_an_error_that_says_so_and_no_busy_loop(broker: FreezableBroker) -> None:
-    figures = run(FEW_FILES, broker.hosts)
-    print(figures)
-    assert "Too many open files" in figures["errors"][0]
-    assert figures["cpu_s"] < 1.5
-    assert figures["offset"] == 0
-
-
-def test_a_full_stderr_that_nobody_reads_stops_neither_the_io_thread_nor_the_exit(broker: FreezableBroker) -> None:
-    script = """
-import fcntl, json, logging, os, sys, time
+FULL_STDERR = """
+import logging, logging.handlers, os, queue, sys
 from pykafka import KafkaClient
+from tests.support import until
 os.set_blocking(2, False)
 try:
     while True:
         os.write(2, b"x" * 4096)
 except BlockingIOError:
-    pass
-client = KafkaClient(sys.argv[1])
+    os.set_blocking(2, BLOCKING)
+LOGGING
+client, warned = KafkaClient(sys.argv[1]), []
+def warn():
+    logging.getLogger("pykafka._engine.loop").warning("%s", "x" * 1000)
+    warned.append(1)
 with client.topics["t"].get_producer(linger_ms=0) as producer:
     def bad(message, error):
         raise ValueError("a bug")
     for _ in range(200):
+        client.cluster.engine.loop.call_soon(warn)
         producer.produce(b"x", on_delivery=bad)
     producer.flush(20)
+    until(lambda: len(warned) == 200, what="all warnings on the I/O thread")
 client.close()
 print("done", flush=True)
+END
 """
+#: What a program with a handler has to do: the thread that listens to the queue writes, and is the one that waits.
+QUEUED = "logging.getLogger().addHandler(logging.handlers.QueueHandler(jobs := queue.Queue())); "
+QUEUED += "listener = logging.handlers.QueueListener(jobs, logging.StreamHandler()); listener.start()"
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["that refuses", "that blocks"])
+@pytest.mark.parametrize(("handler", "end"), [("", ""), (QUEUED, "os._exit(0)")], ids=["no log handler", "one behind a queue"])
+def test_a_full_stderr_that_nobody_reads_stops_neither_the_io_thread_nor_the_exit(
+    broker: FreezableBroker, blocking: bool, handler: str, end: str
+) -> None:
+    script = FULL_STDERR.replace("BLOCKING", str(blocking)).replace("LOGGING", handler).replace("END", end)
     command = [sys.executable, "-c", script, broker.hosts]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
         assert program.stdout is not None

@@ -14,7 +14,9 @@ from typing import Any, Callable, Optional
 import pytest
 
 from pykafka import KafkaClient
+from pykafka._engine.group_session import GroupSession
 from pykafka.exceptions import ConsumerStoppedException, KafkaException, ProduceFailureError, ProducerStoppedException
+from pykafka.groupconsumer import GroupConsumer
 from pykafka.testing import FakeCluster
 from pykafka.testing.group_common import GroupSettings
 
@@ -120,8 +122,12 @@ class Reader:
         self._reading = Running(self._read)
 
     def _read(self) -> None:
-        with suppress(ConsumerStoppedException):
+        try:
             self.consumer.start()
+        except KafkaException as error:  # it was closed meanwhile, or even before
+            assert isinstance(error, ConsumerStoppedException) or "this client was closed" in str(error)
+            return
+        with suppress(ConsumerStoppedException):
             while True:
                 message = self.consumer.consume()
                 assert message is not None
@@ -152,6 +158,8 @@ class GroupPlay:
         self.kafka, self.protocol, self.chance = kafka, protocol, Random(seed)
         self.name = f"closing-{protocol}-{seed}"
         self.written = 0
+        #: who leaves by itself, and what sees to that
+        self.gone: dict[Reader, Running] = {}
         kafka.create_topic(self.name, PARTITIONS)
         self.readers = [Reader(kafka, self.name, protocol, f"reader {number}") for number in range(3)]
 
@@ -188,17 +196,13 @@ class GroupPlay:
         elif what == "leave":
             gone = next(reader for reader in self.readers if reader not in leaving[:1])
             leaving = leaving[:1]
-            gone.close("stop")
-            self.closed.append(gone)
+            self.gone[gone] = Running(lambda: gone.close("stop"))
         else:
             self.kafka.expire_session(self.name, self.chance.choice(self.kafka.members(self.name)))
         return what, leaving
 
-    closed: list[Reader]
-
     def run(self) -> None:
         """Close some in the middle of a change, and see that the others have everything."""
-        self.closed = []
         self.begin()
         number = self.chance.randrange(1, 25)
         moment = Moment(self.kafka, OF_GROUPS[self.protocol], number, self.hold_something)
@@ -210,9 +214,9 @@ class GroupPlay:
         closing = [Running(lambda reader=reader, way=way: reader.close(way)) for reader, way in zip(leaving, how)]  # type: ignore[misc]
         until(lambda: self.kafka.held() or not any(one.is_alive() for one in closing), timeout_s=BOUND_S, what="the end")
         self.kafka.heal()
-        for one in closing:
+        for one in [*closing, *self.gone.values()]:
             one.end()
-        staying = [reader for reader in self.readers if reader not in [*leaving, *self.closed]]
+        staying = [reader for reader in self.readers if reader not in [*leaving, *self.gone]]
         until(lambda: is_shared(staying), what="everything is read by those who stay")
         assert len(self.kafka.members(self.name)) <= len(staying), "who was closed has not left the group"
         until(lambda: len(self.kafka.members(self.name)) == len(staying), what="who was put out is there again")
@@ -371,3 +375,85 @@ def test_a_message_that_was_sent_on_while_its_client_was_closed_is_no_error_of_p
     assert told == [None]
     with pytest.raises(ProducerStoppedException):
         producer.produce(b"y")
+
+
+# -- a start ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", OF_GROUPS)
+def test_a_client_that_is_closed_while_a_member_joins_takes_it_out_of_its_group(
+    kafka: FakeCluster, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, stop, stopping = GroupSession.start, GroupConsumer.stop, threading.Event()
+    closing: list[Running] = []
+    group = f"joining-{protocol}"
+    kafka.create_topic(group, 1)
+
+    def stop_and_tell(consumer: GroupConsumer) -> None:
+        stopping.set()
+        stop(consumer)
+
+    def start_and_close(session: GroupSession) -> None:
+        start(session)
+        until(lambda: kafka.members(group), what="a member")
+        closing.append(Running(client.close))
+        until(lambda: stopping.is_set() or not closing[0].is_alive(), what="the end of the client, or of the member")
+
+    monkeypatch.setattr(GroupConsumer, "stop", stop_and_tell)
+    monkeypatch.setattr(GroupSession, "start", start_and_close)
+    with nothing_left_behind():
+        client = KafkaClient(kafka.hosts)
+        with suppress(ConsumerStoppedException):
+            client.topics[group].get_balanced_consumer(group, managed=True, group_protocol=protocol)
+        closing[0].end()
+        assert kafka.members(group) == []
+
+
+@pytest.mark.parametrize("kind", ["member", "consumer", "producer"])
+def test_what_is_started_while_its_client_is_being_closed_is_refused_and_leaves_nothing(
+    kafka: FakeCluster, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.create_topic(f"refused-{kind}", 1)
+    found: list[Any] = []
+    with nothing_left_behind():
+        client = KafkaClient(kafka.hosts)
+        topic = client.topics[f"refused-{kind}"]
+        makers: dict[str, Callable[[], Any]] = {
+            "member": lambda: topic.get_balanced_consumer("refused", managed=True, group_protocol="consumer"),
+            "consumer": lambda: topic.get_simple_consumer(consumer_timeout_ms=100),
+            "producer": topic.get_producer,
+        }
+        first, make = topic.get_producer(), makers[kind]
+
+        def stop() -> None:  # everything that is to be stopped is known by now
+            with pytest.raises(KafkaException, match="this client was closed: make a new KafkaClient"):
+                make()
+            found.append(kind)
+
+        monkeypatch.setattr(first, "stop", stop)
+        client.close()
+        monkeypatch.undo()
+        first.stop()
+        assert found == [kind]
+
+
+def test_an_error_of_a_users_callback_does_not_keep_a_client_from_being_closed(kafka: FakeCluster) -> None:
+    kafka.create_topic("callback", 1)
+
+    def fail(_member: Any, _partitions: Any) -> None:
+        raise ValueError("a bug")
+
+    with nothing_left_behind():
+        client = KafkaClient(kafka.hosts)
+        topic = client.topics["callback"]
+        others = [topic.get_producer() for _ in range(3)]
+        member = topic.get_balanced_consumer("callback", managed=True, group_protocol="consumer", on_revoke=fail)
+        others += [topic.get_producer() for _ in range(3)]
+        with pytest.raises(ValueError, match="a bug"):
+            client.close()
+        for producer in others:
+            with pytest.raises(ProducerStoppedException):
+                producer.produce(b"x")
+        assert kafka.members("callback") == []
+        with pytest.raises(ConsumerStoppedException):
+            member.consume()

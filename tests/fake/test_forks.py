@@ -21,21 +21,27 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 #: How many children are forked; ``FORKS=200`` is the full measure.
 FORKS = int(os.environ.get("FORKS", "40"))
 
-HEAD = """
-import gc, json, multiprocessing, os, signal, sys, threading, time
+HEAD = '''
+import gc, json, multiprocessing, os, resource, signal, sys, threading, time
 from pykafka import KafkaClient
 from pykafka.exceptions import ForkedError
 from pykafka.protocol.messages import LeaveGroupRequest
 HOSTS, FORKS = {hosts!r}, {forks}
 
+def waits():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
 def refused(call):
-    "Return the seconds that it took until a call was refused."
-    begun = time.monotonic()
+    """Return the processor time (s) that it took until a call was refused, and how often it waited for anything.
+
+    The two are what a refusal costs, whatever else the machine does: a wall clock would tell that, too.
+    """
+    waited, begun = waits(), time.thread_time()
     try:
         call()
     except ForkedError:
-        return time.monotonic() - begun
-    return 1e9
+        return time.thread_time() - begun, waits() - waited
+    return 1e9, 0
 
 def wait_for(child, seconds=20):
     "Return the exit status of a child; -1 when it hangs."
@@ -48,7 +54,7 @@ def wait_for(child, seconds=20):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return -1
-"""
+'''
 
 UNDER_LOAD = """
 client = KafkaClient(HOSTS)
@@ -79,8 +85,8 @@ def child(number):
         lambda: producer.produce(b"child"), lambda: producer.produce_many([b"child"]), producer.flush, consumer.consume,
         member.consume, member.commit_offsets, client.update_cluster, topic.latest_available_offsets, topic.get_simple_consumer,
     )
-    slowest = max(refused(call) for call in calls)
-    os.write(write_fd, (json.dumps(slowest) + "\\n").encode())
+    times, waited = zip(*(refused(call) for call in calls))
+    os.write(write_fd, (json.dumps([max(times), sum(waited)]) + "\\n").encode())
     for end in (producer.stop, consumer.stop, member.stop, client.close):
         end()
     if number % 4 == 0:
@@ -105,8 +111,9 @@ for thread in threads:
 producer.flush(20)
 os.close(write_fd)
 with os.fdopen(read_fd) as pipe:
-    slowest = [json.loads(line) for line in pipe]
-figures = {"statuses": statuses, "slowest_s": max(slowest), "answers": len(slowest), "produced": len(produced)}
+    slowest, waited = zip(*(json.loads(line) for line in pipe))
+figures = {"statuses": statuses, "slowest_s": max(slowest), "waits": sum(waited)}
+figures.update(answers=len(slowest), produced=len(produced))
 print(json.dumps(figures), flush=True)
 os._exit(0)  # the members stay in the group: whoever leaves it now is a child
 """
@@ -136,8 +143,10 @@ def test_children_forked_under_load_hang_nowhere_duplicate_nothing_and_leave_no_
     beats = [request.member_epoch for request in broker.seen("ConsumerGroupHeartbeat")]
     assert [epoch for epoch in beats if epoch < 0] == [] and beats.count(0) == 1
     assert broker.seen("LeaveGroup") == []
-    print(f"{FORKS} forks, {len(values)} messages; refused within {figures['slowest_s'] * 1000:.2f} ms")
-    assert figures["slowest_s"] < 0.1  # 10 ms is the promise; the machine may be busy with other tests
+    print(f"{FORKS} forks, {len(values)} messages; refused in {figures['slowest_s'] * 1000:.2f} ms, {figures['waits']} waits")
+    assert figures["slowest_s"] < 0.01
+    # one that waits does so in every child; the kernel may have a few wait for memory
+    assert figures["waits"] < FORKS / 2
 
 
 MULTIPROCESSING = """

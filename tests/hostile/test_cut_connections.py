@@ -17,7 +17,6 @@ from pykafka.protocol.messages import ProduceResponse
 
 from ..fake.broker import FakeBroker, fake_broker
 from ..fake.scripts import stored_batch
-from ..fake.test_group_troubles import Coordinator, coordinate_classic, member, read_one
 from ..fake.test_produce_and_fetch import batches_of, fetched
 from ..support import until
 
@@ -73,7 +72,7 @@ def test_a_reset_at_any_byte_of_a_produce_leaves_every_message_written_once(wher
         cuts = range(request_size if where == "request" else answer_size)
         for cut in cuts:
             if where == "request":
-                broker.cut_request = cut
+                broker.cut_request = ("Produce", cut)
             else:
                 broker.cut_answer = ("Produce", cut)
             message = producer.produce(b"message %03d" % cut, on_delivery=lambda *given: outcomes.append(given))
@@ -119,25 +118,6 @@ def test_a_reset_at_any_byte_of_an_answer_is_asked_again(api: str) -> None:
     assert len(answered) == 32
 
 
-@pytest.mark.parametrize(
-    ("api", "protocol"), [("JoinGroup", "classic"), ("SyncGroup", "classic"), ("ConsumerGroupHeartbeat", "consumer")]
-)
-def test_a_reset_at_any_byte_of_an_answer_to_a_member_costs_another_try_and_no_message(api: str, protocol: str) -> None:
-    with fake_broker() as broker, KafkaClient(broker.hosts, **QUICK) as client:
-        coordinator = Coordinator(broker)
-        coordinate_classic(broker)
-        if protocol == "classic":
-            coordinator.epoch = 8  # the generation that it gives out
-        for cut in (*range(24), 30, 38):
-            broker.cut_answer = (api, cut)
-            asked = len(broker.seen(api))
-            with member(client, group_protocol=protocol) as consumer:
-                read_one(consumer)
-                assert consumer.consume(block=False) is None
-            assert broker.cut_answer is None
-            assert len(broker.seen(api)) >= asked + 2, f"after {cut} bytes it was not asked again"
-
-
 def test_a_reset_at_any_byte_of_a_fetch_delivers_every_message_once_and_whole() -> None:
     size = 4 + len(b"".join(encode_response(fetched(stored_batch(0, [b"value 0"])), 12, 0)))
     with fake_broker() as broker, KafkaClient(broker.hosts, **QUICK) as client:
@@ -165,7 +145,7 @@ def test_a_reset_at_any_byte_of_a_fetch_delivers_every_message_once_and_whole() 
 
 def test_a_reset_is_what_the_fake_broker_does() -> None:
     with fake_broker() as broker, socket.create_connection(("127.0.0.1", broker.port)) as conn:
-        broker.cut_request = 3
+        broker.cut_request = ("Produce", 3)
         conn.sendall(struct.pack(">i", 100) + bytes(50))
         with pytest.raises(ConnectionResetError):
             conn.recv(1)

@@ -8,7 +8,9 @@ import struct
 import sys
 import tracemalloc
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Callable
 
 import lz4.frame
 import pytest
@@ -335,10 +337,28 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr(compression, "_loaded", {})
     for _, module, _ in CODECS.values():
         monkeypatch.delitem(sys.modules, f"pykafka.compression.{module}", raising=False)
+        monkeypatch.delattr(compression, module, raising=False)
     return monkeypatch
 
 
-MISSING = [(SNAPPY, "snappy", ["cramjam", "snappy"]), (LZ4, "lz4", ["lz4", "lz4.frame"]), (ZSTD, "zstd", ["zstandard"])]
+PACKAGES = ("cramjam", "snappy", "lz4", "zstandard")
+MISSING = [(SNAPPY, "snappy", ["cramjam", "snappy"]), (LZ4, "lz4", ["lz4"]), (ZSTD, "zstd", ["zstandard"])]
+
+
+def remove(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """Have ``packages`` be not installed."""
+
+    class Nowhere:
+        """Finds none of them."""
+
+        @staticmethod
+        def find_spec(name: str, *_where: Any) -> None:
+            if name in packages:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    for package in (*packages, "lz4.frame"):
+        monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Nowhere, *sys.meta_path])
 
 
 @pytest.mark.parametrize(("codec", "extra", "packages"), MISSING, ids=["snappy", "lz4", "zstd"])
@@ -347,8 +367,7 @@ def test_a_missing_package_is_named_with_the_extra_to_install(
 ) -> None:
     if codec == ZSTD and not OLD_ZSTD:
         pytest.skip("the standard library has zstd")
-    for package in packages:
-        unloaded.setitem(sys.modules, package, None)
+    remove(unloaded, *packages)
     for call in (lambda: compress(codec, b""), lambda: decompress(codec, b"", 1), lambda: require(codec)):
         with pytest.raises(MissingCodecError, match=rf"{extra} needs a package.*pip install 'pykafka\[{extra}\]'") as raised:
             call()
@@ -357,15 +376,14 @@ def test_a_missing_package_is_named_with_the_extra_to_install(
 
 def test_a_package_installed_later_is_found(unloaded: pytest.MonkeyPatch) -> None:
     with unloaded.context() as gone:
-        gone.setitem(sys.modules, "lz4.frame", None)
+        remove(gone, "lz4")
         with pytest.raises(MissingCodecError):
             require(LZ4)
     require(LZ4)
 
 
 def test_gzip_and_no_compression_need_nothing(unloaded: pytest.MonkeyPatch) -> None:
-    for package in ("cramjam", "snappy", "lz4", "zstandard"):
-        unloaded.setitem(sys.modules, package, None)
+    remove(unloaded, *PACKAGES)
     require(0)
     require(GZIP)
     assert list(compression._loaded) == [GZIP]
@@ -386,3 +404,50 @@ def test_python_snappy_is_taken_where_there_is_no_cramjam(unloaded: pytest.Monke
     unloaded.setitem(sys.modules, "snappy", PythonSnappy)  # type: ignore[arg-type]
     assert decompress(SNAPPY, compress(SNAPPY, _text(100_000)), ROOMY) == _text(100_000)
     assert sys.modules["pykafka.compression.snappy"]._compress_raw is PythonSnappy.compress
+
+
+@pytest.fixture
+def broken(unloaded: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Return what installs packages that cannot be imported, in the place of those that can."""
+
+    def install(*packages: str, code: str = 'raise ImportError("libz9.so: cannot open shared object file")') -> None:
+        for package in packages:
+            (tmp_path / f"{package}.py").write_text(code)
+            unloaded.delitem(sys.modules, package, raising=False)
+        unloaded.delitem(sys.modules, "lz4.frame", raising=False)
+        unloaded.syspath_prepend(str(tmp_path))
+
+    return install
+
+
+@pytest.mark.parametrize(("codec", "name", "packages"), MISSING, ids=["snappy", "lz4", "zstd"])
+def test_a_package_that_is_there_and_cannot_be_imported_is_not_said_to_be_missing(
+    broken: Callable[..., None], codec: int, name: str, packages: list[str]
+) -> None:
+    if codec == ZSTD and not OLD_ZSTD:
+        pytest.skip("the standard library has zstd")
+    broken(*packages)
+    with pytest.raises(MissingCodecError) as raised:
+        require(codec)
+    assert str(raised.value) == (
+        f"{name} needs a package that is installed but cannot be imported (ImportError: libz9.so: cannot open shared object"
+        " file): install it anew"
+    )
+
+
+def test_what_a_package_needs_and_does_not_find_is_not_taken_for_the_package(broken: Callable[..., None]) -> None:
+    broken("lz4", code="import a_module_that_it_needs")
+    with pytest.raises(MissingCodecError, match="cannot be imported .*a_module_that_it_needs"):
+        require(LZ4)
+
+
+def test_a_broken_cramjam_is_the_error_without_python_snappy_and_a_warning_with_it(
+    broken: Callable[..., None], unloaded: pytest.MonkeyPatch
+) -> None:
+    broken("cramjam")
+    remove(unloaded, "snappy")
+    with pytest.raises(MissingCodecError, match="libz9.so"):
+        require(SNAPPY)
+    unloaded.setitem(sys.modules, "snappy", SimpleNamespace(compress=bytes, uncompress=bytes))  # type: ignore[arg-type]
+    with pytest.warns(RuntimeWarning, match="cramjam is installed but .* so that python-snappy is used: ImportError: libz9"):
+        require(SNAPPY)

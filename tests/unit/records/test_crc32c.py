@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable
 
@@ -117,6 +118,54 @@ def test_googles_package_is_taken_when_it_has_its_c_part(monkeypatch: pytest.Mon
     assert crc32c(memoryview(b"123456789")) == 0xE3069283
     assert crc32c(b"6789", crc32c(b"12345")) == 0xE3069283
     assert module._loaded is not crc32c_by_lanes
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return what installs packages that cannot be imported, in the place of those that can."""
+
+    def install(*packages: str, code: str) -> None:
+        for package in packages:
+            (tmp_path / f"{package}.py").write_text(code)
+            monkeypatch.delitem(sys.modules, package, raising=False)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setattr(module, "_loaded", None)
+
+    return install
+
+
+NO_LIBRARY = 'raise ImportError("libcrc32c.so.1: cannot open shared object file")'
+
+
+def test_a_package_that_is_broken_is_named_once_and_the_next_one_taken(
+    broken: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken("crc32c", code=NO_LIBRARY)
+    monkeypatch.setitem(sys.modules, "google_crc32c", _google("c"))
+    with pytest.warns(RuntimeWarning) as said:
+        assert crc32c(b"123456789") == crc32c(b"123456789") == 0xE3069283
+    (warning,) = said
+    assert str(warning.message) == (
+        "crc32c is installed but cannot be imported, so that checksums may take longer: ImportError: libcrc32c.so.1: cannot open"
+        " shared object file; install it anew"
+    )
+    assert module._loaded is not crc32c_by_lanes
+
+
+@pytest.mark.parametrize("code", [NO_LIBRARY, "import a_module_that_it_needs"])
+def test_without_any_package_that_can_be_imported_lanes_are_taken(broken: Callable[..., None], code: str) -> None:
+    broken("crc32c", "google_crc32c", code=code)
+    with pytest.warns(RuntimeWarning) as said:
+        assert crc32c(b"123456789") == 0xE3069283
+    assert [str(warning.message).split()[0] for warning in said] == ["crc32c", "google_crc32c"]
+    assert module._loaded is crc32c_by_lanes
+
+
+def test_a_package_that_cannot_be_read_just_now_is_tried_again(broken: Callable[..., None]) -> None:
+    broken("crc32c", code='raise OSError(24, "Too many open files")')
+    with pytest.raises(OSError, match="Too many open files"):
+        module.load()
+    assert module._loaded is None
 
 
 def test_googles_package_is_left_alone_without_its_c_part(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,8 @@ class Desk:
             self._refuse_version(link, key, version, correlation_id)
             return
         try:
-            request, version, correlation_id, client_id = decode_request(memoryview(frame))
+            # as with Kafka, what comes after a request is nothing: librdkafka asks for all topics with three bytes too many
+            request, version, correlation_id, client_id = decode_request(memoryview(frame), to_end=False)
         except ProtocolError as error:
             self._failed(link, f"{link.client_host} sent a malformed {REQUESTS[key].NAME} v{version}: {error}")
             return

@@ -61,6 +61,8 @@ class FakeCluster:
     ) -> None:
         if whole_number("brokers", brokers) < 1:
             raise ValueError(f"brokers={brokers}: a cluster has at least one")
+        if not 0 <= whole_number("port", port) <= 65536 - brokers:
+            raise ValueError(f"port={port}: {brokers} brokers need ports up to {port + brokers - 1}, and there are 1 to 65535")
         if racks is not None and len(racks) != brokers:
             raise ValueError(f"racks={list(racks)!r}: one for each of {brokers} brokers")
         nodes = [

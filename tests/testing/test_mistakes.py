@@ -51,6 +51,8 @@ def test_names_of_topics_and_groups_may_be_bytes_as_those_of_pykafka_are(fakes: 
         (lambda kafka: FakeCluster(topics=["t"]), TypeError, "topics=['t']: give a dict of names and numbers of partitions"),
         (lambda kafka: FakeCluster(topics={"t": "3"}), TypeError, "partitions='3': give a whole number"),
         (lambda kafka: FakeCluster("127.0.0.1:9092"), TypeError, "brokers='127.0.0.1:9092': give a whole number"),
+        (lambda kafka: FakeCluster(3, port=65534), ValueError, "port=65534: 3 brokers need ports up to 65536"),
+        (lambda kafka: FakeCluster(port=-1), ValueError, "port=-1: 1 brokers need ports"),
         (lambda kafka: FakeCluster(as_version=2.8), ValueError, "as_version=2.8 is no version of Kafka: write it as '2.8'"),
     ],
 )

@@ -17,7 +17,7 @@ import pytest
 from pykafka import KafkaClient
 from pykafka.common import OffsetType
 from pykafka.connection import SslConfig
-from pykafka.exceptions import NoBrokersAvailableError
+from pykafka.exceptions import NoBrokersAvailableError, TopicAuthorizationFailed
 from pykafka.protocol import messages as m
 from pykafka.testing import FakeCluster
 
@@ -299,3 +299,19 @@ def test_a_single_value_in_the_place_of_a_list_is_refused_with_what_to_write(val
         with pytest.raises(TypeError, match=r"produce\('t', \[value\]\)"):
             kafka.produce("t", value)
         assert kafka.values("t") == []
+
+
+def test_a_consumer_whose_permission_came_back_goes_on_where_it_was_with_a_seek(fakes: FakeCluster) -> None:
+    fakes.produce("t", ["a", "b"])
+    with KafkaClient(fakes.hosts) as client:
+        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=10000) as consumer:
+            assert consumer.consume().value == b"a"  # type: ignore[union-attr]
+            assert consumer.consume().value == b"b"  # type: ignore[union-attr]
+            fakes.fail_next("Fetch", TopicAuthorizationFailed, topic="t", partition=0)
+            for _ in range(3):
+                with pytest.raises(TopicAuthorizationFailed):
+                    consumer.consume()
+            fakes.produce("t", ["c"])
+            partition = consumer.partitions[0]
+            consumer.seek(partition, consumer.position(partition))
+            assert consumer.consume().value == b"c"  # type: ignore[union-attr]

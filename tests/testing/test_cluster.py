@@ -303,15 +303,14 @@ def test_a_single_value_in_the_place_of_a_list_is_refused_with_what_to_write(val
 
 def test_a_consumer_whose_permission_came_back_goes_on_where_it_was_with_a_seek(fakes: FakeCluster) -> None:
     fakes.produce("t", ["a", "b"])
-    with KafkaClient(fakes.hosts) as client:
-        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=10000) as consumer:
-            assert consumer.consume().value == b"a"  # type: ignore[union-attr]
-            assert consumer.consume().value == b"b"  # type: ignore[union-attr]
-            fakes.fail_next("Fetch", TopicAuthorizationFailed, topic="t", partition=0)
-            for _ in range(3):
-                with pytest.raises(TopicAuthorizationFailed):
-                    consumer.consume()
-            fakes.produce("t", ["c"])
-            partition = consumer.partitions[0]
-            consumer.seek(partition, consumer.position(partition))
-            assert consumer.consume().value == b"c"  # type: ignore[union-attr]
+    with KafkaClient(fakes.hosts) as client, client.topics["t"].get_simple_consumer(consumer_timeout_ms=10000) as consumer:
+        assert consumer.consume().value == b"a"  # type: ignore[union-attr]
+        assert consumer.consume().value == b"b"  # type: ignore[union-attr]
+        fakes.fail_next("Fetch", TopicAuthorizationFailed, topic="t", partition=0)
+        for _ in range(3):
+            with pytest.raises(TopicAuthorizationFailed):
+                consumer.consume()
+        fakes.produce("t", ["c"])
+        partition = consumer.partitions[0]
+        consumer.seek(partition, consumer.position(partition))
+        assert consumer.consume().value == b"c"  # type: ignore[union-attr]

@@ -28,6 +28,8 @@ _SIZE = struct.Struct(">i")
 _LOWEST_PRODUCE = 3
 #: From here on a broker tells the range of ApiVersions to who asks in a version that it does not know.
 _RANGE_TOLD_SINCE = "2.4"
+#: So many complaints are kept: whoever only listens all day, by itself, must not fill memory with what a port scanner sends.
+KEPT_COMPLAINTS = 1000
 
 Handler = Callable[[Call], None]
 HANDLERS: Mapping[str, Handler] = {
@@ -120,7 +122,10 @@ class Desk:
 
     def complain(self, what: str) -> None:
         """Note what has to fail the test."""
-        self.complaints.append(what)
+        if len(self.complaints) < KEPT_COMPLAINTS:
+            self.complaints.append(what)
+        elif len(self.complaints) == KEPT_COMPLAINTS:
+            self.complaints.append("and more, which are not kept")
 
     def _failed(self, link: Link, what: str) -> None:
         self.complain(what)

@@ -176,6 +176,51 @@ def test_what_no_broker_understands_closes_the_connection_and_fails_the_test(sen
     fakes.stop()
 
 
+def test_complaints_are_kept_in_bounds() -> None:
+    with FakeCluster() as fakes:
+        host, _colon, port = fakes.hosts.rpartition(":")
+        for _ in range(1010):
+            with socket.create_connection((host, int(port))) as rubbish:
+                rubbish.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                rubbish.recv(1)
+        assert len(fakes.complaints) == 1001 and fakes.complaints[-1] == "and more, which are not kept"
+        fakes.complaints.clear()
+
+
+WITHOUT_DESCRIPTORS = """
+import os, resource, sys, time
+from pykafka.testing import FakeCluster
+kafka = FakeCluster(topics={"t": 1}).start()
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+print(kafka.hosts, flush=True)
+sys.stdin.readline()
+begun = os.times().user + os.times().system
+time.sleep(0.5)
+print(os.times().user + os.times().system - begun, len(kafka.complaints), kafka.complaints.pop(), flush=True)
+sys.stdin.readline()
+kafka.stop()
+"""
+
+
+def test_without_descriptors_it_waits_says_so_once_and_serves_again() -> None:
+    command, pipes = [sys.executable, "-c", WITHOUT_DESCRIPTORS], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, cwd=ROOT, **pipes) as program:  # type: ignore[call-overload]
+        address = program.stdout.readline().strip()
+        host, _colon, port = address.rpartition(":")
+        crowd = [socket.create_connection((host, int(port))) for _ in range(60)]
+        program.stdin.write("\n")
+        program.stdin.flush()
+        cpu_s, count, *said = program.stdout.readline().split()
+        assert (count, " ".join(said[:8])) == ("1", "broker 1 has no descriptor for another connection:")
+        assert float(cpu_s) < 0.3
+        for one in crowd:
+            one.close()
+        with peer_of(address) as peer:
+            assert len(peer.ask(metadata()).brokers) == 1
+        program.communicate("\n", timeout=20)
+    assert program.returncode == 0
+
+
 def test_the_tests_own_error_comes_before_that_of_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError), FakeCluster() as fakes:
         fakes.complaints.append("something")

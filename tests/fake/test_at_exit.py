@@ -72,6 +72,7 @@ def ended(broker: tuple[str, int], ending: str, settings: str = "") -> tuple[int
         try:
             assert program.stdout.readline() == "ready\n"
             os.kill(pid, signal.SIGSTOP)
+            os.waitpid(pid, os.WUNTRACED)  # returns once it has stopped: until then it goes on to take messages
             begun = time.monotonic()
             _out, err = program.communicate("go\n", timeout=60)
         finally:

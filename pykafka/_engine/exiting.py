@@ -41,6 +41,10 @@ def _flush_all() -> None:
             producer.callbacks.run_here()
         except KafkaException as error:
             _warn(f"a producer could not be finished at exit: {error}", deadline)
+        except KeyboardInterrupt:
+            # whoever presses Ctrl-C again will not wait, and is told all the same what that costs
+            deadline = Deadline(0.0)
+            lost += producer.outstanding
     if lost:
         _warn(f"{lost} messages were not acknowledged when the interpreter exited: call stop() or flush() before", deadline)
 

@@ -108,9 +108,10 @@ def decode_response(cls: type[Response], version: int, frame: memoryview) -> tup
     return _INT32.unpack_from(frame)[0], decode_body(cls, version, frame, at)
 
 
-def decode_request(frame: memoryview) -> tuple[Request, int, int, Optional[str]]:
+def decode_request(frame: memoryview, to_end: bool = True) -> tuple[Request, int, int, Optional[str]]:
     """Return (request, version, correlation id, client id) of a frame without its size: what a broker reads.
 
+    :param to_end: whether anything after the request is an error; brokers take no notice of it
     :raises ProtocolError: for an unknown API or version, and for anything malformed
     """
     try:
@@ -125,7 +126,7 @@ def decode_request(frame: memoryview) -> tuple[Request, int, int, Optional[str]]
         raise ProtocolError(f"a request has the unknown API key {key}")
     if version >= cls.FLEXIBLE:
         at = _skip_tags(frame, at)
-    return decode_body(cls, version, frame, at), version, correlation_id, client_id
+    return decode_body(cls, version, frame, at, to_end), version, correlation_id, client_id
 
 
 def _skip_tags(frame: memoryview, at: int) -> int:
@@ -140,14 +141,14 @@ def _skip_tags(frame: memoryview, at: int) -> int:
     return at
 
 
-def decode_body(cls: Any, version: int, frame: memoryview, at: int) -> Any:
-    """Return the message that begins at byte ``at`` and ends with the frame.
+def decode_body(cls: Any, version: int, frame: memoryview, at: int, to_end: bool = True) -> Any:
+    """Return the message that begins at byte ``at`` and ends with the frame; or before that, without ``to_end``.
 
     :raises ProtocolError: for anything but exactly one well-formed message
     """
     decode: Callable[..., tuple[Any, int]] = _codec(cls, version).decode
     message, end = decode(frame, at, len(frame))
-    if end != len(frame):
+    if to_end and end != len(frame):
         raise ProtocolError(f"{cls.__name__} v{version} ends at byte {end}, but {len(frame)} bytes arrived")
     return message
 

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from .clock import ManualClock
     from .cluster import FakeCluster
     from .faults import DROP, SILENCE
+    from .group_common import GroupSettings
     from .journal import Journal, Seen
 
-__all__ = ["DROP", "SILENCE", "FakeCluster", "Journal", "ManualClock", "Record", "Seen"]
+__all__ = ["DROP", "SILENCE", "FakeCluster", "GroupSettings", "Journal", "ManualClock", "Record", "Seen"]
 
 #: Public name -> the module it lives in.
 _HOMES = {
     "DROP": "faults",
     "FakeCluster": "cluster",
+    "GroupSettings": "group_common",
     "Journal": "journal",
     "ManualClock": "clock",
     "Record": "batches",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Callable, Optional, TypeVar, Union
 
+from .arguments import Name, Payload, as_name, as_seconds, as_sizes, records, whole_number
 from .batches import Header, Record, build
 from .clock import ManualClock, SystemClock
 from .desk import Desk
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import ssl
 
 T = TypeVar("T")
-Payload = Union[bytes, str, None]
 
 
 class FakeCluster:
@@ -48,7 +48,7 @@ class FakeCluster:
     def __init__(
         self,
         brokers: int = 1,
-        topics: Optional[Mapping[str, int]] = None,
+        topics: Optional[Mapping[Name, int]] = None,
         as_version: str = NEWEST,
         clock: Optional[ManualClock] = None,
         ssl_context: Optional[ssl.SSLContext] = None,
@@ -59,8 +59,10 @@ class FakeCluster:
         racks: Optional[Sequence[str]] = None,
         group_settings: Optional[GroupSettings] = None,
     ) -> None:
-        if brokers < 1:
+        if whole_number("brokers", brokers) < 1:
             raise ValueError(f"brokers={brokers}: a cluster has at least one")
+        if not 0 <= whole_number("port", port) <= 65536 - brokers:
+            raise ValueError(f"port={port}: {brokers} brokers need ports up to {port + brokers - 1}, and there are 1 to 65535")
         if racks is not None and len(racks) != brokers:
             raise ValueError(f"racks={list(racks)!r}: one for each of {brokers} brokers")
         nodes = [
@@ -72,7 +74,7 @@ class FakeCluster:
         self._desk = Desk(self._state, self._clock, self._groups)
         self._tls = ssl_context
         self._server: Optional[Server] = None
-        for name, partitions in (topics or {}).items():
+        for name, partitions in as_sizes(topics).items():
             self.create_topic(name, partitions)
 
     def __repr__(self) -> str:
@@ -144,17 +146,18 @@ class FakeCluster:
     # -- topics and messages ------------------------------------------------------------------------------------------
 
     def create_topic(
-        self, name: str, partitions: int = 1, replication_factor: Optional[int] = None, **configs: Union[str, int, bool]
+        self, name: Name, partitions: int = 1, replication_factor: Optional[int] = None, **configs: Union[str, int, bool]
     ) -> None:
         """Create a topic; ``cleanup_policy="compact"`` stands for its setting ``cleanup.policy``.
 
         :param replication_factor: how many copies, by default as many as there are brokers and at most 3
         :raises ValueError: for what Kafka refuses, too
         """
+        name = as_name("topic", name)
         settings = {key.replace("_", "."): _as_setting(value) for key, value in configs.items()}
         problems = [problem_with_name(name), *(problem_with(key, value) for key, value in settings.items())]
-        copies = self._state.default_replication if replication_factor is None else replication_factor
-        if partitions < 1 or not 1 <= copies <= len(self._state.brokers):
+        copies = self._state.default_replication if replication_factor is None else whole_number("copies", replication_factor)
+        if whole_number("partitions", partitions) < 1 or not 1 <= copies <= len(self._state.brokers):
             problems.append(f"{partitions} partitions in {copies} copies on {len(self._state.brokers)} brokers")
         for problem in problems:
             if problem:
@@ -167,8 +170,9 @@ class FakeCluster:
 
         self._run(create)
 
-    def delete_topic(self, name: str) -> None:
+    def delete_topic(self, name: Name) -> None:
         """Delete a topic and what is in it."""
+        name = as_name("topic", name)
 
         def delete() -> None:
             if name not in self._state.topics:
@@ -177,8 +181,9 @@ class FakeCluster:
 
         self._run(delete)
 
-    def add_partitions(self, name: str, total: int) -> None:
+    def add_partitions(self, name: Name, total: int) -> None:
         """Give a topic more partitions, ``total`` altogether."""
+        name = as_name("topic", name)
 
         def add() -> None:
             topic = self._state.get(name, 0).topic
@@ -190,7 +195,7 @@ class FakeCluster:
 
     def produce(
         self,
-        topic: str,
+        topic: Name,
         values: Iterable[Payload],
         partition: int = 0,
         keys: Optional[Iterable[Payload]] = None,
@@ -202,21 +207,12 @@ class FakeCluster:
         :param keys: one for each of the values; without them the messages have no key
         :param timestamps: in milliseconds since 1970; without them it is now
         :param headers: lists of (name, value)
-        :raises TypeError: for a single value that is in no list
+        :raises TypeError: for a single value that is in no list, and for what cannot be written
         """
+        topic = as_name("topic", topic)
         if isinstance(values, (bytes, bytearray, memoryview, str)):
             raise TypeError(f"produce() takes a list of values, not a single one: produce({topic!r}, [value])")
-        contents = [_bytes(value) for value in values]
-        many = len(contents)
-        rows = [
-            Record(0, time_ms, key, value, own)
-            for time_ms, key, value, own in zip(
-                _each(timestamps, many, self._clock.time_ms(), "timestamps"),
-                [_bytes(key) for key in _each(keys, many, None, "keys")],
-                contents,
-                _each(headers, many, (), "headers"),
-            )
-        ]
+        rows = records(values, keys, timestamps, headers, self._clock.time_ms())
 
         def append() -> int:
             if topic not in self._state.topics and self._state.auto_create:
@@ -228,26 +224,29 @@ class FakeCluster:
 
         return self._run(append)
 
-    def records(self, topic: str, partition: int = 0) -> list[Record]:
+    def records(self, topic: Name, partition: int = 0) -> list[Record]:
         """Return what is in a partition: offset, timestamp, key, value and headers of each message."""
-        return self._run(lambda: self._state.get(topic, partition).log.records())
+        name = as_name("topic", topic)
+        return self._run(lambda: self._state.get(name, partition).log.records())
 
-    def values(self, topic: str, partition: Optional[int] = None) -> list[Optional[bytes]]:
+    def values(self, topic: Name, partition: Optional[int] = None) -> list[Optional[bytes]]:
         """Return the values of the messages in a partition, or in all of them, one partition after the other."""
+        name = as_name("topic", topic)
         if partition is not None:
-            return [record.value for record in self.records(topic, partition)]
+            return [record.value for record in self.records(name, partition)]
 
         def read() -> list[Optional[bytes]]:
-            topics = self._state.get(topic, 0).topic
-            return [record.value for part in topics.partitions for record in part.log.records()]
+            found = self._state.get(name, 0).topic
+            return [record.value for part in found.partitions for record in part.log.records()]
 
         return self._run(read)
 
-    def leader(self, topic: str, partition: int = 0) -> Optional[int]:
+    def leader(self, topic: Name, partition: int = 0) -> Optional[int]:
         """Return the id of the broker that leads a partition, None when none does."""
+        name = as_name("topic", topic)
 
         def look() -> Optional[int]:
-            found = self._state.get(topic, partition).leader
+            found = self._state.get(name, partition).leader
             return None if found == NO_LEADER else found
 
         return self._run(look)
@@ -259,7 +258,7 @@ class FakeCluster:
         request: Api,
         error: ErrorCode,
         times: int = 1,
-        topic: Optional[str] = None,
+        topic: Optional[Name] = None,
         partition: Optional[int] = None,
         broker: Optional[int] = None,
     ) -> None:
@@ -272,12 +271,13 @@ class FakeCluster:
         """
         if partition is not None and topic is None:
             raise ValueError(f"partition={partition}: of which topic?")
-        rule = Rule(api_name(request), times, broker, code=error_code(error), topic=topic, partition=partition)
+        name = None if topic is None else as_name("topic", topic)
+        rule = Rule(api_name(request), times, self._known(broker), code=error_code(error), topic=name, partition=partition)
         self._run(lambda: self._desk.faults.failures.append(rule))
 
     def delay(self, request: Api, seconds: float, times: int = 1, broker: Optional[int] = None) -> None:
         """Do what the next requests of a kind ask at once, but answer them so much later."""
-        rule = Rule(api_name(request), times, broker, seconds=seconds)
+        rule = Rule(api_name(request), times, self._known(broker), seconds=as_seconds(seconds))
         self._run(lambda: self._desk.faults.delays.append(rule))
 
     def drop_connection(
@@ -292,55 +292,63 @@ class FakeCluster:
         if before is not None and after is not None:
             raise ValueError("give before= or after=, not both")
         if before is not None:
-            early = Rule(api_name(before), times, broker)
+            early = Rule(api_name(before), times, self._known(broker))
             self._run(lambda: self._desk.faults.drops_before.append(early))
         elif after is not None:
-            late = Rule(api_name(after), times, broker)
+            late = Rule(api_name(after), times, self._known(broker))
             self._run(lambda: self._desk.faults.drops_after.append(late))
         elif self._server is not None:
             server = self._server
             self._run(lambda: server.drop_connections(broker))
 
-    def corrupt(self, topic: str, partition: int = 0, offset: Optional[int] = None, times: int = 1) -> None:
+    def corrupt(self, topic: Name, partition: int = 0, offset: Optional[int] = None, times: int = 1) -> None:
         """Flip a bit of a batch as it is sent to consumers, so many times; what is in the log stays right.
 
         :param offset: of a message in the batch; without it the first batch of the next answer
         """
 
+        name = as_name("topic", topic)
+
         def add() -> None:
-            self._state.get(topic, partition)
-            self._desk.corruptions.add(topic, partition, offset, times)
+            self._state.get(name, partition)
+            self._desk.corruptions.add(name, partition, offset, times)
 
         self._run(add)
 
-    def truncate(self, topic: str, partition: int, offset: int) -> None:
+    def truncate(self, topic: Name, partition: int, offset: int) -> None:
         """Lose everything from an offset on, as a leader does that was behind when it took over: its epoch is a new one."""
 
+        if whole_number("offset", offset) < 0:
+            raise ValueError(f"offset={offset}: a log ends at 0 at least")
+        name = as_name("topic", topic)
+
         def cut() -> None:
-            found = self._state.get(topic, partition)
+            found = self._state.get(name, partition)
             found.log.truncate(offset)
             found.led_by(found.leader)
 
         self._run(cut)
 
-    def delete_records(self, topic: str, partition: int, before: int) -> None:
+    def delete_records(self, topic: Name, partition: int, before: int) -> None:
         """Let a partition begin at an offset, as retention does."""
+        name = as_name("topic", topic)
 
         def delete() -> None:
-            found = self._state.get(topic, partition)
+            found = self._state.get(name, partition)
             found.log.delete_before(before)
             found.tell()
 
         self._run(delete)
 
-    def move_leader(self, topic: str, partition: int, to: int) -> None:
+    def move_leader(self, topic: Name, partition: int, to: int) -> None:
         """Let another broker lead a partition; it becomes one of its replicas if it is none."""
+        name = as_name("topic", topic)
 
         def move() -> None:
-            found = self._state.get(topic, partition)
+            found = self._state.get(name, partition)
             broker = self._state.broker(to)
             if not broker.is_up:
-                raise ValueError(f"broker {to} is stopped and cannot lead {topic}/{partition}")
+                raise ValueError(f"broker {to} is stopped and cannot lead {name}/{partition}")
             for copies in (found.replicas, found.isr):
                 if to not in copies:
                     copies.append(to)
@@ -379,27 +387,32 @@ class FakeCluster:
         """Forget which partitions consumers read, as a broker does that has too many sessions."""
         self._run(self._desk.forget_fetch_sessions)
 
-    def move_coordinator(self, group: str, to: int) -> None:
+    def move_coordinator(self, group: Name, to: int) -> None:
         """Let another broker look after a group."""
-        self._run(lambda: self._desk.move_coordinator(group, to))
+        name = as_name("group", group)
+        self._run(lambda: self._desk.move_coordinator(name, to))
 
-    def members(self, group: str) -> list[str]:
+    def members(self, group: Name) -> list[str]:
         """Return the ids of a group's members; none for a group that is not there."""
-        return self._run(lambda: self._groups.members(group))
+        name = as_name("group", group)
+        return self._run(lambda: self._groups.members(name))
 
-    def committed(self, group: str) -> dict[tuple[str, int], Committed]:
+    def committed(self, group: Name) -> dict[tuple[str, int], Committed]:
         """Return what a group has committed: (topic, partition) -> offset, leader epoch and metadata."""
-        return self._run(lambda: self._groups.committed(group))
+        name = as_name("group", group)
+        return self._run(lambda: self._groups.committed(name))
 
-    def expire_session(self, group: str, member: Optional[str] = None) -> None:
+    def expire_session(self, group: Name, member: Optional[str] = None) -> None:
         """Put a member out of a group as if it had not been heard of for too long; without ``member``, all of them.
 
         :param member: its id, or the instance id of a static member
         :raises ValueError: when there is no such group or member
         """
 
+        name = as_name("group", group)
+
         def expire() -> None:
-            self._groups.expire(group, member)
+            self._groups.expire(name, member)
             self._desk.tick()
 
         self._run(expire)
@@ -425,6 +438,8 @@ class FakeCluster:
         It runs in the cluster's thread and returns a response, the bytes of a frame to send in its place, DROP to close the
         connection, SILENCE to answer nothing more on it, or None for the usual answer.
         """
+        if act is not None and not callable(act):
+            raise TypeError(f"{act!r} cannot be called: give a function of the request and its version, or None")
         name = api_name(request)
 
         def change() -> None:
@@ -450,6 +465,9 @@ class FakeCluster:
     def _clock_moved(self) -> None:
         self._run(self._desk.tick)
 
+    def _known(self, broker: Optional[int]) -> Optional[int]:
+        return None if broker is None else self._state.broker(broker).id
+
     def _run(self, act: Callable[[], T]) -> T:
         """Do something in the thread that all of it belongs to."""
         return act() if self._server is None else self._server.run(act)
@@ -457,16 +475,3 @@ class FakeCluster:
 
 def _as_setting(value: Union[str, int, bool]) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _bytes(value: Payload) -> Optional[bytes]:
-    return value.encode() if isinstance(value, str) else value
-
-
-def _each(given: Optional[Iterable[Any]], count: int, default: Any, name: str) -> list[Any]:
-    if given is None:
-        return [default] * count
-    found = list(given)
-    if len(found) != count:
-        raise ValueError(f"{len(found)} {name} for {count} values")
-    return found

@@ -24,7 +24,7 @@ def api_name(api: Api) -> str:
 
     :raises ValueError: where there is none of that name
     """
-    name = api if isinstance(api, str) else api.__name__
+    name = api if isinstance(api, str) else getattr(api, "__name__", repr(api))
     name = name[: -len("Request")] if name.endswith("Request") else name
     known = sorted(request.NAME for request in REQUESTS.values() if request.NAME)
     if name not in known:

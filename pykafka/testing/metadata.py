@@ -13,6 +13,7 @@ from .versions import Range
 
 UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, COORDINATOR_NOT_AVAILABLE = 3, 5, 15
 INVALID_TOPIC, INVALID_REQUEST, UNKNOWN_TOPIC_ID, REBOOTSTRAP_REQUIRED = 17, 42, 100, 129
+TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
 NO_ID = bytes(16)
 _BY_ID_SINCE = 12
 _KEYS_SINCE = 4
@@ -165,11 +166,15 @@ _WORDS = {
     INVALID_REQUEST: "This most likely occurs because of a request being malformed by the client library or the message was"
     " sent to an incompatible broker. See the broker logs for more details.",
     COORDINATOR_NOT_AVAILABLE: "The coordinator is not available.",
+    TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "This fake cluster has no transactions.",
 }
+#: What is said of coordinators by their type, transactions (1) and share groups (2). An error that passes would be asked about
+#: again for ever.
+_NO_OTHERS = {1: TRANSACTIONAL_ID_AUTHORIZATION_FAILED, 2: COORDINATOR_NOT_AVAILABLE}
 
 
 def find_coordinator(call: Call) -> None:
-    """Tell who looks after groups; nobody looks after anything else."""
+    """Tell who looks after groups; nobody looks after anything else, and transactions are not allowed."""
     if call.version < _KEYS_SINCE:
         broker, error = _coordinator(call, call.request.key)
         where = {} if broker is None else {"node_id": broker.id, "host": broker.host, "port": broker.port}
@@ -194,6 +199,6 @@ def _coordinator(call: Call, key: str) -> tuple[Any, int]:
     if failure:
         return None, failure
     if call.version >= 1 and call.request.key_type != 0:
-        return None, INVALID_REQUEST if call.request.key_type not in (1, 2) else COORDINATOR_NOT_AVAILABLE
+        return None, _NO_OTHERS.get(call.request.key_type, INVALID_REQUEST)
     broker = call.state.coordinator_of(key)
     return broker, 0 if broker is not None else COORDINATOR_NOT_AVAILABLE

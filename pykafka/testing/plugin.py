@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: How many brokers and partitions there are: enough for one to fail, and for keys to be spread.
 BROKERS, PARTITIONS = 3, 4
+#: How often members of the newer protocol ask for their share: it is what they wait for when one comes or goes. 5 s in Kafka.
+HEARTBEAT_INTERVAL_MS = 100
 
 _numbers = itertools.count(1)
 
@@ -26,8 +28,9 @@ _numbers = itertools.count(1)
 def kafka_cluster() -> Iterator[FakeCluster]:
     """Return a :class:`pykafka.testing.FakeCluster` of three brokers, for this test alone."""
     from .cluster import FakeCluster
+    from .group_common import GroupSettings
 
-    with FakeCluster(brokers=BROKERS) as cluster:
+    with FakeCluster(BROKERS, group_settings=GroupSettings(consumer_heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS)) as cluster:
         yield cluster
 
 

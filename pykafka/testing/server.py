@@ -9,6 +9,7 @@ import selectors
 import socket
 import struct
 import threading
+import time
 import traceback
 from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
@@ -27,6 +28,8 @@ _READ_BYTES = 256 * 1024
 #: What is read ahead while a request waits for its answer; the client's next ones can wait in its own socket.
 _AHEAD_BYTES = 1024 * 1024
 _RUN_TIMEOUT_S = 60
+#: How long it waits before it tries again to take a connection for which there is no descriptor.
+_DESCRIPTORS_PAUSE_S = 0.02
 T = TypeVar("T")
 
 
@@ -174,6 +177,7 @@ class _Listener:
         self._server = server
         self._broker = broker
         self._is_open = False
+        self._lacks_descriptors = False
         self._socket = self._bind()
 
     def _bind(self) -> socket.socket:
@@ -214,8 +218,13 @@ class _Listener:
             sock, address = self._socket.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                self._server.desk.complain(f"broker {self._broker.id} has no descriptor for another connection: {error}")
+                if not self._lacks_descriptors:
+                    self._server.desk.complain(f"broker {self._broker.id} has no descriptor for another connection: {error}")
+                self._lacks_descriptors = True
+                # whoever wants to connect stays there, and would be looked at again without end
+                time.sleep(_DESCRIPTORS_PAUSE_S)
             return
+        self._lacks_descriptors = False
         try:
             self._server.accept(sock, self._broker, str(address[0]))
         except OSError:

@@ -193,7 +193,9 @@ class ClusterState:
             if assignments is not None:
                 replicas = list(assignments[number])
             else:
-                replicas = [brokers[(self._spread + step) % len(brokers)] for step in range(replication)]
+                # none at all while all brokers are stopped
+                copies = min(replication, len(brokers))
+                replicas = [brokers[(self._spread + step) % len(brokers)] for step in range(copies)]
                 self._spread += 1
             partition = Partition(topic, len(topic.partitions), replicas)
             partition.isr = [one for one in replicas if self.brokers[one].is_up]

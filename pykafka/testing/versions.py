@@ -77,7 +77,7 @@ class Version:
     def __init__(self, text: str) -> None:
         try:
             self.numbers = _numbers(text)
-        except ValueError:
+        except (ValueError, AttributeError):
             raise ValueError(f"as_version={text!r} is no version of Kafka: write it as '2.8'") from None
         if not (0, 11) <= self.numbers[:2] <= _numbers(NEWEST):
             raise ValueError(f"as_version={text!r}: there are versions from 0.11 to {NEWEST}")

@@ -75,6 +75,7 @@ def ended(broker: tuple[str, int], ending: str, settings: str = "", is_read: boo
         try:
             assert program.stdout.readline() == "ready\n"
             os.kill(pid, signal.SIGSTOP)
+            os.waitpid(pid, os.WUNTRACED)  # returns once it has stopped: until then it goes on to take messages
             begun = time.monotonic()
             if not is_read:
                 program.stdin.write("go\n")
@@ -104,6 +105,18 @@ def test_with_default_settings_the_end_takes_five_seconds_at_most(broker: tuple[
     assert f"{QUEUED} messages" in err
     print(f"it took {seconds:.2f} s")
     assert 4.5 < seconds < 7
+
+
+AGAIN = "threading.Thread(target=lambda: (time.sleep(0.5), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()"
+
+
+def test_ctrl_c_ends_the_waiting_at_exit_and_what_is_lost_is_counted_all_the_same(broker: tuple[str, int]) -> None:
+    # of two producers the second one is not waited for any more either
+    second = "second = topic.get_producer(); second.produce(b'one more'); " + AGAIN
+    _code, err, seconds = ended(broker, second)
+    assert f"pykafka: {QUEUED + 1} messages were not acknowledged when the interpreter exited" in err
+    assert "Traceback" not in err
+    assert seconds < 4
 
 
 @pytest.mark.parametrize("ending", ["os._exit(0)", "os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"])

@@ -43,9 +43,9 @@ def requests_of_others(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]
     """Yield the list of all frames that fake clusters receive."""
     frames: list[bytes] = []
 
-    def noted(frame: memoryview) -> Any:
+    def noted(frame: memoryview, to_end: bool) -> Any:
         frames.append(bytes(frame))
-        return decode_request(frame)
+        return decode_request(frame, to_end)
 
     with monkeypatch.context() as patch:
         patch.setattr(desk, "decode_request", noted)

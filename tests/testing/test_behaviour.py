@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pykafka.protocol import messages as m
+from pykafka.protocol.api import choose_version, decode_response, encode_request, response_of
 from pykafka.testing import FakeCluster
 from pykafka.testing.batches import split
 
@@ -488,6 +489,15 @@ def coordinators(peer: Peer, topic: str) -> Iterator[Any]:
         yield peer.ask(kind(coordinator_keys=[topic, topic + "-2"]), version)
     yield peer.ask(kind(key=topic, key_type=7), 3)
     yield peer.ask(kind(coordinator_keys=[topic], key_type=7), 6)
+
+
+@play
+def bytes_after_a_request(peer: Peer, topic: str) -> Iterator[Any]:
+    new_topic(peer, topic)
+    for request in (metadata(topic), list_offsets(topic, -1), m.FindCoordinatorRequest(coordinator_keys=[])):
+        version = choose_version(type(request), peer.ranges)
+        peer.send_frame(b"".join(encode_request(request, version, 1, "peer")) + b"\0\0\0")
+        yield decode_response(response_of(type(request)), version, memoryview(peer.receive_frame()))[1]
 
 
 @play

@@ -17,7 +17,7 @@ import pytest
 from pykafka import KafkaClient
 from pykafka.common import OffsetType
 from pykafka.connection import SslConfig
-from pykafka.exceptions import NoBrokersAvailableError
+from pykafka.exceptions import NoBrokersAvailableError, TopicAuthorizationFailed
 from pykafka.protocol import messages as m
 from pykafka.testing import FakeCluster
 
@@ -176,6 +176,51 @@ def test_what_no_broker_understands_closes_the_connection_and_fails_the_test(sen
     fakes.stop()
 
 
+def test_complaints_are_kept_in_bounds() -> None:
+    with FakeCluster() as fakes:
+        host, _colon, port = fakes.hosts.rpartition(":")
+        for _ in range(1010):
+            with socket.create_connection((host, int(port))) as rubbish:
+                rubbish.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                rubbish.recv(1)
+        assert len(fakes.complaints) == 1001 and fakes.complaints[-1] == "and more, which are not kept"
+        fakes.complaints.clear()
+
+
+WITHOUT_DESCRIPTORS = """
+import os, resource, sys, time
+from pykafka.testing import FakeCluster
+kafka = FakeCluster(topics={"t": 1}).start()
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+print(kafka.hosts, flush=True)
+sys.stdin.readline()
+begun = os.times().user + os.times().system
+time.sleep(0.5)
+print(os.times().user + os.times().system - begun, len(kafka.complaints), kafka.complaints.pop(), flush=True)
+sys.stdin.readline()
+kafka.stop()
+"""
+
+
+def test_without_descriptors_it_waits_says_so_once_and_serves_again() -> None:
+    command, pipes = [sys.executable, "-c", WITHOUT_DESCRIPTORS], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, cwd=ROOT, **pipes) as program:  # type: ignore[call-overload]
+        address = program.stdout.readline().strip()
+        host, _colon, port = address.rpartition(":")
+        crowd = [socket.create_connection((host, int(port))) for _ in range(60)]
+        program.stdin.write("\n")
+        program.stdin.flush()
+        cpu_s, count, *said = program.stdout.readline().split()
+        assert (count, " ".join(said[:8])) == ("1", "broker 1 has no descriptor for another connection:")
+        assert float(cpu_s) < 0.3
+        for one in crowd:
+            one.close()
+        with peer_of(address) as peer:
+            assert len(peer.ask(metadata()).brokers) == 1
+        program.communicate("\n", timeout=20)
+    assert program.returncode == 0
+
+
 def test_the_tests_own_error_comes_before_that_of_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError), FakeCluster() as fakes:
         fakes.complaints.append("something")
@@ -299,3 +344,18 @@ def test_a_single_value_in_the_place_of_a_list_is_refused_with_what_to_write(val
         with pytest.raises(TypeError, match=r"produce\('t', \[value\]\)"):
             kafka.produce("t", value)
         assert kafka.values("t") == []
+
+
+def test_a_consumer_whose_permission_came_back_goes_on_where_it_was_with_a_seek(fakes: FakeCluster) -> None:
+    fakes.produce("t", ["a", "b"])
+    with KafkaClient(fakes.hosts) as client, client.topics["t"].get_simple_consumer(consumer_timeout_ms=10000) as consumer:
+        assert consumer.consume().value == b"a"  # type: ignore[union-attr]
+        assert consumer.consume().value == b"b"  # type: ignore[union-attr]
+        fakes.fail_next("Fetch", TopicAuthorizationFailed, topic="t", partition=0)
+        for _ in range(3):
+            with pytest.raises(TopicAuthorizationFailed):
+                consumer.consume()
+        fakes.produce("t", ["c"])
+        partition = consumer.partitions[0]
+        consumer.seek(partition, consumer.position(partition))
+        assert consumer.consume().value == b"c"  # type: ignore[union-attr]

@@ -63,3 +63,18 @@ def test_every_test_has_a_cluster_and_a_topic_of_its_own(tmp_path: Path) -> None
     )
     done = pytest_in(tmp_path)
     assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_members_share_out_anew_without_waiting_for_kafkas_five_seconds(tmp_path: Path) -> None:
+    (tmp_path / "test_shares.py").write_text(
+        "import time\n"
+        "def test_shares(kafka_topic):\n"
+        "    begun, options = time.monotonic(), {'managed': True, 'consumer_timeout_ms': 20}\n"
+        "    new = lambda: kafka_topic.get_balanced_consumer('g', **options)\n"
+        "    with new() as one, new() as two:\n"
+        "        while not len(one.partitions) == len(two.partitions) == 2:\n"
+        "            one.consume(), two.consume()\n"
+        "        assert time.monotonic() - begun < 3\n"
+    )
+    done = pytest_in(tmp_path)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr

@@ -82,8 +82,8 @@ def test_opening_and_closing_leaves_no_thread_no_socket_and_no_memory(broker: Fr
     assert max(count["late"] for count in counted) < 20
     # what comes once, as when something takes long for the first time, is no leak: that comes in both halves
     assert (kinds[1] - kinds[0]) & (kinds[2] - kinds[1]) == {}
-    # what is no object with references, like bytes and numbers: not one for each cycle, of which there are 30 at least; Python 3.9
-    # keeps about one, of what has not been found
+    # what is no object with references, like bytes and numbers: not one for each cycle, of which there are 30 at least; Python
+    # 3.9 keeps about one, of what has not been found
     most = 25 if sys.version_info >= (3, 10) else CYCLES
     assert min(between["blocks"] - before["blocks"], after["blocks"] - between["blocks"]) < most
     assert after["mib"] - before["mib"] < 4

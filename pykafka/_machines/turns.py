@@ -212,19 +212,24 @@ class PartitionBuffer:
         return self._tell()
 
     def _decode(self, batch: RawBatch) -> None:
+        generation = self.generation
         try:
             columns = decode_batch(batch, *self.tp, self._max_decompressed)
         except KafkaException as error:
-            self.error = error
+            if self.generation == generation:
+                self.error = error
             return
         fresh = rows_of(columns, self._origin(batch.codec, batch.magic), self.after)
         held_bytes = self.held_bytes + columns.size + ROW_BYTES * len(columns.values)
         count = len(fresh[VALUES])
         row_bytes, after = held_bytes // max(1, self.available + count), batch.next_offset
+        if self.generation != generation:
+            return  # a signal handler has gone elsewhere meanwhile
         # nothing but assignments, between which no signal handler runs (from Python 3.10 on)
-        self._pieces += (fresh,)
-        self._pieces_count += count
-        self._row_bytes = row_bytes
+        if count:  # the cleaner leaves batches without messages, perhaps thousands of them
+            self._pieces += (fresh,)
+            self._pieces_count += count
+            self._row_bytes = row_bytes
         self.after = after
 
     def _origin(self, codec: int, magic: int) -> Origin:
@@ -236,8 +241,12 @@ class PartitionBuffer:
 
     def _join(self) -> None:
         """Have everything that is decoded in one place."""
+        generation = self.generation
         left = (cut_rows(self._rows, self._start, len(self._rows[VALUES])),) if self._start < len(self._rows[VALUES]) else ()
         rows = joined(left + self._pieces)
+        if self.generation != generation:
+            return  # a signal handler has gone elsewhere meanwhile
+        # nothing but assignments, see _decode
         self._rows = rows
         self._start = 0
         self._pieces = ()
@@ -352,7 +361,9 @@ class Turn:
 def deal(buffers: list[PartitionBuffer]) -> Turn:
     """Return a turn with as many messages of each buffer as all of them have, at most MAX_PER_TURN; none may be empty.
 
-    The buffers stay as they are until the turn begins: what is dealt and then lost, to a Ctrl-C, is dealt again.
+    The buffers stay as they are until the turn begins: what is dealt and then lost, to a Ctrl-C, is dealt again. The turn is
+    empty when a signal handler has one of them go on elsewhere meanwhile.
     """
     most = min([MAX_PER_TURN, *(buffer.available for buffer in buffers)])
-    return Turn([buffer.share(most) for buffer in buffers])
+    parts = [buffer.share(most) for buffer in buffers]
+    return Turn(parts if all(part.size == most for part in parts) else [])

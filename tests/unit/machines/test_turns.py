@@ -164,6 +164,43 @@ def test_a_turn_that_is_ended_before_it_began_in_the_middle_or_twice_loses_and_r
     assert deliver(pairs[1:], []) == [(1, offset) for offset in range(5)]
 
 
+@pytest.mark.parametrize("step", ["rows_of", "joined"])
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_a_seek_by_a_signal_handler_while_messages_are_prepared_is_where_they_go_on(step: str, partitions: int) -> None:
+    some = [buffer(parcel(1000, 10), at=1000, partition_id=number) for number in range(partitions)]
+    prepare = getattr(turns, step)
+
+    def interrupted(*args: Any) -> Any:
+        result = prepare(*args)
+        setattr(turns, step, prepare)
+        some[0].seek(0)
+        return result
+
+    with mock.patch.object(turns, step, interrupted):
+        for one in some:
+            one.refill()
+        turn = deal([one for one in some if one.available])
+        turn.begin()
+        got = [(message.partition_id, message.offset) for message in turn.ready]
+        turn.end()
+    assert (some[0].position, some[0].after, some[0].available) == (0, 0, 0)
+    some[0]._parcels.append(parcel(0, 5, generation=some[0].generation))
+    got += deliver(some, [])
+    assert [offset for number, offset in got if number == 0] == [0, 1, 2, 3, 4]
+    assert [offset for number, offset in got if number == 1] == [*range(1000, 1010)] * (partitions - 1)
+
+
+def test_batches_without_messages_cost_nothing_but_themselves() -> None:
+    empty = split_batches(batch(0, 1), "t", 0)[0]
+    one = buffer(Parcel(1, [empty] * 5000, 5000, 0, 1), parcel(5000, 1))
+    none = decode_batch(empty, "t", 0, ROOMY)._replace(offsets=[], timestamps=[], values=[])
+    real = decode_batch
+    with mock.patch.object(turns, "decode_batch", lambda raw, *place: none if raw is empty else real(raw, *place)):
+        one.refill()
+    assert (one.available, len(one._pieces)) == (1, 1)
+    assert deliver([one], []) == [(0, 5000)]
+
+
 def test_what_waits_behind_a_batch_that_cannot_be_decoded_is_let_go() -> None:
     raw = bytearray(batch(3, 4))
     raw[-1] ^= 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._engine.engine import Engine
 from ._engine.lane import ConnectionSettings
+from ._engine.roster import Roster
 from ._engine.waiting import Deadline, refuse_on_io_thread
 from ._errors.context import asking_about, during
 from ._machines.metadata import BrokerInfo
@@ -166,7 +167,7 @@ class Cluster:
         self.engine = Engine(connection_settings(options), self._seeds, options["metadata_max_age_ms"] / 1000.0)
         self._brokers: dict[BrokerInfo, Broker] = {}
         self._topics = TopicDict(self, options["exclude_internal_topics"])
-        self._users: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._users: Roster[Any] = Roster()
         #: set before the users are looked through that are to be stopped
         self._closing = False
         self._finalizer = weakref.finalize(self, _drop, self.engine)
@@ -322,7 +323,7 @@ class Cluster:
 
     def _close(self) -> None:
         first: Optional[Exception] = None
-        for finish in [*(user.stop for user in list(self._users)), self._finish_left_behind]:
+        for finish in [*(user.stop for user in self._users.present()), self._finish_left_behind]:
             try:
                 finish()
             except Exception as error:  # also of a user's callback, which stop() raises

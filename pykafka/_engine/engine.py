@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
-import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._machines.backoff import Backoff
@@ -19,6 +17,7 @@ from .clock import chance
 from .lane import Call, ConnectionSettings, Lane
 from .learning import Learner
 from .loop import Loop, Timer
+from .roster import Roster
 from .sender import Sender
 from .waiting import Deadline, Result, refuse_on_io_thread
 from .worker import Worker
@@ -58,10 +57,8 @@ class Engine:
         #: for answers that take long to decode or to go through
         self.decoder = Worker("pykafka-decoder")
         #: threads of consumers and for callbacks of producers: they end with the client, if nobody stopped them before
-        self._workers: weakref.WeakSet[Worker] = weakref.WeakSet()
-        self._callback_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
-        #: what is added while another thread iterates would break that; a finalizer may come in between, in the same thread
-        self._workers_lock = threading.RLock()
+        self._workers: Roster[Worker] = Roster()
+        self._callback_workers: Roster[Worker] = Roster()
         self._learner = Learner(self.loop, self.decoder, self._on_view)
         self.sender = Sender(self)
         self.closed = False
@@ -231,22 +228,18 @@ class Engine:
     def make_worker(self, name: str) -> Worker:
         """Return a thread for jobs, which ends at the latest when the client is closed."""
         worker = Worker(name)
-        with self._workers_lock:
-            self._workers.add(worker)
+        self._workers.add(worker)
         return worker
 
     def make_callback_worker(self, name: str, idle_s: float) -> Worker:
         """Return a thread for callbacks of one producer, which ends when it was idle for ``idle_s``, or with the client."""
         worker = Worker(name, idle_s)
-        with self._workers_lock:
-            self._callback_workers.add(worker)
+        self._callback_workers.add(worker)
         return worker
 
     def in_callback(self) -> bool:
         """Return whether the calling thread runs callbacks of a producer of this client."""
-        with self._workers_lock:
-            workers = list(self._callback_workers)
-        return any(worker.in_worker() for worker in workers)
+        return any(worker.in_worker() for worker in self._callback_workers.present())
 
     def abandon(self) -> None:
         """Close everything without waiting: nobody is there to wait."""
@@ -278,12 +271,10 @@ class Engine:
             self.loop.stop(timeout_s)
             self.offsets_worker.stop(timeout_s)
             self.decoder.stop(timeout_s)
-            with self._workers_lock:
-                consumers, callbacks = list(self._workers), list(self._callback_workers)
-            for worker in consumers:
+            for worker in self._workers.present():
                 worker.stop(0.0)  # it may run the very callback that closes the client
             deadline = Deadline(timeout_s)
-            for worker in callbacks:
+            for worker in self._callback_workers.present():
                 worker.stop(deadline.left())
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ import contextlib
 import logging
 import select
 import sys
-import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..exceptions import KafkaException
+from .roster import Roster
 from .waiting import Deadline
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 #: Seconds that all producers together may take at exit.
 EXIT_TIMEOUT_S = 5.0
 
-_producers: weakref.WeakSet[ProducerCore] = weakref.WeakSet()
+_producers: Roster[ProducerCore] = Roster()
 
 
 def flush_at_exit(producer: ProducerCore) -> None:
@@ -34,7 +34,7 @@ def flush_at_exit(producer: ProducerCore) -> None:
 def _flush_all() -> None:
     deadline = Deadline(EXIT_TIMEOUT_S)
     lost = 0
-    for producer in list(_producers):
+    for producer in _producers.present():
         try:
             lost += producer.finish_at_exit(deadline)
             # at exit no thread can be started any more; what a running one has not done by now is its own affair

@@ -10,7 +10,6 @@ from ..exceptions import KafkaException
 from ..records.queued import ON_DELIVERY
 from .crashes import log_crash
 from .waiting import Deadline, Result
-from .worker import Worker
 
 if TYPE_CHECKING:
     from .._machines.accumulator import Outcome
@@ -29,7 +28,7 @@ class Callbacks:
     def __init__(self, engine: Engine, topic: str) -> None:
         self._engine = engine
         self._topic = topic
-        self._worker: Worker = engine.make_callback_worker(f"pykafka-callbacks-{topic}", IDLE_S)
+        self._worker = engine.make_callback_worker(f"pykafka-callbacks-{topic}", IDLE_S)
 
     def get_ready(self) -> None:
         """Start the thread: at exit, when an outcome may come, none can be started any more."""

@@ -35,8 +35,9 @@ def _flush_all() -> None:
     deadline = Deadline(EXIT_TIMEOUT_S)
     lost = 0
     for producer in _producers.present():
+        left = 0
         try:
-            lost += producer.finish_at_exit(deadline)
+            left = producer.finish_at_exit(deadline)
             # at exit no thread can be started any more; what a running one has not done by now is its own affair
             producer.callbacks.run_here()
         except KafkaException as error:
@@ -44,7 +45,8 @@ def _flush_all() -> None:
         except KeyboardInterrupt:
             # whoever presses Ctrl-C again will not wait, and is told all the same what that costs
             deadline = Deadline(0.0)
-            lost += producer.outstanding
+            left = producer.outstanding
+        lost += left
     if lost:
         _warn(f"{lost} messages were not acknowledged when the interpreter exited: call stop() or flush() before", deadline)
 

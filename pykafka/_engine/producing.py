@@ -70,7 +70,9 @@ class ProducerCore(RowQueue):
         self._flushes: list[tuple[int, Result[None]]] = []
         self._linger_timer: Optional[Timer] = None
         self._wake_timer: Optional[Timer] = None
-        self._asking_id = self._closed = self._leaving = False
+        self._asking_id = False
+        self._closed = False
+        self._leaving = False
         #: a collection was asked for and has not begun
         self._hurrying = False
         self._line = WaitingLine(self._has_room)
@@ -106,7 +108,8 @@ class ProducerCore(RowQueue):
             self.engine.loop.call_soon(step)
         except BaseException:
             # closed, forked or Ctrl-C: the next produce() is to hear of it, or to try again
-            self._hurrying, self.idle = False, True
+            self._hurrying = False
+            self.idle = True
             raise
 
     def abandon(self) -> None:
@@ -164,7 +167,7 @@ class ProducerCore(RowQueue):
     def _may_wait(self) -> bool:
         self._set_row_limit()
         self._check_open()
-        # room may only come when this very callback returns
+        # a callback does not wait for what callbacks give back, whichever producer's: they might wait for this very one
         return not (self._called_rows and self.engine.in_callback())
 
     def _check_open(self) -> None:

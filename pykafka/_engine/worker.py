@@ -31,7 +31,8 @@ class Worker:
         self._idle_s = idle_s
         self._jobs: queue.SimpleQueue[Optional[Job]] = queue.SimpleQueue()
         self._thread: Optional[threading.Thread] = None
-        self._lock = threading.Lock()
+        #: whoever has it may be interrupted, by a finalizer or a signal handler, and come here again
+        self._lock = threading.RLock()
         #: the thread that is starting ours
         self._starter: Optional[int] = None
         #: the thread that runs jobs for want of one of our own
@@ -51,21 +52,23 @@ class Worker:
 
     def ensure_started(self) -> bool:
         """Return whether the thread runs, starting it if need be: while the interpreter exits, none can be started."""
-        if self._thread is not None:
-            return True
+        if self._thread is not None or self._starter == threading.get_ident():
+            return True  # or it is just being started, by who was interrupted for this
         with self._lock:
-            if self._thread is None:
+            if self._thread is None and not self._forked:
                 self._start()
         return self._thread is not None
 
     def _start(self) -> None:
         self._starter = threading.get_ident()  # first: who sees the thread may look whether it is started
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
-        except RuntimeError as error:
+        except BaseException as error:
             # the jobs stay: the next one tries again, and run_here() is for when there is no next one
             self._thread = None
+            if not isinstance(error, RuntimeError):
+                raise  # Ctrl-C, perhaps when the thread lives already: see _run
             if not self._complained:
                 self._complained = True
                 log.error("%s: no thread could be started, its jobs have to wait: %s", self._name, error)
@@ -73,7 +76,8 @@ class Worker:
             self._starter = None
 
     def _run(self) -> None:
-        going_on = True
+        with self._lock:  # who starts us has it
+            going_on = self._thread is threading.current_thread()
         while going_on:
             try:
                 job: Optional[Job] = self._jobs.get(timeout=self._idle_s)
@@ -107,7 +111,7 @@ class Worker:
         """Return whether the thread is to end; from then on whoever submits a job sees that there is none."""
         with self._lock:
             thread, self._thread = self._thread, None
-            if self._jobs.empty():
+            if self._jobs.empty() or self._thread is not None:  # a finalizer has submitted one just now, which has its own
                 return True
             # who has seen none in between waits for the lock, and then sees this one
             self._thread = thread
@@ -132,6 +136,7 @@ class Worker:
     def abandon(self) -> None:
         """Run nothing any more, in a forked child: the parent does."""
         self._forked = True
+        self._lock = threading.RLock()  # a thread that is not in the child may have held it
 
     def in_worker(self) -> bool:
         """Return whether the caller is a job of this worker."""

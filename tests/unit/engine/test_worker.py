@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from typing import Any
 
 import pytest
 
@@ -61,4 +62,73 @@ def test_no_job_is_lost_between_the_end_of_an_idle_thread_and_the_next_one() -> 
     until(lambda: len(done) == 3000, what="all jobs")
     assert done == sorted(done)
     until(lambda: worker.ended, what="the end of the thread")
+    worker.stop(20)
+
+
+@pytest.mark.parametrize("lives", [False, True], ids=["before it lives", "when it lives"])
+def test_a_ctrl_c_while_the_thread_is_being_started_leaves_the_job_to_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, lives: bool
+) -> None:
+    start, worker, done, ran_by = threading.Thread.start, Worker("interrupted"), [], set()
+
+    def job(number: int) -> None:
+        done.append(number)
+        ran_by.add(threading.get_ident())
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        if lives:
+            start(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted_start)
+        with pytest.raises(KeyboardInterrupt):
+            worker.submit(job, 0)
+    for number in range(1, 500):
+        worker.submit(job, number)
+    until(lambda: len(done) == 500, what="all jobs")
+    assert done == sorted(done) and len(ran_by) == 1
+    worker.stop(20)
+    assert worker.ended
+
+
+def test_a_signal_handler_may_submit_while_the_thread_is_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, done = Worker("interrupted"), []
+
+    class Interrupted(threading.Thread):
+        def __init__(self, **options: Any) -> None:
+            worker.submit(done.append, "by the handler")
+            super().__init__(**options)
+
+    monkeypatch.setattr(threading, "Thread", Interrupted)
+    worker.submit(done.append, "first")
+    monkeypatch.undo()
+    until(lambda: done == ["first", "by the handler"], what="both")
+    worker.stop(20)
+
+
+def test_a_finalizer_may_submit_while_an_idle_thread_ends() -> None:
+    worker, done = Worker("idle", idle_s=3600), []
+
+    class Finalized:
+        """The queue, in which the collector happens to run."""
+
+        def __init__(self, jobs: Any) -> None:
+            self._jobs = jobs
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._jobs, name)
+
+        def empty(self) -> bool:
+            if not done:
+                done.append("being finalized")
+                worker.submit(done.append, "finalized")
+            return self._jobs.empty()  # type: ignore[no-any-return]
+
+    worker._jobs = Finalized(worker._jobs)  # type: ignore[assignment]
+    worker.submit(lambda: None)
+    worker.retire()
+    until(lambda: done == ["being finalized", "finalized"], what="the finalizer's job")
+    worker.submit(done.append, "later")
+    until(lambda: done[-1] == "later", what="a later one")
     worker.stop(20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -70,3 +71,13 @@ def read_all(topic: Topic, count: int, timeout_ms: int = 15000, **options: Any) 
 def values(messages: list[Message]) -> list[Any]:
     """Return the values of ``messages``."""
     return [message.value for message in messages]
+
+
+def fill_stderr(blocking: bool) -> None:
+    """Fill the pipe that stderr is, in a script whose stderr nobody reads; who writes more waits (``blocking``) or is refused."""
+    os.set_blocking(2, False)
+    try:
+        while True:
+            os.write(2, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(2, blocking)

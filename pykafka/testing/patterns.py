@@ -175,7 +175,7 @@ class _Translation:
             self._made += map(re.escape, quoted)
             self._at += 4 + len(quoted)
             self._last = "item" if quoted else self._last
-        elif c in _PLACES and c:
+        elif c in _PLACES:
             self._item(_PLACES[c], 2)
             self._last = "place"
         else:
@@ -203,7 +203,7 @@ class _Translation:
             return re.escape(_CONTROLS[c]), 2
         if c.isascii() and c.isalnum():
             self._refuse("invalid escape sequence")
-        return re.escape(c) if c != "^" else r"\^", 2
+        return re.escape(c), 2
 
     def _unicode_class(self, rest: str) -> tuple[str, int]:
         found = re.match(r"([pP])(?:\{(\^?)(\w+)\}|([A-Z]))", rest)
@@ -288,4 +288,4 @@ def _code(made: str) -> int:
 def _without(inside: str) -> str:
     """Return what else there is in ASCII, for the inside of brackets; beyond ASCII no name has anything."""
     others = "".join(map(chr, range(128)))
-    return "".join(re.escape(c) if c not in "^" else r"\^" for c in others if not re.fullmatch(f"[{inside}]", c))
+    return "".join(re.escape(c) for c in others if not re.fullmatch(f"[{inside}]", c))

@@ -131,15 +131,7 @@ def test_what_is_queued_at_exit_is_sent_when_the_broker_goes_on(broker: tuple[st
     assert (code, err) == (0, "")
 
 
-#: Fills the pipe that stderr is, which then blocks whoever writes more.
-FULL = """
-os.set_blocking(2, False)
-try:
-    while True:
-        os.write(2, b"x" * 4096)
-except BlockingIOError:
-    os.set_blocking(2, True)
-"""
+FULL = "from tests.support import fill_stderr; fill_stderr(blocking=True)"
 
 
 @pytest.mark.parametrize("handler", ["", "import logging; logging.basicConfig()"], ids=["no handler", "one that writes to it"])

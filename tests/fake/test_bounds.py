@@ -116,13 +116,8 @@ def test_a_fast_producer_of_a_broker_that_takes_nothing_keeps_to_its_bound(broke
 FULL_STDERR = """
 import logging, logging.handlers, os, queue, sys
 from pykafka import KafkaClient
-from tests.support import until
-os.set_blocking(2, False)
-try:
-    while True:
-        os.write(2, b"x" * 4096)
-except BlockingIOError:
-    os.set_blocking(2, BLOCKING)
+from tests.support import fill_stderr, until
+fill_stderr(BLOCKING)
 LOGGING
 client, warned = KafkaClient(sys.argv[1]), []
 def warn():

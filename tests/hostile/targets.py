@@ -123,14 +123,19 @@ def batches(data: bytes) -> None:
             assert all(batch.base_offset <= offset <= batch.last_offset < found.next_position for offset in columns.offsets)
 
 
-def sealed(data: bytes) -> None:
-    """Read records whose checksum is right whatever they are: what a hostile producer can write."""
+def seal(data: bytes) -> bytes:
+    """Return a damaged batch with its length, its magic number and its checksum put right."""
     batch = bytearray(data)
     if len(batch) >= HEADER_SIZE:
         batch[8:12] = (len(batch) - 12).to_bytes(4, "big")
         batch[16] = 2
         batch[17:21] = crc32c(batch[CRC_START:]).to_bytes(4, "big")
-    batches(bytes(batch))
+    return bytes(batch)
+
+
+def sealed(data: bytes) -> None:
+    """Read records whose checksum is right whatever they are: what a hostile producer can write."""
+    batches(seal(data))
 
 
 def codec(number: int) -> Target:

@@ -192,7 +192,7 @@ class ClassicGroup:
     def _join_again(self, seat: Seat, request: JoinGroupRequest, version: int, now: float, answer: Answer) -> None:
         is_leader = seat.member_id == self.leader
         # who has not heard the answer asks again, and the leader asks again to have everything shared out anew
-        is_repeated = seat.protocols == _offered(request) and (
+        is_repeated = seat.protocols == offered(request) and (
             self.state == COMPLETING or (self.state == STABLE and not is_leader)
         )
         if is_repeated:
@@ -246,6 +246,25 @@ class ClassicGroup:
             Member(member_id=one.member_id, group_instance_id=one.instance_id, metadata=one.protocols[self.protocol])
             for one in self.seats.values()
         ]
+
+    # -- going over from, and to, the newer protocol ------------------------------------------------------------------
+
+    def begin_as(self, is_rebalancing: bool, now: float) -> None:
+        """Go on as a stable group with the members that were put in, or have them join again."""
+        self.leader = next(iter(self.seats))
+        self.protocol = self._choice()
+        self._write()
+        if is_rebalancing:
+            self._rebalance(now)
+
+    def give_up(self) -> None:
+        """Answer all who wait that they have to join again: there is another group in its place."""
+        code = RebalanceInProgress.ERROR_CODE
+        for seat in self.seats.values():
+            if seat.waiting_join is not None:
+                seat.waiting_join(join_error(code, seat.member_id, seat.join_version))
+            if seat.waiting_sync is not None:
+                seat.waiting_sync(SyncGroupResponse(error_code=code))
 
     # -- rebalances ---------------------------------------------------------------------------------------------------
 
@@ -388,19 +407,10 @@ class ClassicGroup:
 
     def leave(self, request: LeaveGroupRequest, version: int, now: float) -> LeaveGroupResponse:
         """Take seats away from who gives them up."""
-        rows = request.members if version >= 3 else [LeaveGroupRequest.MemberIdentity(member_id=request.member_id)]
-        verdicts = [self._leave(row.member_id, row.group_instance_id) for row in rows]
+        verdicts = [self._leave(row.member_id, row.group_instance_id) for row in leaving(request, version)]
         if 0 in verdicts:
             self._after_losses(now)
-        if version < 3:
-            return LeaveGroupResponse(error_code=verdicts[0])
-        made = LeaveGroupResponse.MemberResponse
-        return LeaveGroupResponse(
-            members=[
-                made(member_id=row.member_id, group_instance_id=row.group_instance_id, error_code=verdict)
-                for row, verdict in zip(rows, verdicts)
-            ]
-        )
+        return left(request, version, verdicts)
 
     def _leave(self, member_id: str, instance_id: Optional[str]) -> int:
         if not member_id:
@@ -546,14 +556,35 @@ def join_error(code: int, member_id: str, version: int) -> JoinGroupResponse:
     return JoinGroupResponse(error_code=code, member_id=member_id, protocol_name=name, leader="")
 
 
-def _offered(request: JoinGroupRequest) -> dict[str, bytes]:
+def offered(request: JoinGroupRequest) -> dict[str, bytes]:
+    """Return the ways of sharing that a member knows, with its metadata for each, the best first."""
     return {row.name: bytes(row.metadata) for row in request.protocols}
 
 
-def _note_wishes(seat: Seat, request: JoinGroupRequest, version: int, answer: Answer) -> None:
-    seat.protocols = _offered(request)
-    seat.session_s = request.session_timeout_ms / 1000.0
+def times(request: JoinGroupRequest) -> tuple[float, float]:
+    """Return in seconds how long a member may be silent, and how long rebalances wait for it."""
     # v0 has one time for both
     longest_ms = request.session_timeout_ms if request.rebalance_timeout_ms < 0 else request.rebalance_timeout_ms
-    seat.rebalance_s = longest_ms / 1000.0
+    return request.session_timeout_ms / 1000.0, longest_ms / 1000.0
+
+
+def _note_wishes(seat: Seat, request: JoinGroupRequest, version: int, answer: Answer) -> None:
+    seat.protocols = offered(request)
+    seat.session_s, seat.rebalance_s = times(request)
     seat.waiting_join, seat.join_version = answer, version
+
+
+def leaving(request: LeaveGroupRequest, version: int) -> list[LeaveGroupRequest.MemberIdentity]:
+    """Return who is to leave."""
+    return request.members if version >= 3 else [LeaveGroupRequest.MemberIdentity(member_id=request.member_id)]
+
+
+def left(request: LeaveGroupRequest, version: int, verdicts: list[int]) -> LeaveGroupResponse:
+    """Return the answer with what became of each of those who were to leave."""
+    if version < 3:
+        return LeaveGroupResponse(error_code=verdicts[0])
+    made = LeaveGroupResponse.MemberResponse
+    rows = zip(request.members, verdicts)
+    return LeaveGroupResponse(
+        members=[made(member_id=row.member_id, group_instance_id=row.group_instance_id, error_code=code) for row, code in rows]
+    )

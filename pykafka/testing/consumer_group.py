@@ -12,8 +12,10 @@ from ..exceptions import (
     FencedInstanceId,
     FencedMemberEpoch,
     GroupMaxSizeReached,
+    IllegalGeneration,
     InvalidRegularExpression,
     InvalidRequest,
+    ProtocolClientError,
     StaleMemberEpoch,
     UnknownMemberId,
     UnreleasedInstanceId,
@@ -26,7 +28,7 @@ from ..protocol.messages import (
     ConsumerGroupHeartbeatResponse,
 )
 from .assignors import ASSIGNORS, Target, Wish
-from .group_common import NEVER, Caller, GroupSettings, Place, Refused, Topics
+from .group_common import DOWNGRADES, NEVER, Caller, GroupSettings, Place, Refused, Topics
 from .offsets import GroupOffsets
 from .patterns import PatternError, compiled
 
@@ -35,6 +37,22 @@ ARRIVED, REVOKING, WAITING = "arrived", "revoking", "waiting"
 LEAVES, LEAVES_FOR_A_WHILE = -1, -2
 #: From these versions on: members make their ids, and may want topics by a pattern; commits know of epochs.
 OWN_IDS, COMMIT_WITH_EPOCH = 1, 9
+
+
+class ClassicPart:
+    """What is to know besides of a member of the classic protocol."""
+
+    def __init__(self, protocols: dict[str, bytes], session_s: float) -> None:
+        #: name -> metadata, the best first
+        self.protocols = protocols
+        self.session_s = session_s
+        #: until when it has to join again, or to ask for what it is to read
+        self.join_by = self.sync_by = NEVER
+
+    @property
+    def protocol(self) -> str:
+        """Return the way of sharing that it is told of: its own favourite, which nothing is shared by."""
+        return next(iter(self.protocols))
 
 
 class Seat:
@@ -57,9 +75,22 @@ class Seat:
         self.revoking: set[Place] = set()
         self.rebalance_s = 0.0
         self.expires_at = self.revoked_by = NEVER
+        #: None of a member of the newer protocol
+        self.classic: Optional[ClassicPart] = None
 
     def __repr__(self) -> str:
         return f"<Seat {self.member_id} epoch={self.epoch} {self.state} assigned={sorted(self.assigned)}>"
+
+    @property
+    def stale(self) -> type[ProtocolClientError]:
+        """Return the error that tells it that it is in another epoch than it says."""
+        return StaleMemberEpoch if self.classic is None else IllegalGeneration
+
+    @property
+    def gone_at(self) -> float:
+        """Return when it is put out."""
+        timers = (NEVER, NEVER) if self.classic is None else (self.classic.join_by, self.classic.sync_by)
+        return min(self.expires_at, self.revoked_by, *timers)
 
     @property
     def holds(self) -> set[Place]:
@@ -90,6 +121,10 @@ class ConsumerGroup:
         self._shared_at = -NEVER
         #: as of when it looked last: everything is shared out anew when that changes
         self._seen: Seen = ()
+        #: whether the last member of the newer protocol has gone, and all who are left could be a classic group
+        self.is_left_to_classic = False
+        #: whether these have not all been told what they are to read, as a classic group
+        self.has_to_share_anew = True
 
     def __repr__(self) -> str:
         return f"<ConsumerGroup {self.group_id!r} {self.state} epoch={self.epoch} members={list(self.seats)}>"
@@ -128,11 +163,11 @@ class ConsumerGroup:
         owned = _owned(request, topics)
         seat = self._find(request, version, owned)
         before = set(seat.assigned)
-        seat.caller = caller
+        seat.caller, seat.classic = caller, None
         seat.expires_at = now + self._settings.consumer_session_timeout_ms / 1000.0
         self._note_wishes(seat, request, topics)
-        self._share_out(topics, now)
-        self._reconcile(seat, owned, now, topics)
+        self.share_out(topics, now)
+        self.reconcile(seat, owned, now, topics)
         asks_all = request.subscribed_topic_names is not None or request.subscribed_topic_regex is not None
         is_full = asks_all and request.rebalance_timeout_ms != -1 and owned is not None
         response = ConsumerGroupHeartbeatResponse(
@@ -148,18 +183,18 @@ class ConsumerGroup:
 
     def _find(self, request: ConsumerGroupHeartbeatRequest, version: int, owned: Optional[set[Place]]) -> Seat:
         """Return the seat of a member that stays or joins."""
-        member_id = request.member_id or self._make_id()
+        member_id = request.member_id or self.new_id()
         seat, joins = self.seats.get(member_id), request.member_epoch == 0
-        if joins and seat is None and len(self.seats) >= self._settings.max_size:
-            raise Refused(GroupMaxSizeReached, _FULL.format(self=self, size=self._settings.max_size))
+        if joins:
+            self.check_size(member_id)
         if request.instance_id is not None:
-            holder = self._holder(request.instance_id)
+            holder = self.holder(request.instance_id)
             if holder is None or holder is not seat:
                 return self._find_static(holder, member_id, request)
         if seat is None:
             if not joins:
                 raise Refused(UnknownMemberId, f"Member {member_id} is not a member of group {self.group_id}.")
-            return self._sit_down(member_id, request.instance_id)
+            return self.sit_down(member_id, request.instance_id)
         self._check_epoch(seat, request.member_epoch, owned)
         return seat
 
@@ -167,20 +202,27 @@ class ConsumerGroup:
         if request.member_epoch != 0:
             self._check_holder(holder, member_id, request.instance_id)
         if holder is None:
-            return self._sit_down(member_id, request.instance_id)
-        if holder.epoch != LEAVES_FOR_A_WHILE:
+            return self.sit_down(member_id, request.instance_id)
+        if holder.epoch != LEAVES_FOR_A_WHILE and holder.classic is None:
             raise Refused(
                 UnreleasedInstanceId,
                 f"Static member {member_id} with instance id {request.instance_id} cannot join the group because the instance "
                 f"id is owned by {holder.member_id} member.",
             )
+        return self.take_over(holder, member_id)
+
+    def take_over(self, holder: Seat, member_id: str) -> Seat:
+        """Give a static member's seat to another process of the same instance id."""
         del self.seats[holder.member_id]
         self.target[member_id] = self.target.pop(holder.member_id, set())
         holder.member_id, holder.epoch, holder.previous_epoch, holder.state = member_id, 0, 0, ARRIVED
+        # what it was to let go of went with the process before
+        holder.revoking, holder.revoked_by = set(), NEVER
         self.seats[member_id] = holder
         return holder
 
-    def _holder(self, instance_id: Optional[str]) -> Optional[Seat]:
+    def holder(self, instance_id: Optional[str]) -> Optional[Seat]:
+        """Return the seat of a static member."""
         return next((seat for seat in self.seats.values() if seat.instance_id == instance_id), None)
 
     def _check_holder(self, holder: Optional[Seat], member_id: str, instance_id: Optional[str]) -> Seat:
@@ -203,21 +245,34 @@ class ConsumerGroup:
         if epoch != seat.previous_epoch or owned is None or not owned <= seat.assigned:
             raise Refused(FencedMemberEpoch, _FENCED.format("smaller", epoch, seat.epoch))
 
-    def _sit_down(self, member_id: str, instance_id: Optional[str]) -> Seat:
+    def new_id(self) -> str:
+        """Return an id that no member has."""
+        return self._make_id()
+
+    def check_size(self, member_id: str) -> None:
+        """Return if there is a seat for a member.
+
+        :raises Refused: when the group is full
+        """
+        if member_id not in self.seats and len(self.seats) >= self._settings.max_size:
+            raise Refused(GroupMaxSizeReached, _FULL.format(self=self, size=self._settings.max_size))
+
+    def sit_down(self, member_id: str, instance_id: Optional[str]) -> Seat:
+        """Return a new seat."""
         seat = self.seats[member_id] = Seat(member_id, instance_id)
         return seat
 
     def _leave(self, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse:
         seat = self.seats.get(request.member_id)
         if request.instance_id is not None:
-            seat = self._check_holder(self._holder(request.instance_id), request.member_id, request.instance_id)
+            seat = self._check_holder(self.holder(request.instance_id), request.member_id, request.instance_id)
         if seat is None:
             raise Refused(UnknownMemberId, f"Member {request.member_id} is not a member of group {self.group_id}.")
         if request.member_epoch == LEAVES_FOR_A_WHILE:
             # its partitions are kept for it until its session is over
             seat.epoch, seat.revoking, seat.revoked_by = LEAVES_FOR_A_WHILE, set(), NEVER
         else:
-            self._remove(seat)
+            self.remove(seat)
         return ConsumerGroupHeartbeatResponse(member_id=request.member_id, member_epoch=request.member_epoch)
 
     def _note_wishes(self, seat: Seat, request: ConsumerGroupHeartbeatRequest, topics: Topics) -> None:
@@ -225,17 +280,24 @@ class ConsumerGroup:
             seat.rebalance_s = request.rebalance_timeout_ms / 1000.0
         if request.rack_id is not None:
             seat.rack_id = request.rack_id
-        if request.server_assignor is not None:
-            seat.assignor = request.server_assignor
         wanted, pattern = request.subscribed_topic_names, request.subscribed_topic_regex
-        had = (seat.topics, seat.pattern)
-        if wanted is not None:
-            seat.topics = frozenset(wanted)
-        if pattern is not None:
-            seat.pattern = pattern
+        self.subscribe(
+            seat,
+            seat.topics if wanted is None else frozenset(wanted),
+            seat.pattern if pattern is None else pattern,
+            topics,
+            seat.assignor if request.server_assignor is None else request.server_assignor,
+        )
+
+    def subscribe(
+        self, seat: Seat, wanted: frozenset[str], pattern: str, topics: Topics, assignor: Optional[str] = None
+    ) -> None:
+        """Note what a member wants; all is to be shared out anew if that, or what there is of it, has changed."""
+        had = (seat.topics, seat.pattern, self.assignor)
+        seat.topics, seat.pattern, seat.assignor = wanted, pattern, assignor
         seen = self._look(topics)
         is_new = seat.epoch == 0 and seat.member_id not in self.target
-        if is_new or had != (seat.topics, seat.pattern) or seen != self._seen:
+        if is_new or had != (wanted, pattern, self.assignor) or seen != self._seen:
             self.epoch += 1
         self._seen = seen
 
@@ -256,7 +318,8 @@ class ConsumerGroup:
         wanted = [seat.assignor for seat in self.seats.values() if seat.assignor is not None]
         return max(sorted(set(wanted)), key=wanted.count) if wanted else self._settings.consumer_assignors[0]
 
-    def _share_out(self, topics: Topics, now: float) -> None:
+    def share_out(self, topics: Topics, now: float) -> None:
+        """Decide anew who is to read what if there is a reason to, and the last time was long enough ago."""
         waits_until = self._shared_at + self._settings.consumer_assignment_interval_ms / 1000.0
         if self.target_epoch == self.epoch or now < waits_until:
             return
@@ -270,7 +333,7 @@ class ConsumerGroup:
         }
         self.target = ASSIGNORS[self.assignor](wishes, counts)
 
-    def _reconcile(self, seat: Seat, owned: Optional[set[Place]], now: float, topics: Topics) -> None:
+    def reconcile(self, seat: Seat, owned: Optional[set[Place]], now: float, topics: Topics) -> None:
         """Bring a member one step closer to its target: what goes first, then what others have let go of."""
         if seat.state == REVOKING:
             if owned is None or owned & seat.revoking:
@@ -285,13 +348,20 @@ class ConsumerGroup:
         if gone and (owned is None or owned & gone):
             seat.state, seat.assigned, seat.revoking = REVOKING, kept, gone
             seat.previous_epoch = seat.epoch
-            seat.revoked_by = now + seat.rebalance_s
+            # a classic member is asked to join again, and has time for that
+            seat.revoked_by = now + seat.rebalance_s if seat.classic is None else NEVER
             return
-        taken = set[Place]().union(*(other.holds for other in self.seats.values() if other is not seat))
-        seat.assigned = kept | (target - taken)
+        seat.assigned = kept | (target - self._taken_by_others(seat))
         seat.since = {place: seat.since.get(place, self.target_epoch) for place in seat.assigned}
         seat.state = ARRIVED if seat.assigned == target else WAITING
         seat.previous_epoch, seat.epoch = seat.epoch, self.target_epoch
+
+    def _taken_by_others(self, seat: Seat) -> set[Place]:
+        return set[Place]().union(*(other.holds for other in self.seats.values() if other is not seat))
+
+    def waits_for_others(self, seat: Seat) -> bool:
+        """Return whether others have not let go of all yet that a member is to have."""
+        return bool((self.target.get(seat.member_id, set()) - seat.assigned) & self._taken_by_others(seat))
 
     # -- offsets ------------------------------------------------------------------------------------------------------
 
@@ -304,15 +374,15 @@ class ConsumerGroup:
         """
         if generation < 0 and not self.seats:
             return None
-        if member_id not in self.seats:
+        seat = self.seats.get(member_id)
+        if seat is None:
             raise Refused(UnknownMemberId)
-        if version < COMMIT_WITH_EPOCH:
+        if version < COMMIT_WITH_EPOCH and seat.classic is None:
             raise Refused(UnsupportedVersion)
-        seat = self.seats[member_id]
-        if generation > seat.epoch:
-            raise Refused(StaleMemberEpoch)
         if generation == seat.epoch:
             return None
+        if generation > seat.epoch or seat.classic is not None:
+            raise Refused(seat.stale)
         # what it has had all the time since may still be on its way (KIP-1251)
         return {place for place, since in seat.since.items() if since <= generation}
 
@@ -323,29 +393,40 @@ class ConsumerGroup:
         """
         if member_id is None and epoch < 0:
             return
-        if member_id not in self.seats:
+        seat = self.seats.get(member_id or "")
+        if seat is None:
             raise Refused(UnknownMemberId)
-        if epoch != self.seats[member_id].epoch:
-            raise Refused(StaleMemberEpoch)
+        if epoch != seat.epoch:
+            raise Refused(seat.stale)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def next_tick(self) -> float:
         """Return when something happens by itself."""
-        return min((min(seat.expires_at, seat.revoked_by) for seat in self.seats.values()), default=NEVER)
+        return min((seat.gone_at for seat in self.seats.values()), default=NEVER)
 
     def tick(self, now: float) -> None:
         """Put out whoever was not heard of for too long, or lets go too slowly."""
         for seat in list(self.seats.values()):
-            if now >= min(seat.expires_at, seat.revoked_by):
-                self._remove(seat)
+            if now >= seat.gone_at:
+                self.remove(seat)
 
-    def _remove(self, seat: Seat) -> None:
-        del self.seats[seat.member_id]
-        self.target.pop(seat.member_id, None)
+    def remove(self, *gone: Seat) -> None:
+        """Take the seats of members away."""
+        for seat in gone:
+            del self.seats[seat.member_id]
+            self.target.pop(seat.member_id, None)
+        if not gone or self.leave_to_classic():
+            return
         self.epoch += 1
         if not self.seats:
             self.target_epoch, self._shared_at = self.epoch, -NEVER
+
+    def leave_to_classic(self) -> bool:
+        """Return, and note, whether what is left could be a classic group, and is to be one."""
+        may = self._settings.consumer_migration_policy in DOWNGRADES and 0 < len(self.seats) <= self._settings.max_size
+        self.is_left_to_classic = may and all(seat.classic is not None for seat in self.seats.values())
+        return self.is_left_to_classic
 
     def expire(self, member_id: Optional[str]) -> int:
         """Have the next tick put out a member, or all of them; return how many these are."""
@@ -357,8 +438,9 @@ class ConsumerGroup:
     def moved(self, now: float) -> None:
         """Begin anew as another broker that has read the log: all time is counted anew."""
         for seat in self.seats.values():
-            seat.expires_at = now + self._settings.consumer_session_timeout_ms / 1000.0
-            if seat.revoking:
+            newer_s = self._settings.consumer_session_timeout_ms / 1000.0
+            seat.expires_at = now + (newer_s if seat.classic is None else seat.classic.session_s)
+            if seat.revoking and seat.classic is None:
                 seat.revoked_by = now + seat.rebalance_s
 
     # -- looking at it ------------------------------------------------------------------------------------------------
@@ -386,7 +468,7 @@ class ConsumerGroup:
             subscribed_topic_regex=seat.pattern,
             assignment=_described_places(seat.holds, topics),
             target_assignment=_described_places(self.target.get(seat.member_id, set()), topics),
-            member_type=1,
+            member_type=0 if seat.classic is not None else 1,
         )
 
 

@@ -16,6 +16,9 @@ Topics = Mapping[str, tuple[bytes, int]]
 #: A topic and one of its partitions.
 Place = tuple[str, int]
 
+#: Policies under which groups with members go over to the newer protocol, and back.
+UPGRADES, DOWNGRADES = ("upgrade", "bidirectional"), ("downgrade", "bidirectional")
+
 
 class GroupSettings(NamedTuple):
     """The brokers' settings for groups, with Kafka's defaults, but for two waits that tests can do without."""
@@ -32,6 +35,9 @@ class GroupSettings(NamedTuple):
     consumer_assignment_interval_ms: int = 0
     #: the names of the ways of sharing that the coordinator has; the first is used unless members choose another
     consumer_assignors: tuple[str, ...] = ("uniform", "range")
+    #: which groups with members go over to the other protocol when a member comes that speaks it, or the last one leaves that
+    #: spoke the newer one: ``upgrade``, ``downgrade``, ``bidirectional`` for both, ``disabled`` for none
+    consumer_migration_policy: str = "bidirectional"
     offset_metadata_max_bytes: int = 4096
 
 

@@ -32,8 +32,10 @@ from ..protocol.messages import (
 )
 from . import offsets
 from .classic_group import ClassicGroup, join_error
+from .classic_members import ClassicMembers
 from .consumer_group import ConsumerGroup, check_heartbeat
 from .group_common import NEVER, Answer, Caller, GroupSettings, Refused, Topics
+from .migration import downgraded, upgraded
 
 AnyGroup = Union[ClassicGroup, ConsumerGroup]
 
@@ -111,9 +113,10 @@ class GroupCoordinator:
 
     def tick(self, now: float) -> None:
         """Do what is due: sessions and rebalances end."""
-        for group in self.groups.values():
+        for group_id, group in list(self.groups.items()):
             if now >= group.next_tick():
                 group.tick(now)
+                self._settle(group_id, now)
         self._send()
 
     def expire(self, group_id: str, member_id: Optional[str] = None) -> None:
@@ -149,17 +152,25 @@ class GroupCoordinator:
 
     # -- members of classic groups ------------------------------------------------------------------------------------
 
-    def _classic(self, group_id: str) -> ClassicGroup:
-        """Return the group.
+    def _classic(self, group_id: str) -> Union[ClassicGroup, ClassicMembers]:
+        """Return what serves members of the classic protocol.
 
-        :raises Refused: when there is none
+        :raises Refused: when there is no group
         """
         if not group_id:
             raise Refused(InvalidGroupId)
         group = self.groups.get(group_id)
+        if isinstance(group, ConsumerGroup) and not group.is_empty:
+            return ClassicMembers(group, self._topics())
         if not isinstance(group, ClassicGroup):
             raise Refused(UnknownMemberId)
         return group
+
+    def _settle(self, group_id: str, now: float) -> None:
+        """Make a group classic which the last member of the newer protocol has left."""
+        group = self.groups.get(group_id)
+        if isinstance(group, ConsumerGroup) and group.is_left_to_classic:
+            self.groups[group_id] = downgraded(group, self._settings, self._make_id, self._topics(), now)
 
     def _join(self, request: Any, version: int, caller: Caller, now: float, answer: Answer) -> None:
         try:
@@ -168,22 +179,24 @@ class GroupCoordinator:
                 raise Refused(InvalidGroupId)
             if not least <= request.session_timeout_ms <= most:
                 raise Refused(InvalidSessionTimeout)
-            if not request.member_id:
-                self._make_classic(request.group_id)
+            self._make_classic(request.group_id, is_new=not request.member_id)
             self._classic(request.group_id).join(request, version, caller, now, answer)
+            self._settle(request.group_id, now)
         except Refused as refused:
-            answer(join_error(refused.code, request.member_id, version))
+            group = self.groups.get(request.group_id)
+            is_newer = isinstance(group, ConsumerGroup) and not group.is_empty
+            answer(join_error(refused.code, "" if is_newer else request.member_id, version))
 
-    def _make_classic(self, group_id: str) -> None:
-        """Have a classic group of that name; one of the newer protocol becomes one if nobody is in it."""
+    def _make_classic(self, group_id: str, *, is_new: bool) -> None:
+        """Have a group of that name that members of the classic protocol can join; an empty one becomes classic for a new one."""
         group = self.groups.get(group_id)
-        if isinstance(group, ClassicGroup):
-            return
-        if group is not None and not group.is_empty:
-            raise Refused(InconsistentGroupProtocol)
-        made = self.groups[group_id] = ClassicGroup(group_id, self._settings, self._make_id)
-        if group is not None:
-            made.offsets = group.offsets
+        if isinstance(group, ConsumerGroup) and not group.is_empty:
+            if self._settings.consumer_migration_policy == "disabled":
+                raise Refused(InconsistentGroupProtocol)
+        elif is_new and not isinstance(group, ClassicGroup):
+            made = self.groups[group_id] = ClassicGroup(group_id, self._settings, self._make_id)
+            if group is not None:
+                made.offsets = group.offsets
 
     def _sync(self, request: SyncGroupRequest, version: int, caller: Caller, now: float, answer: Answer) -> None:
         try:
@@ -207,6 +220,7 @@ class GroupCoordinator:
             # every member of a group that is not there gets its verdict, too
             group = group or ClassicGroup(request.group_id, self._settings, self._make_id)
             answer(group.leave(request, version, now))
+            self._settle(request.group_id, now)
         except Refused as refused:
             answer(LeaveGroupResponse(error_code=refused.code))
 
@@ -217,21 +231,28 @@ class GroupCoordinator:
     ) -> None:
         try:
             check_heartbeat(request, version, self._settings)
-            group = self._consumer(request.group_id, request.member_epoch)
+            group, before = self._consumer(request.group_id, request.member_epoch, now), self.groups.get(request.group_id)
             answer(group.heartbeat(request, version, caller, now, self._topics()))
         except Refused as refused:
             answer(ConsumerGroupHeartbeatResponse(error_code=refused.code, error_message=refused.message))
+        else:
+            # only now: if who joins is refused, the group stays what it was
+            self.groups[request.group_id] = group
+            if isinstance(before, ClassicGroup):
+                before.give_up()
+            self._settle(request.group_id, now)
 
-    def _consumer(self, group_id: str, epoch: int) -> ConsumerGroup:
-        """Return the group; who joins makes one, also of a classic group that nobody is in."""
+    def _consumer(self, group_id: str, epoch: int, now: float) -> ConsumerGroup:
+        """Return the group; who joins makes one, also of a classic group."""
         group = self.groups.get(group_id)
         if isinstance(group, ConsumerGroup):
             return group
-        if epoch != 0 and group is None:
-            raise Refused(GroupIdNotFound, f"{'Consumer group' if epoch > 0 else 'Group'} {group_id} not found.")
-        if group is not None and not (epoch == 0 and group.is_empty):
-            raise Refused(GroupIdNotFound, f"Group {group_id} is not a consumer group.")
-        made = self.groups[group_id] = ConsumerGroup(group_id, self._settings, self._make_id)
+        if epoch != 0:
+            what = f"{'Consumer group' if epoch > 0 else 'Group'} {group_id} not found."
+            raise Refused(GroupIdNotFound, what if group is None else f"Group {group_id} is not a consumer group.")
+        if group is not None and not group.is_empty:
+            return upgraded(group, self._settings, self._make_id, self._topics(), now)
+        made = ConsumerGroup(group_id, self._settings, self._make_id)
         if group is not None:
             made.offsets = group.offsets
         return made

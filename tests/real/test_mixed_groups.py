@@ -292,6 +292,81 @@ class Play:
         self.check_read_once()
         self.check_committed()
 
+    def go_over_and_back(self, classic_kind: type[Player], sharing: str) -> None:
+        """Have members of both protocols come and go, so that the group changes its kind; fail unless all was read once."""
+        classic = self.enter(classic_kind, sharing)
+        self.until_shared(classic)
+        self.write()
+        newer = self.enter(OursNewer, sharing)
+        self.until_shared(classic, newer)
+        self.write()
+        newer.leave()
+        self.until_shared(classic)
+        self.write()
+        again = self.enter(OursNewer, sharing)
+        self.until_shared(classic, again)
+        self.write()
+        classic.leave()
+        self.until_shared(again)
+        self.write()
+        back = self.enter(classic_kind, sharing)
+        self.until_shared(back, again)
+        self.write()
+        again.leave()
+        self.until_shared(back)
+        self.write()
+        back.leave()
+        self.check_read_once()
+        self.check_committed()
+
+    def mix_clients_and_protocols(self) -> None:
+        """Have classic members of three clients and newer ones of two be in one group; fail unless all was read once."""
+        classic = [self.enter(kind, "range") for kind in (Ours, Confluent, KafkaPython)]
+        self.until_shared(*classic)
+        self.write()
+        newer = [self.enter(Ours, NEWER), self.enter(Confluent, NEWER)]
+        self.until_shared(*classic, *newer)
+        self.write()
+        for player in classic:
+            player.leave()
+            self.until_shared(*(one for one in classic if one.share), *newer)
+            self.write()
+        back = self.enter(KafkaPython, "range")
+        for player in newer:
+            player.leave()
+        self.until_shared(back)
+        self.write()
+        back.leave()
+        self.check_read_once()
+        self.check_committed()
+
+    def change_one_by_one(self, sharing: str) -> None:
+        """Replace three classic members by newer ones while messages come; fail unless all was read once."""
+        players = [self.enter(Ours, sharing) for _ in range(3)]
+        self.until_shared(*players)
+        stop = threading.Event()
+
+        def write() -> None:
+            while not stop.wait(0.01):
+                self.producer.produce_many([b"x"] * 7)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for place in range(3):
+                players[place].leave()
+                players[place] = self.enter(Ours, NEWER)
+                self.until_shared(*players)
+        finally:
+            stop.set()
+            writer.join()
+        self.write()
+        for player in players:
+            assert player.sharing == NEWER
+            player.leave()
+        self.check_read_once()
+        self.check_committed()
+
 
 @pytest.fixture(scope="module")
 def brisk(kafka: KafkaCluster) -> Iterator[KafkaCluster]:
@@ -362,30 +437,16 @@ def test_members_of_two_clients_share_in_a_group_of_the_newer_protocol(play: Pla
 def test_a_group_goes_over_to_the_newer_protocol_and_back_while_its_members_run(
     play: Play, classic_kind: type[Player], sharing: str
 ) -> None:
-    classic = play.enter(classic_kind, sharing)
-    play.until_shared(classic)
-    play.write()
-    newer = play.enter(OursNewer, sharing)
-    play.until_shared(classic, newer)
-    play.write()
-    newer.leave()
-    play.until_shared(classic)
-    play.write()
-    again = play.enter(OursNewer, sharing)
-    play.until_shared(classic, again)
-    play.write()
-    classic.leave()
-    play.until_shared(again)
-    play.write()
-    back = play.enter(classic_kind, sharing)
-    play.until_shared(back, again)
-    play.write()
-    again.leave()
-    play.until_shared(back)
-    play.write()
-    back.leave()
-    play.check_read_once()
-    play.check_committed()
+    play.go_over_and_back(classic_kind, sharing)
+
+
+def test_members_of_three_clients_and_both_protocols_share_one_group(play: Play) -> None:
+    play.mix_clients_and_protocols()
+
+
+@pytest.mark.parametrize("sharing", ["range", "cooperative-sticky"])
+def test_members_change_to_the_newer_protocol_one_by_one_while_messages_come(play: Play, sharing: str) -> None:
+    play.change_one_by_one(sharing)
 
 
 def test_a_group_that_its_members_keep_classic_is_left_in_peace_and_who_wanted_it_otherwise_is_told_why(play: Play) -> None:

@@ -58,6 +58,25 @@ def test_members_of_the_newer_protocol_share_and_take_over_from_each_other(play:
     play.take_over_from_each_other(Ours, other, NEWER)
 
 
+@pytest.mark.parametrize(
+    ("classic_kind", "sharing"),
+    [(Ours, "range"), (Ours, "cooperative-sticky"), (Confluent, "range"), (Confluent, "roundrobin"), (KafkaPython, "range")],
+)
+def test_a_group_goes_over_to_the_newer_protocol_and_back_while_its_members_run(
+    play: Play, classic_kind: Any, sharing: str
+) -> None:
+    play.go_over_and_back(classic_kind, sharing)
+
+
+def test_members_of_three_clients_and_both_protocols_share_one_group(play: Play) -> None:
+    play.mix_clients_and_protocols()
+
+
+@pytest.mark.parametrize("sharing", ["range", "cooperative-sticky"])
+def test_members_change_to_the_newer_protocol_one_by_one_while_messages_come(play: Play, sharing: str) -> None:
+    play.change_one_by_one(sharing)
+
+
 @pytest.mark.parametrize("sharing", ["range", NEWER])
 def test_a_coordinator_that_moves_and_a_session_that_ends_disturb_a_group_but_lose_nothing(
     play: Play, fake: FakeCluster, sharing: str

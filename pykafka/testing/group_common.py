@@ -16,7 +16,8 @@ Topics = Mapping[str, tuple[bytes, int]]
 #: A topic and one of its partitions.
 Place = tuple[str, int]
 
-#: Policies under which groups with members go over to the newer protocol, and back.
+#: Policies for groups with members, and under which of them these go over to the newer protocol, and back.
+POLICIES = ("disabled", "upgrade", "downgrade", "bidirectional")
 UPGRADES, DOWNGRADES = ("upgrade", "bidirectional"), ("downgrade", "bidirectional")
 
 

@@ -34,7 +34,7 @@ from . import offsets
 from .classic_group import ClassicGroup, join_error
 from .classic_members import ClassicMembers
 from .consumer_group import ConsumerGroup, check_heartbeat
-from .group_common import NEVER, Answer, Caller, GroupSettings, Refused, Topics
+from .group_common import NEVER, POLICIES, Answer, Caller, GroupSettings, Refused, Topics
 from .migration import downgraded, upgraded
 
 AnyGroup = Union[ClassicGroup, ConsumerGroup]
@@ -56,6 +56,8 @@ class GroupCoordinator:
         settings: GroupSettings = GroupSettings(),  # noqa: B008  (it cannot be changed)
         make_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
+        if settings.consumer_migration_policy not in POLICIES:
+            raise ValueError(f"consumer_migration_policy={settings.consumer_migration_policy!r}: give one of {POLICIES}")
         self.groups: dict[str, AnyGroup] = {}
         self._topics = topics
         self._settings = settings

@@ -164,7 +164,7 @@ def test_sessions_can_be_made_to_end_and_another_coordinator_begins_them_anew() 
 
 
 def test_a_group_that_nobody_is_in_may_change_its_kind_and_keeps_its_offsets() -> None:
-    play = Play()
+    play = Play(consumer_migration_policy="disabled")
     play.consumer("m", 0)
     assert play.commit(5, member_id="m", generation_id_or_member_epoch=2) == 0
     assert play.join().error == 23

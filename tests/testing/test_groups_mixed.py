@@ -44,7 +44,7 @@ def test_a_classic_group_takes_a_newer_member_in_and_is_classic_again_when_it_le
     play = Play()
     old = classic(play)
     assert play.share(play.consumer("m", 0)) == "" and isinstance(play.coordinator.groups["g"], ConsumerGroup)
-    assert play.beat(old, 1) == 27
+    assert play.beat(old, 1) == 27 and play.sync(old, 1).error == 27
     kept = rejoin(play, old)
     assert len(kept.split()) == 3 and play.beat(old, 2) == 0
     given = play.share(play.consumer("m", 2))

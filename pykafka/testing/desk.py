@@ -18,6 +18,7 @@ from .journal import Journal, Seen
 from .listing import list_offsets, offset_for_leader_epoch
 from .metadata import api_versions, find_coordinator, metadata, unsupported_api_versions
 from .producing import init_producer_id, produce
+from .quorum import describe_quorum
 from .state import Broker, ClusterState
 from .timers import Timers
 from .topics import create_partitions, create_topics, delete_topics, describe_configs
@@ -43,6 +44,7 @@ HANDLERS: Mapping[str, Handler] = {
     "InitProducerId": init_producer_id,
     "OffsetForLeaderEpoch": offset_for_leader_epoch,
     "DescribeConfigs": describe_configs,
+    "DescribeQuorum": describe_quorum,
 }
 
 

@@ -92,6 +92,8 @@ class ClusterState:
         self.topics: dict[str, Topic] = {}
         self.names: dict[bytes, str] = {}
         self.coordinators: dict[str, int] = {}
+        #: goes up whenever another broker is the controller
+        self.controller_epoch = 1
         self._next_producer_id = 0
         self._spread = 0
 
@@ -118,7 +120,7 @@ class ClusterState:
 
     def stopped(self, broker: Broker) -> None:
         """Take a broker out: what it leads goes to a copy that is in sync, or has no leader where there is none."""
-        broker.is_up = False
+        self._set_up(broker, False)
         for partition in self.partitions():
             others = [one for one in partition.isr if one != broker.id]
             if broker.id in partition.isr and others:
@@ -128,12 +130,17 @@ class ClusterState:
 
     def started(self, broker: Broker) -> None:
         """Bring a broker back: it is in sync at once, and leads what had no leader."""
-        broker.is_up = True
+        self._set_up(broker, True)
         for partition in self.partitions():
             if broker.id in partition.replicas and broker.id not in partition.isr:
                 partition.isr.append(broker.id)
             if broker.id in partition.isr and partition.leader == NO_LEADER:
                 partition.led_by(broker.id)
+
+    def _set_up(self, broker: Broker, is_up: bool) -> None:
+        before = self.controller_id
+        broker.is_up = is_up
+        self.controller_epoch += self.controller_id != before
 
     def coordinator_of(self, group: str) -> Optional[Broker]:
         """Return the broker that looks after a group, None when no broker is up."""

@@ -55,7 +55,8 @@ _TABLE: Mapping[str, Mapping[str, Range]] = {
     "InitProducerId": {"0.11": (0, 0), "2.0": (0, 1), "2.4": (0, 2), "2.5": (0, 3), "2.7": (0, 4), "3.8": (0, 5)},
     "OffsetForLeaderEpoch": {"0.11": (0, 0), "2.0": (0, 1), "2.1": (0, 2), "2.3": (0, 3), "2.8": (0, 4), "4.0": (2, 4)},
     "DescribeConfigs": {"0.11": (0, 0), "1.1": (0, 1), "2.0": (0, 2), "2.6": (0, 3), "2.8": (0, 4), "4.0": (1, 4)},
-    "DescribeQuorum": {"3.0": (0, 0), "3.3": (0, 1), "3.9": (0, 2)},
+    # brokers of before have ZooKeeper
+    "DescribeQuorum": {"3.3": (0, 1), "3.9": (0, 2)},
     "ConsumerGroupHeartbeat": {"4.0": (0, 1)},
     "ConsumerGroupDescribe": {"4.0": (0, 1)},
 }  # fmt: skip

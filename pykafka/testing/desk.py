@@ -11,17 +11,18 @@ from ..exceptions import KafkaException, ProtocolError
 from ..protocol.api import API_VERSIONS, decode_request, encode_response
 from ..protocol.schema import REQUESTS, Request, Response
 from .call import Call
+from .configs import alter_configs, describe_configs, incremental_alter_configs
 from .faults import DROP, SILENCE, Faults, Rule
 from .fetching import Corruptions, Fetching
 from .group_desk import GroupDesk, Groups
 from .journal import Journal, Seen
-from .listing import list_offsets, offset_for_leader_epoch
+from .listing import delete_records, list_offsets, offset_for_leader_epoch
 from .metadata import api_versions, find_coordinator, metadata, unsupported_api_versions
 from .producing import init_producer_id, produce
 from .quorum import describe_quorum
 from .state import Broker, ClusterState
 from .timers import Timers
-from .topics import create_partitions, create_topics, delete_topics, describe_configs
+from .topics import create_partitions, create_topics, delete_topics
 
 _HEADER = struct.Struct(">hhi")
 _SIZE = struct.Struct(">i")
@@ -43,7 +44,10 @@ HANDLERS: Mapping[str, Handler] = {
     "CreatePartitions": create_partitions,
     "InitProducerId": init_producer_id,
     "OffsetForLeaderEpoch": offset_for_leader_epoch,
+    "DeleteRecords": delete_records,
     "DescribeConfigs": describe_configs,
+    "AlterConfigs": alter_configs,
+    "IncrementalAlterConfigs": incremental_alter_configs,
     "DescribeQuorum": describe_quorum,
 }
 

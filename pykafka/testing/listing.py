@@ -1,16 +1,16 @@
-"""Handlers of ListOffsets and OffsetForLeaderEpoch."""
+"""Handlers of ListOffsets, OffsetForLeaderEpoch and DeleteRecords: where logs begin and end."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..protocol.messages import ListOffsetsResponse, OffsetForLeaderEpochResponse
+from ..protocol.messages import DeleteRecordsResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse
 from .call import Call
 from .leadership import problem_with_leader
 from .log import Found
 from .state import Partition
 
-INVALID_REQUEST, UNSUPPORTED_VERSION = 42, 35
+OFFSET_OUT_OF_RANGE, UNSUPPORTED_VERSION, INVALID_REQUEST, POLICY_VIOLATION = 1, 35, 42, 44
 #: What stands for a timestamp.
 LATEST, EARLIEST, NEWEST_RECORD, EARLIEST_LOCAL, LATEST_TIERED, EARLIEST_PENDING_UPLOAD = -1, -2, -3, -4, -5, -6
 #: The first version with each of them; the others were always there.
@@ -84,3 +84,36 @@ def _end_of_epoch(call: Call, topic: str, row: Any) -> Any:
         return kind(partition=row.partition, error_code=error)
     epoch, end = partition.log.end_of_epoch(row.leader_epoch)
     return kind(partition=row.partition, leader_epoch=epoch, end_offset=end)
+
+
+def delete_records(call: Call) -> None:
+    """Have partitions begin later."""
+    # what is asked for twice is done once, as is said last
+    asked: dict[str, dict[int, int]] = {}
+    for topic in call.request.topics:
+        for row in topic.partitions:
+            asked.setdefault(topic.name, {})[row.partition_index] = row.offset
+    kind = DeleteRecordsResponse.DeleteRecordsTopicResult
+    topics = [
+        kind(name=name, partitions=[_delete_before(call, name, number, offset) for number, offset in rows.items()])
+        for name, rows in asked.items()
+    ]
+    call.answer(DeleteRecordsResponse(topics=topics))
+
+
+def _delete_before(call: Call, topic: str, number: int, offset: int) -> Any:
+    kind = DeleteRecordsResponse.DeleteRecordsPartitionResult
+    partition = call.state.find(topic, number)
+    error = call.failure(topic, number) or problem_with_leader(partition, call.broker, -1)
+    if not error and partition is not None:
+        log = partition.log
+        before = log.end_offset if offset == LATEST else offset
+        if "delete" not in partition.topic.setting("cleanup.policy").split(","):
+            error = POLICY_VIOLATION
+        elif not 0 <= before <= log.end_offset:
+            error = OFFSET_OUT_OF_RANGE
+        else:
+            log.delete_before(before)
+            partition.tell()
+            return kind(partition_index=number, low_watermark=log.start_offset)
+    return kind(partition_index=number, low_watermark=-1, error_code=error)

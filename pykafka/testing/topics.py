@@ -1,18 +1,18 @@
-"""Handlers of CreateTopics, CreatePartitions, DeleteTopics and DescribeConfigs."""
+"""Handlers of CreateTopics, CreatePartitions and DeleteTopics."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ..protocol.messages import (
     CreatePartitionsResponse,
     CreateTopicsResponse,
     DeleteTopicsResponse,
-    DescribeConfigsResponse,
 )
 from .call import Call
-from .settings import BROKER_SETTINGS, GROUP_SETTINGS, TOPIC_SETTINGS, Setting, problem_with
+from .configs import FROM_DEFAULT, FROM_TOPIC
+from .settings import TOPIC_SETTINGS, problem_with
 from .state import ClusterState, new_topic_id, problem_with_name
 
 UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS = 3, 17, 36, 37
@@ -22,9 +22,6 @@ POLICY_VIOLATION = 44
 #: A controller does not create so many partitions at once, and adds no more to topics that are there.
 MAX_PARTITIONS = 10_000
 NO_ID = bytes(16)
-#: Where a setting comes from: somebody set it for the topic, or it is the default.
-_FROM_TOPIC, _FROM_DEFAULT = 1, 5
-_TOPIC, _BROKER, _GROUP = 2, 4, 32
 #: From here on any broker passes requests for the controller on to it.
 _FORWARDED_SINCE = "3.3"
 
@@ -47,11 +44,8 @@ def _check_controller(call: Call) -> None:
         raise Refused(NOT_CONTROLLER)
 
 
-# -- CreateTopics -----------------------------------------------------------------------------------------------------
-
-
-def create_topics(call: Call) -> None:
-    """Create topics, each by itself."""
+def _one_by_one(call: Call, act: Callable[[Any], Any], row: Any) -> list[Any]:
+    """Return what ``act`` makes of each topic of a request, and a ``row`` that says why where it is refused."""
     names = Counter(topic.name for topic in call.request.topics)
     rows = []
     for asked in {topic.name: topic for topic in call.request.topics}.values():
@@ -59,21 +53,26 @@ def create_topics(call: Call) -> None:
             _check_controller(call)
             if names[asked.name] > 1:
                 raise Refused(INVALID_REQUEST, "Duplicate topic name.")
-            rows.append(_create_one(call, asked))
+            failure = call.failure(asked.name)
+            if failure:
+                raise Refused(failure)
+            rows.append(act(asked))
         except Refused as refused:
-            rows.append(
-                CreateTopicsResponse.CreatableTopicResult(
-                    name=asked.name, error_code=refused.code, error_message=refused.message
-                )
-            )
+            rows.append(row(name=asked.name, error_code=refused.code, error_message=refused.message))
+    return rows
+
+
+# -- CreateTopics -----------------------------------------------------------------------------------------------------
+
+
+def create_topics(call: Call) -> None:
+    """Create topics, each by itself."""
+    rows = _one_by_one(call, lambda asked: _create_one(call, asked), CreateTopicsResponse.CreatableTopicResult)
     call.answer(CreateTopicsResponse(topics=rows))
 
 
 def _create_one(call: Call, asked: Any) -> Any:
     state = call.state
-    failure = call.failure(asked.name)
-    if failure:
-        raise Refused(failure)
     problem = problem_with_name(asked.name)
     if problem:
         raise Refused(INVALID_TOPIC, problem)
@@ -91,7 +90,7 @@ def _create_one(call: Call, asked: Any) -> Any:
             CreateTopicsResponse.CreatableTopicConfigs(
                 name=name,
                 value=configs.get(name, setting.default),
-                config_source=_FROM_TOPIC if name in configs else _FROM_DEFAULT,
+                config_source=FROM_TOPIC if name in configs else FROM_DEFAULT,
             )
             for name, setting in TOPIC_SETTINGS.items()
         ],
@@ -163,27 +162,16 @@ def create_partitions(call: Call) -> None:
     found = [(topic.count, call.state.topics[topic.name]) for topic in call.request.topics
              if names[topic.name] == 1 and topic.name in call.state.topics]  # fmt: skip
     more = sum(max(0, count - len(topic.partitions)) for count, topic in found)
-    rows = []
-    for asked in {topic.name: topic for topic in call.request.topics}.values():
-        row = CreatePartitionsResponse.CreatePartitionsTopicResult(name=asked.name)
-        try:
-            _check_controller(call)
-            if names[asked.name] > 1:
-                raise Refused(INVALID_REQUEST, "Duplicate topic name.")
-            if more > MAX_PARTITIONS:
-                raise Refused(POLICY_VIOLATION, "Excessively large number of additional partitions per request.")
-            _create_partitions_of(call, asked)
-        except Refused as refused:
-            row.error_code, row.error_message = refused.code, refused.message
-        rows.append(row)
+    made = CreatePartitionsResponse.CreatePartitionsTopicResult
+    rows = _one_by_one(call, lambda asked: made(name=_create_partitions_of(call, asked, more)), made)
     call.answer(CreatePartitionsResponse(results=rows))
 
 
-def _create_partitions_of(call: Call, asked: Any) -> None:
+def _create_partitions_of(call: Call, asked: Any, more_of_all: int) -> str:
+    """Return the name of a topic that has the partitions now; ``more_of_all`` are those that the whole request adds."""
+    if more_of_all > MAX_PARTITIONS:
+        raise Refused(POLICY_VIOLATION, "Excessively large number of additional partitions per request.")
     state = call.state
-    failure = call.failure(asked.name)
-    if failure:
-        raise Refused(failure)
     topic = state.topics.get(asked.name)
     if topic is None:
         raise Refused(UNKNOWN_TOPIC_OR_PARTITION)
@@ -205,6 +193,7 @@ def _create_partitions_of(call: Call, asked: Any) -> None:
         raise Refused(INVALID_REPLICATION_FACTOR, _too_few_brokers(state, replication))
     if not call.request.validate_only:
         state.add_partitions(topic, more, replication, assignments)
+    return topic.name
 
 
 def _check_brokers(state: ClusterState, brokers: list[int], replication: int) -> None:
@@ -262,59 +251,3 @@ def _delete_one(call: Call, name: Optional[str], topic_id: bytes) -> Any:
     topic_id = state.topics[name].id
     state.delete(name)
     return DeleteTopicsResponse.DeletableTopicResult(name=name, topic_id=topic_id)
-
-
-# -- DescribeConfigs --------------------------------------------------------------------------------------------------
-
-
-def describe_configs(call: Call) -> None:
-    """Tell settings of topics, brokers and groups."""
-    call.answer(DescribeConfigsResponse(results=[_describe_one(call, asked) for asked in call.request.resources]))
-
-
-def _describe_one(call: Call, asked: Any) -> Any:
-    row = DescribeConfigsResponse.DescribeConfigsResult(
-        resource_type=asked.resource_type, resource_name=asked.resource_name, error_message=None
-    )
-    row.error_code = call.failure()
-    settings = _settings_of(call.state, asked)
-    if not row.error_code and isinstance(settings, int):
-        row.error_code = settings
-    if row.error_code or isinstance(settings, int):
-        return row
-    table, changed = settings
-    keys = asked.configuration_keys
-    row.configs = [
-        _describe_setting(name, setting, changed.get(name))
-        for name, setting in table.items()
-        if keys is None or name in keys
-    ]
-    return row
-
-
-def _settings_of(state: ClusterState, asked: Any) -> Any:
-    """Return a resource's settings and what of them was set, or an error."""
-    if asked.resource_type == _TOPIC:
-        if problem_with_name(asked.resource_name):
-            return INVALID_TOPIC
-        topic = state.topics.get(asked.resource_name)
-        return UNKNOWN_TOPIC_OR_PARTITION if topic is None else (TOPIC_SETTINGS, topic.configs)
-    if asked.resource_type == _BROKER:
-        return BROKER_SETTINGS, {"num.partitions": str(state.default_partitions)}
-    if asked.resource_type == _GROUP and state.version >= "4.0":
-        return GROUP_SETTINGS, {}
-    return INVALID_REQUEST
-
-
-def _describe_setting(name: str, setting: Setting, value: Optional[str]) -> Any:
-    result = DescribeConfigsResponse.DescribeConfigsResourceResult
-    return result(
-        name=name,
-        value=setting.default if value is None else value,
-        is_default=value is None,
-        config_source=_FROM_DEFAULT if value is None else _FROM_TOPIC,
-        config_type=setting.kind,
-        documentation=None,
-    )
-
-

@@ -42,7 +42,7 @@ def test_names_of_topics_and_groups_may_be_bytes_as_those_of_pykafka_are(fakes: 
         (lambda kafka: kafka.produce("t", ["a"], timestamps=[time.time()]), TypeError, "give milliseconds since 1970 as an int"),
         (lambda kafka: kafka.produce("t", ["a"], headers=[("n", b"v")]), TypeError, "'n' is no header; give a list for"),
         (lambda kafka: kafka.fail_next("Produce", 6, broker=7), ValueError, "there is no broker 7"),
-        (lambda kafka: kafka.fail_next(0, 6), ValueError, "there is no request 0; there are ApiVersions"),
+        (lambda kafka: kafka.fail_next(0, 6), ValueError, "there is no request 0; there are AlterConfigs"),
         (lambda kafka: kafka.delay("Produce", -1), ValueError, "-1 is no time to wait: give seconds"),
         (lambda kafka: kafka.delay("Produce", "1"), ValueError, "'1' is no time to wait: give seconds"),
         (lambda kafka: kafka.on("Produce", 5), TypeError, "5 cannot be called: give a function of the request and its version"),

@@ -1,10 +1,10 @@
-"""Declarations for CreateTopics (19), DeleteTopics (20) and CreatePartitions (37)."""
+"""Declarations for CreateTopics (19), DeleteTopics (20), DeleteRecords (21) and CreatePartitions (37)."""
 
 from __future__ import annotations
 
 from typing import Optional
 
-from ..schema import Request, Response, Struct, array, boolean, int8, int16, int32, string, uuid
+from ..schema import Request, Response, Struct, array, boolean, int8, int16, int32, int64, string, uuid
 
 
 class CreateTopicsRequest(Request, key=19, versions=(0, 7), flexible=5):
@@ -159,3 +159,50 @@ class CreatePartitionsResponse(Response, key=37, versions=(0, 3), flexible=2):
 
     throttle_time_ms: int = int32()
     results: list[CreatePartitionsTopicResult] = array(CreatePartitionsTopicResult)
+
+
+class DeleteRecordsRequest(Request, key=21, versions=(0, 2), flexible=2):
+    """Have partitions begin later; for their leaders. v1 changes nothing here."""
+
+    class DeleteRecordsTopic(Struct):
+        """A topic's partitions."""
+
+        class DeleteRecordsPartition(Struct):
+            """A partition, and the offset that it is to begin with; -1 for its end."""
+
+            partition_index: int = int32()
+            offset: int = int64()
+
+        name: str = string()
+        partitions: list[DeleteRecordsPartition] = array(DeleteRecordsPartition)
+
+    DeleteRecordsPartition = DeleteRecordsTopic.DeleteRecordsPartition
+
+    topics: list[DeleteRecordsTopic] = array(DeleteRecordsTopic)
+    timeout_ms: int = int32()
+
+
+class DeleteRecordsResponse(Response, key=21, versions=(0, 2), flexible=2):
+    """Where each partition begins now, in all of its copies.
+
+    UNKNOWN_TOPIC_OR_PARTITION (3) and NOT_LEADER_OR_FOLLOWER (6) want fresh metadata; OFFSET_OUT_OF_RANGE (1) and
+    POLICY_VIOLATION (44), for topics that are compacted, are final.
+    """
+
+    class DeleteRecordsTopicResult(Struct):
+        """A topic's partitions."""
+
+        class DeleteRecordsPartitionResult(Struct):
+            """One partition."""
+
+            partition_index: int = int32()
+            low_watermark: int = int64()
+            error_code: int = int16()
+
+        name: str = string()
+        partitions: list[DeleteRecordsPartitionResult] = array(DeleteRecordsPartitionResult)
+
+    DeleteRecordsPartitionResult = DeleteRecordsTopicResult.DeleteRecordsPartitionResult
+
+    throttle_time_ms: int = int32()
+    topics: list[DeleteRecordsTopicResult] = array(DeleteRecordsTopicResult)

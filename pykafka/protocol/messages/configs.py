@@ -1,4 +1,4 @@
-"""Declarations for DescribeConfigs (32): what brokers, topics and groups are set to."""
+"""Declarations for DescribeConfigs (32), AlterConfigs (33), IncrementalAlterConfigs (44): settings of brokers, topics, groups."""
 
 from __future__ import annotations
 
@@ -73,3 +73,78 @@ class DescribeConfigsResponse(Response, key=32, versions=(0, 4), flexible=4):
 
     throttle_time_ms: int = int32()
     results: list[DescribeConfigsResult] = array(DescribeConfigsResult)
+
+
+class AlterConfigsRequest(Request, key=33, versions=(0, 2), flexible=2):
+    """Have resources be set as is said here, and by default in everything else. v1 changes nothing here."""
+
+    class AlterConfigsResource(Struct):
+        """A resource, and all that is not as by default."""
+
+        class AlterableConfig(Struct):
+            """One setting."""
+
+            name: str = string()
+            value: Optional[str] = string(nullable=0)
+
+        resource_type: int = int8()
+        resource_name: str = string()
+        configs: list[AlterableConfig] = array(AlterableConfig)
+
+    AlterableConfig = AlterConfigsResource.AlterableConfig
+
+    resources: list[AlterConfigsResource] = array(AlterConfigsResource)
+    validate_only: bool = boolean()
+
+
+class AlterConfigsResponse(Response, key=33, versions=(0, 2), flexible=2):
+    """What became of each resource; INVALID_CONFIG (40) says what is wrong in words."""
+
+    class AlterConfigsResourceResponse(Struct):
+        """What became of one resource."""
+
+        error_code: int = int16()
+        error_message: Optional[str] = string(nullable=0)
+        resource_type: int = int8()
+        resource_name: str = string()
+
+    throttle_time_ms: int = int32()
+    responses: list[AlterConfigsResourceResponse] = array(AlterConfigsResourceResponse)
+
+
+class IncrementalAlterConfigsRequest(Request, key=44, versions=(0, 1), flexible=1):
+    """Change single settings of resources (KIP-339)."""
+
+    class AlterConfigsResource(Struct):
+        """A resource, and what is to change."""
+
+        class AlterableConfig(Struct):
+            """One setting; ``config_operation`` 0 sets it, 1 has it as by default, 2 and 3 add to a list and take away."""
+
+            name: str = string()
+            config_operation: int = int8()
+            value: Optional[str] = string(nullable=0)
+
+        resource_type: int = int8()
+        resource_name: str = string()
+        configs: list[AlterableConfig] = array(AlterableConfig)
+
+    AlterableConfig = AlterConfigsResource.AlterableConfig
+
+    resources: list[AlterConfigsResource] = array(AlterConfigsResource)
+    validate_only: bool = boolean()
+
+
+class IncrementalAlterConfigsResponse(Response, key=44, versions=(0, 1), flexible=1):
+    """What became of each resource, as with AlterConfigs."""
+
+    class AlterConfigsResourceResponse(Struct):
+        """What became of one resource."""
+
+        error_code: int = int16()
+        error_message: Optional[str] = string(nullable=0)
+        resource_type: int = int8()
+        resource_name: str = string()
+
+    throttle_time_ms: int = int32()
+    responses: list[AlterConfigsResourceResponse] = array(AlterConfigsResourceResponse)

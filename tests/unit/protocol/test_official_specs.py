@@ -233,7 +233,7 @@ def test_api_key_and_direction_are_those_of_kafka(cls: type[Message]) -> None:
 
 def test_every_request_has_its_response() -> None:
     assert REQUESTS.keys() == RESPONSES.keys()
-    assert len(REQUESTS) == 24
+    assert len(REQUESTS) == 27
     for key, request in REQUESTS.items():
         response = RESPONSES[key]
         assert (request.NAME, request.MIN_VERSION, request.MAX_VERSION, request.FLEXIBLE) == (

@@ -106,7 +106,7 @@ class ClassicMembers:
             if given is not None and given != has:
                 raise Refused(InconsistentGroupProtocol)
         # who has to let go of something has joined again, and joins once more when it has
-        if self._group.epoch > seat.epoch and seat.state != REVOKING:
+        if self._group.target_epoch > seat.epoch and seat.state != REVOKING:
             self._ask_to_join(seat, part, now)
             raise Refused(RebalanceInProgress)
         part.sync_by = NEVER
@@ -122,8 +122,8 @@ class ClassicMembers:
         """Note that a member is there; return the error that says to join again, or 0."""
         seat, part = self._check(request.member_id, request.group_instance_id, request.generation_id)
         seat.expires_at = now + part.session_s
-        waits = seat.state == WAITING and not self._group.waits_for_others(seat)
-        if seat.epoch == self._group.epoch and seat.state != REVOKING and not waits:
+        may_have_more = seat.state == WAITING and not self._group.waits_for_others(seat)
+        if seat.epoch == self._group.target_epoch and seat.state != REVOKING and not may_have_more:
             return 0
         self._ask_to_join(seat, part, now)
         return RebalanceInProgress.ERROR_CODE

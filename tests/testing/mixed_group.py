@@ -116,6 +116,8 @@ class MixedComparer(GroupComparer):
     def plain(self, value: Any, name: str = "") -> Any:
         if isinstance(value, str):
             return _MADE.sub(lambda found: f"{self._id('made', found[0])}", value)
+        if name == "partitions" and isinstance(value, list) and all(isinstance(one, int) for one in value):
+            return sorted(value)
         if name == "members" and isinstance(value, list):
             # those seen before in the order in which they were, then the others as brokers have them
             value = sorted(value, key=lambda row: (self._rank(row.member_id), row.member_id))

@@ -256,6 +256,25 @@ def wishes_that_make_no_sense(peer: Peer, group: str) -> Iterator[Any]:
 
 
 @play
+def a_classic_member_leaves_two_others(peer: Peer, group: str) -> Iterator[Any]:
+    known_topic(peer, group, 3)
+    yield peer.ask(newer(group))
+    first, second = Classic(peer, group, instance_id="1"), Classic(peer, group, instance_id="2")
+    for member in (first, second):
+        yield member.join()
+        yield member.sync()
+    yield first.leave()
+    # nobody has shared out anew yet: a newer member's heartbeat does that, or another join
+    yield second.beat()
+    yield second.sync()
+    yield peer.ask(newer(group, 2))
+    yield second.beat()
+    yield second.join()
+    yield second.sync()
+    yield from looks(peer, group)
+
+
+@play
 def the_newer_member_is_the_last_to_stay(peer: Peer, group: str) -> Iterator[Any]:
     topic_id = known_topic(peer, group, 2)
     old = alone(peer, group)
@@ -546,12 +565,31 @@ def what_a_policy_allows(peer: Peer, group: str) -> Iterator[Any]:
     yield from itertools.islice(looks(peer, name), 6, 10)
 
 
-def hosts_of(policy: str) -> Iterator[tuple[str, str]]:
-    """Yield where a fake and a real cluster with that policy are; both share out at once."""
-    now = {"group.consumer.assignment.interval.ms": 0, "group.consumer.min.assignment.interval.ms": 0}
+def members_that_come_before_all_is_shared_out_again(peer: Peer, group: str) -> Iterator[Any]:
+    known_topic(peer, group, 2)
+    yield peer.ask(newer(group))
+    old = Classic(peer, group)
+    yield old.join()
+    yield from looks(peer, group)
+    yield old.sync()
+    yield old.beat()
+    yield old.join()
+    yield old.beat()
+    yield news(peer, newer(group, 2))
+    yield old.beat()
+    yield old.join()
+    yield old.sync()
+    yield from looks(peer, group)
+
+
+def hosts_of(policy: str, pause_ms: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield where a fake and a real cluster with that policy are; both share out at once, or after a pause."""
+    now = {"group.consumer.assignment.interval.ms": pause_ms, "group.consumer.min.assignment.interval.ms": 0}
     # and do it themselves, not on a thread of its own
     here = {"group.consumer.assignor.offload.enable": "false", "group.consumer.migration.policy": policy}
-    settings = GroupSettings(consumer_heartbeat_interval_ms=300, consumer_migration_policy=policy)
+    settings = GroupSettings(
+        consumer_heartbeat_interval_ms=300, consumer_assignment_interval_ms=pause_ms, consumer_migration_policy=policy
+    )
     with KafkaCluster(settings={**now, **here}) as real, FakeCluster(group_settings=settings) as fake:
         yield fake.hosts, real.hosts
 
@@ -580,3 +618,8 @@ def test_mixed_groups_do_on_a_fake_cluster_what_they_do_on_a_real_one(act: Play,
 def test_a_policy_allows_on_a_fake_cluster_what_it_allows_on_a_real_one(policy: str, kafka: KafkaCluster) -> None:
     for hosts in hosts_of(policy):
         compare(what_a_policy_allows, hosts)
+
+
+def test_members_wait_on_a_fake_cluster_for_their_turn_as_on_a_real_one(kafka: KafkaCluster) -> None:
+    for hosts in hosts_of("bidirectional", pause_ms=2000):
+        compare(members_that_come_before_all_is_shared_out_again, hosts)

@@ -81,6 +81,19 @@ def test_who_has_joined_has_its_rebalance_timeout_to_ask_what_it_reads() -> None
     assert play.coordinator.members("g") == ["m", quick]
 
 
+def test_a_classic_member_is_asked_to_join_again_once_all_is_shared_out_anew_and_not_before() -> None:
+    play = Play(consumer_assignment_interval_ms=1000)
+    play.consumer("m", 0)
+    assert rejoin(play, "c") == "" and play.beat("c", 2) == 0
+    play.wait(1.1)
+    assert play.beat("c", 2) == 0 and play.sync("c", 2).error == 0
+    kept = play.share(play.consumer("m", 2, "a0 a1 a2 a3 b0 b1"))
+    assert play.beat("c", 2) == 27 and play.sync("c", 2).error == 27
+    assert rejoin(play, "c") == "" and play.beat("c", 3) == 0, "m has not let go of anything yet"
+    play.consumer("m", 2, kept)
+    assert play.beat("c", 3) == 27 and len(rejoin(play, "c").split()) == 3
+
+
 def test_a_classic_member_keeps_its_own_session_timeout_in_a_mixed_group_and_with_the_next_coordinator() -> None:
     play = Play()
     old = classic(play, session_s=10.0)

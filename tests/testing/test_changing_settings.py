@@ -12,6 +12,7 @@ from pykafka import KafkaClient
 from pykafka.exceptions import MessageSizeTooLarge
 from pykafka.protocol import messages as m
 from pykafka.testing import FakeCluster
+from pykafka.testing.settings import TOPIC_SETTINGS
 
 from .. import needs
 from ..brokers import KafkaCluster
@@ -119,6 +120,21 @@ def all_settings_of_a_topic(peer: Peer, topic: str) -> Iterator[Any]:
     yield until_set(peer, topic, cleanup_policy="compact")
     yield peer.ask(alter(topic))
     yield until_set(peer, topic)
+
+
+@play
+def all_that_a_topic_is_set_to_by_default(peer: Peer, topic: str) -> Iterator[Any]:
+    new_topic(peer, topic)
+    made = m.DescribeConfigsRequest
+    resource = made.DescribeConfigsResource(resource_type=TOPIC, resource_name=topic, configuration_keys=None)
+    for version in range(1, 5):
+        (row,) = peer.ask(made(resources=[resource]), version).results
+        yield sorted(
+            (config.name, config.value, config.config_type, config.read_only, config.is_sensitive)
+            for config in row.configs
+            # without what a fake does not have, and what the tests' brokers are set to
+            if config.name in TOPIC_SETTINGS.keys() - {"retention.ms", "segment.index.bytes"}
+        )
 
 
 @play

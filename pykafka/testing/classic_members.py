@@ -48,7 +48,7 @@ class ClassicMembers:
         """Take a member in, or one step closer to what it is to read."""
         group, instance_id = self._group, request.group_instance_id
         member_id = request.member_id or group.new_id()
-        group.check_size(member_id)
+        group.check_size(member_id, instance_id)
         if not self._knows_a_protocol_of(request):
             raise Refused(InconsistentGroupProtocol)
         if version >= JOIN_TWICE and not request.member_id and instance_id is None:
@@ -63,11 +63,13 @@ class ClassicMembers:
         seat.classic.sync_by, seat.expires_at = now + seat.rebalance_s, now + session_s
         seat.rack_id = wishes.rack_id or seat.rack_id
         group.subscribe(seat, frozenset(wishes.topics), "", self._topics, seat.assignor)
-        if is_replaced and group.leave_to_classic():
+        # who takes over from the last newer member goes on with what that one had, unless its wishes are others
+        goes_back = is_replaced and group.leave_to_classic()
+        if goes_back:
             group.has_to_share_anew = group.epoch > group.target_epoch
         else:
             group.share_out(self._topics, now)
-        if group.epoch == group.target_epoch or not group.is_left_to_classic:
+        if not (goes_back and group.has_to_share_anew):
             owned = {(row.topic, number) for row in wishes.owned_partitions for number in row.partitions}
             group.reconcile(seat, owned, now, self._topics)
         answer(

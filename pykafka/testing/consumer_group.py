@@ -186,7 +186,7 @@ class ConsumerGroup:
         member_id = request.member_id or self.new_id()
         seat, joins = self.seats.get(member_id), request.member_epoch == 0
         if joins:
-            self.check_size(member_id)
+            self.check_size(member_id, request.instance_id)
         if request.instance_id is not None:
             holder = self.holder(request.instance_id)
             if holder is None or holder is not seat:
@@ -249,12 +249,13 @@ class ConsumerGroup:
         """Return an id that no member has."""
         return self._make_id()
 
-    def check_size(self, member_id: str) -> None:
+    def check_size(self, member_id: str, instance_id: Optional[str]) -> None:
         """Return if there is a seat for a member.
 
         :raises Refused: when the group is full
         """
-        if member_id not in self.seats and len(self.seats) >= self._settings.max_size:
+        has_seat = member_id in self.seats or (instance_id is not None and self.holder(instance_id) is not None)
+        if not has_seat and len(self.seats) >= self._settings.max_size:
             raise Refused(GroupMaxSizeReached, _FULL.format(self=self, size=self._settings.max_size))
 
     def sit_down(self, member_id: str, instance_id: Optional[str]) -> Seat:

@@ -123,6 +123,19 @@ def test_a_newer_member_that_is_refused_leaves_a_classic_group_as_it_was() -> No
     assert [answer.error_code for answer in waiting] == [0]
 
 
+@pytest.mark.parametrize("kind", ["classic", "consumer"])
+def test_a_static_member_comes_back_to_a_group_that_is_full(kind: str) -> None:
+    play = Play(max_size=1)
+    play.consumer("m", 0, instance_id="i")
+    play.consumer("m", -2, instance_id="i")
+    assert play.consumer("n", 0, instance_id="j").error_code == 81
+    if kind == "classic":
+        assert play.join("", instance_id="i", metadata=subscription("a", "b")).error == 0
+    else:
+        assert play.consumer("n", 0, instance_id="i").error_code == 0
+    assert len(play.coordinator.members("g")) == 1
+
+
 def test_offsets_are_kept_on_the_way_to_the_newer_protocol_and_back() -> None:
     play = Play()
     old = classic(play)

@@ -9,11 +9,13 @@ from typing import Any, Optional
 from pykafka.protocol import messages as m
 from pykafka.protocol.api import decode_data, encode_data
 
-from .group_requests import GroupComparer, beat, commit, join, leave, sync
+from .group_requests import GroupComparer, beat, commit, consumer, join, leave, sync
 from .peer import Peer
 
 JOIN, SYNC, BEAT = 9, 5, 4
 REBALANCE_IN_PROGRESS = 27
+#: Behind all ids that brokers make, so that it is the last when runs of partitions are given out by ids.
+NEW = "~new"
 #: What brokers add to, or give as, the id of a member: a UUID in the usual writing, or in base 64.
 _MADE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![\w.-])[\w-]{22}(?![\w.-])")
 
@@ -127,3 +129,40 @@ class MixedComparer(GroupComparer):
         found = _MADE.search(member_id)
         known = list(self._ids)
         return known.index(("made", found[0])) if found and ("made", found[0]) in known else len(known)
+
+
+def alone(peer: Peer, group: str, partitions: int = 2, **fields: Any) -> Classic:
+    """Return the only member of a classic group, which reads all of the group's topic."""
+    member = Classic(peer, group, **fields)
+    assert member.join().error_code == 0
+    shares = {member.member_id: assignment(**{topic: list(range(partitions)) for topic in member.topics})}
+    assert member.sync(shares, protocol_name=None, protocol_type=None, version=4).error_code == 0
+    return member
+
+
+def pair(peer: Peer, other: Peer, group: str, *shares: bytes, **fields: Any) -> tuple[Classic, Classic]:
+    """Return the two members of a classic group; the first one leads, and gives out these shares."""
+    first, second = alone(peer, group, **fields), Classic(other, group, **fields)
+    second.member_id = other.ask(second.wishes(), 9).member_id
+    second.send_join()
+    first.beat_until()
+    assert first.join().leader == first.member_id
+    assert second.end_join().error_code == 0
+    leader = first
+    # in the order in which runs of partitions are given out
+    first, second = sorted((first, second), key=lambda member: member.member_id)
+    given = dict(zip((first.member_id, second.member_id), shares))
+    for member in sorted((first, second), key=lambda member: member is not leader):
+        assert member.sync(given, protocol_name=None, protocol_type=None, version=4).error_code == 0
+    return first, second
+
+
+def gone(member: Classic) -> Any:
+    """Return what a member is answered that is put out by and by, although it says that it is there."""
+    return member.beat_until(25)
+
+
+def newer(group: str, epoch: int = 0, who: str = NEW, **fields: Any) -> Any:
+    """Return a heartbeat of a member of the newer protocol, who wants the group's topic when it joins."""
+    wanted = {"subscribed_topic_names": [group], "server_assignor": "range"} if epoch == 0 else {}
+    return consumer(group, who, epoch, **{**wanted, **fields})

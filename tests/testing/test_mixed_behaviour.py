@@ -15,7 +15,6 @@ from pykafka.testing.group_common import GroupSettings
 from ..brokers import KafkaCluster
 from .group_requests import (
     commit,
-    consumer,
     coordinated,
     fetch_offsets,
     known_topic,
@@ -25,51 +24,12 @@ from .group_requests import (
     owned,
     peer_of_same,
 )
-from .mixed_group import Classic, MixedComparer, assignment, share, subscription
+from .mixed_group import NEW, Classic, MixedComparer, alone, assignment, gone, newer, pair, share, subscription
 from .peer import Peer, Play, Plays, answers, differences
 
 PLAYS = Plays()
 play = PLAYS.add
 _numbers = itertools.count(1)
-
-#: Behind all ids that brokers make, so that it is the last when runs of partitions are given out by ids.
-NEW = "~new"
-
-def alone(peer: Peer, group: str, partitions: int = 2, **fields: Any) -> Classic:
-    """Return the only member of a classic group, which reads all of the group's topic."""
-    member = Classic(peer, group, **fields)
-    assert member.join().error_code == 0
-    shares = {member.member_id: assignment(**{topic: list(range(partitions)) for topic in member.topics})}
-    assert member.sync(shares, protocol_name=None, protocol_type=None, version=4).error_code == 0
-    return member
-
-
-def pair(peer: Peer, other: Peer, group: str, *shares: bytes, **fields: Any) -> tuple[Classic, Classic]:
-    """Return the two members of a classic group; the first one leads, and gives out these shares."""
-    first, second = alone(peer, group, **fields), Classic(other, group, **fields)
-    second.member_id = other.ask(second.wishes(), 9).member_id
-    second.send_join()
-    first.beat_until()
-    assert first.join().leader == first.member_id
-    assert second.end_join().error_code == 0
-    leader = first
-    # in the order in which runs of partitions are given out
-    first, second = sorted((first, second), key=lambda member: member.member_id)
-    given = dict(zip((first.member_id, second.member_id), shares))
-    for member in sorted((first, second), key=lambda member: member is not leader):
-        assert member.sync(given, protocol_name=None, protocol_type=None, version=4).error_code == 0
-    return first, second
-
-
-def gone(member: Classic) -> Any:
-    """Return what a member is answered that is put out by and by, although it says that it is there."""
-    return member.beat_until(25)
-
-
-def newer(group: str, epoch: int = 0, who: str = NEW, **fields: Any) -> Any:
-    """Return a heartbeat of a member of the newer protocol, who wants the group's topic when it joins."""
-    wanted = {"subscribed_topic_names": [group], "server_assignor": "range"} if epoch == 0 else {}
-    return consumer(group, who, epoch, **{**wanted, **fields})
 
 
 @play
@@ -220,7 +180,7 @@ def wrong_members_and_generations(peer: Peer, group: str) -> Iterator[Any]:
     old = Classic(peer, group)
     yield old.join()
     generation = old.generation
-    for who, number in ((old.member_id, 0), (old.member_id, generation + 1), ("who", generation), ("", generation), (NEW, 2)):
+    for who, number in ((old.member_id, 0), (old.member_id, generation + 1), ("~who", generation), ("", generation), (NEW, 2)):
         yield old.beat(member_id=who, generation=number)
         yield old.sync(member_id=who, generation=number)
         yield old.beat(member_id=who, generation=number, group_instance_id="i")
@@ -234,13 +194,13 @@ def wrong_members_and_generations(peer: Peer, group: str) -> Iterator[Any]:
     yield peer.ask(Classic(peer, group).wishes(protocols="sticky range"), 9)
     yield peer.ask(Classic(peer, group).wishes(metadata=b"what"), 4)
     stranger = Classic(peer, group)
-    stranger.member_id = "who"
+    stranger.member_id = "~who"
     yield peer.ask(stranger.wishes(), 9)
     stranger.member_id = NEW
     yield peer.ask(stranger.wishes(), 9)
     yield peer.ask(newer(group, 0, old.member_id))
     yield peer.ask(newer(group, generation, old.member_id))
-    yield peer.ask(leave(group, "who", "", ("", "i"), (old.member_id, "i"), NEW, old.member_id, old.member_id))
+    yield peer.ask(leave(group, "~who", "", ("", "i"), (old.member_id, "i"), NEW, old.member_id, old.member_id))
     yield from looks(peer, group)
 
 

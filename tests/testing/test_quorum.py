@@ -30,10 +30,12 @@ def quorum(*topics: tuple[str, list[int]]) -> Any:
 
 
 class QuorumComparer(Comparer):
-    """Has times, ends of logs, and the name and directory that only a real controller has."""
+    """Has times, epochs, ends of logs, and the name that only a real controller has."""
 
     def plain(self, value: Any, name: str = "") -> Any:
-        if name in ("last_fetch_timestamp", "last_caught_up_timestamp", "log_end_offset", "high_watermark") and value >= 0:
+        if name in ("last_fetch_timestamp", "last_caught_up_timestamp") and value > 0:
+            return name
+        if name in ("leader_epoch", "log_end_offset", "high_watermark"):
             return name
         return super().plain("listener" if isinstance(value, str) and value in ("CTRL", "CONTROLLER") else value, name)
 

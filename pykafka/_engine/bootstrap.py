@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from .._machines.metadata import condenser
 from ..exceptions import NoBrokersAvailableError
 from ..protocol.messages import MetadataRequest
 from .lane import Call, Lane
@@ -49,7 +50,8 @@ class Bootstrap:
         lane = self._engine.lane(host, port, "control")
         self._reasons[lane.peer] = "no answer in time"
         self._open.append(lane)
-        lane.request(Call(lambda _abilities: (metadata_request(self._topics), None), self._on_done(lane), self._deadline))
+        request, condense = metadata_request(self._topics), condenser({})
+        lane.request(Call(lambda _abilities: (request, None), self._on_done(lane), self._deadline, condense=condense))
         if self._waiting:
             self._engine.loop.call_at(self._engine.loop.now() + self._stagger_s, self._next)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._machines.backoff import Backoff
 from .._machines.coordinators import about_group
-from .._machines.metadata import ZERO_UUID, BrokerInfo, ClusterView, MetadataRefresh
+from .._machines.metadata import ZERO_UUID, BrokerInfo, ClusterView, Findings, MetadataRefresh, condenser
 from ..exceptions import KafkaException, SocketDisconnectedError, error_for
+from ..protocol.api import Condense
 from ..protocol.messages import FindCoordinatorRequest
 from ..protocol.schema import Request
 from .bootstrap import Bootstrap, metadata_request
@@ -87,7 +88,7 @@ class Engine:
 
     def update(self, topics: Optional[list[str]], deadline: Deadline, auto_create: bool = False) -> ClusterView:
         """Return a fresh picture of ``topics`` (None: of all), asking one broker after the other until ``deadline``."""
-        reply = self.call_any(metadata_request(topics, auto_create), deadline)
+        reply = self.call_any(metadata_request(topics, auto_create), deadline, condenser(self.view.topics))
         return self._learn(reply, topics)
 
     @property
@@ -110,13 +111,9 @@ class Engine:
     def _learn(self, reply: Any, topics: Optional[list[str]]) -> ClusterView:
         """Return the cluster's picture once it shows ``reply``."""
         refuse_on_io_thread("asking the I/O thread")
-        result: Result[ClusterView] = Result()
-
-        def learnt(error: Optional[Exception]) -> None:
-            _into(result)(self.view, error)
-
-        self._post(result, lambda: self._learner.learn(reply, topics, learnt))
-        return result.wait(Deadline(self.request_timeout_s), "the I/O thread")
+        result: Result[Findings] = Result()
+        self._post(result, lambda: self._learner.learn(reply, topics, _into(result)))
+        return result.wait(Deadline(self.request_timeout_s), "the I/O thread").view
 
     def _post(self, result: Result[Any], step: Callable[[], object]) -> None:
         """Have ``step`` run on the I/O thread; what it raises is the outcome that ``result`` is waited for."""
@@ -163,13 +160,16 @@ class Engine:
         what = f"{type(request).NAME} to broker {broker.id} ({broker.host}:{broker.port})"
         return lambda: result.wait(Deadline(until.left() + 1.0), what)
 
-    def call_any(self, request: Request, deadline: Deadline) -> Any:
-        """Return the answer of any broker that gives one, trying one after the other until ``deadline``."""
+    def call_any(self, request: Request, deadline: Deadline, condense: Optional[Condense] = None) -> Any:
+        """Return the answer of any broker that gives one, trying one after the other until ``deadline``.
+
+        :param condense: what becomes of each row of the answer; see :func:`~pykafka.protocol.schema.rows`
+        """
         refuse_on_io_thread(type(request).NAME)
         while True:
             result: Result[Any] = Result()
             attempt = deadline.within(METADATA_TIMEOUT_S)
-            self._ask_any_for(result, request, attempt)
+            self._ask_any_for(result, request, attempt, condense)
             try:
                 return result.wait(Deadline(attempt.left() + 1.0), f"{type(request).NAME} to any broker")
             except KafkaException as error:
@@ -177,8 +177,10 @@ class Engine:
                     raise
                 self.pause(METADATA_PAUSE_S)
 
-    def _ask_any_for(self, result: Result[Any], request: Request, deadline: Deadline) -> None:
-        self._post(result, lambda: self.ask_any(request, _into(result), deadline.at))
+    def _ask_any_for(
+        self, result: Result[Any], request: Request, deadline: Deadline, condense: Optional[Condense]
+    ) -> None:
+        self._post(result, lambda: self.ask_any(request, _into(result), deadline.at, condense))
 
     @staticmethod
     def pause(seconds: float) -> None:
@@ -306,6 +308,7 @@ class Engine:
         on_reply: OnReply,
         cap: Optional[int] = None,
         check: Optional[Check] = None,
+        condense: Optional[Condense] = None,
     ) -> None:
         def build(abilities: BrokerAbilities) -> tuple[Request, Optional[int]]:
             if check is not None:
@@ -314,12 +317,14 @@ class Engine:
 
         # with acks=0 a broker sends no reply to Produce, not even an error
         replies = getattr(request, "acks", None) != 0
-        lane.request(Call(build, lambda reply, error, _call: on_reply(reply, error), deadline, replies))
+        lane.request(Call(build, lambda reply, error, _call: on_reply(reply, error), deadline, replies, condense))
 
-    def ask_any(self, request: Request, on_reply: OnReply, deadline: Optional[float] = None) -> None:
+    def ask_any(
+        self, request: Request, on_reply: OnReply, deadline: Optional[float] = None, condense: Optional[Condense] = None
+    ) -> None:
         """Send ``request`` to the broker most likely to answer; one attempt."""
         until = self.loop.now() + METADATA_TIMEOUT_S if deadline is None else deadline
-        self._ask(self._likeliest_lane(), request, until, on_reply)
+        self._ask(self._likeliest_lane(), request, until, on_reply, condense=condense)
 
     def _likeliest_lane(self) -> Lane:
         addresses = [(broker.host, broker.port) for broker in self.view.brokers.values()] + self._seeds
@@ -360,7 +365,8 @@ class Engine:
             return
         if self._refresh.poll(now):
             topics = self._refresh.topics
-            self.ask_any(metadata_request(topics), lambda reply, error: self._on_metadata(reply, error, topics))
+            request, condense = metadata_request(topics), condenser(self.view.topics)
+            self.ask_any(request, lambda reply, error: self._on_metadata(reply, error, topics), condense=condense)
         elif self._refresh.wake_at() != float("inf"):
             self._refresh_timer = self.loop.call_at(self._refresh.wake_at(), self._poll_metadata)
 
@@ -368,29 +374,22 @@ class Engine:
         if error is not None:
             self._on_no_metadata(error)
             return
-        before = self.view
+        self._learner.learn(reply, topics, self._on_learnt)
 
-        def learnt(error: Optional[Exception]) -> None:
-            if error is not None:
-                self._on_no_metadata(error)
-                return
-            now = self.loop.now()
-            # what is as it was is the same object still, so this does not look into it
-            self._refresh.on_reply(now, changed=self.view != before)
-            if any(row.error_code for row in reply.topics) or self._leaderless(topics):
-                self._refresh.mark_unsettled(now)
-            self._poll_metadata()
+    def _on_learnt(self, found: Optional[Findings], error: Optional[Exception]) -> None:
+        if found is None:
+            self._on_no_metadata(error)
+            return
+        now = self.loop.now()
+        self._refresh.on_reply(now, changed=found.is_news)
+        if found.is_unsettled:
+            self._refresh.mark_unsettled(now)
+        self._poll_metadata()
 
-        self._learner.learn(reply, topics, learnt)
-
-    def _on_no_metadata(self, error: Exception) -> None:
+    def _on_no_metadata(self, error: Optional[Exception]) -> None:
         self._refresh.on_failure(self.loop.now())
         self._poll_metadata()
         log.info("metadata could not be refreshed, asking another broker: %s", error)
-
-    def _leaderless(self, topics: list[str]) -> bool:
-        infos = [self.view.topics[name] for name in topics if name in self.view.topics]
-        return any(part.leader not in self.view.brokers for info in infos for part in info.partitions.values())
 
     def _on_view(self) -> None:
         self._close_strays()

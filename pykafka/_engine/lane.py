@@ -10,7 +10,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from .._machines.backoff import Backoff, throttled_s
 from .._machines.handshake import BrokerAbilities, Handshake
 from ..exceptions import KafkaException, OperationTimedOut, ProtocolError, SocketDisconnectedError
-from ..protocol.api import choose_version
+from ..protocol.api import Condense, choose_version
 from ..protocol.messages import FetchResponse
 from ..protocol.schema import Request, Response
 from ..protocol.wire import Wire
@@ -48,9 +48,11 @@ class Call:
     """One request on its way. ``sent`` tells a failed call that may have reached the broker from one that cannot have.
 
     ``build`` makes the request once the broker's abilities are known: it returns the request and a version cap (or None).
+
+    :param condense: what becomes of each row of the answer as soon as it is decoded; see :func:`~pykafka.protocol.schema.rows`
     """
 
-    __slots__ = ("build", "deadline", "ends_at", "expects_reply", "on_done", "sent", "version")
+    __slots__ = ("build", "condense", "deadline", "ends_at", "expects_reply", "on_done", "sent", "version")
 
     def __init__(
         self,
@@ -58,8 +60,10 @@ class Call:
         on_done: Callable[[Optional[Response], Optional[Exception], Call], None],
         deadline: float,
         expects_reply: bool = True,
+        condense: Optional[Condense] = None,
     ) -> None:
         self.build = build
+        self.condense = condense
         self.on_done = on_done
         self.deadline = deadline
         self.expects_reply = expects_reply
@@ -168,7 +172,7 @@ class Lane:
         try:
             request, cap = call.build(self.abilities)
             call.version = choose_version(type(request), self.abilities.versions, cap)
-            chunks = self._wire.send(request, call.version, call)
+            chunks = self._wire.send(request, call.version, call, call.condense)
         except Exception as error:  # whatever went wrong belongs to this call and to no other
             self._finish(call, None, error)
             return

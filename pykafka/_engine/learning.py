@@ -6,7 +6,7 @@ import contextlib
 from collections import deque
 from typing import Any, Callable, NamedTuple, Optional
 
-from .._machines.metadata import EMPTY_VIEW, ClusterView, apply_reply
+from .._machines.metadata import EMPTY_VIEW, ClusterView, Findings, apply_reply
 from ..exceptions import KafkaException
 from .loop import Loop
 from .worker import Worker
@@ -14,8 +14,8 @@ from .worker import Worker
 #: Answers about more partitions and topics than that are gone through on the decoder's thread: some 20 ms of work.
 FEW_ROWS = 5000
 
-#: Called on the I/O thread once the picture shows an answer, with None, or with what has gone wrong.
-OnLearnt = Callable[[Optional[Exception]], None]
+#: Called on the I/O thread once the picture shows an answer, with what that has brought, or with what has gone wrong.
+OnLearnt = Callable[[Optional[Findings], Optional[Exception]], None]
 
 
 class _Answer(NamedTuple):
@@ -41,7 +41,10 @@ class Learner:
         self._busy = False
 
     def learn(self, reply: Any, asked: Optional[list[str]], then: OnLearnt) -> None:
-        """Have the picture show ``reply``, the answer about the topics ``asked`` (None: about all of them)."""
+        """Have the picture show ``reply``, the answer about the topics ``asked`` (None: about all of them).
+
+        :param reply: with topics as :func:`~pykafka._machines.metadata.condenser` makes them
+        """
         self._answers.append(_Answer(reply, asked, then))
         if not self._busy:
             self._next()
@@ -56,17 +59,17 @@ class Learner:
 
     def _learn_elsewhere(self, before: ClusterView, answer: _Answer) -> None:
         """Go through an answer on the decoder's thread."""
-        view, error = _learn(before, answer)
+        found, error = _learn(before, answer)
         with contextlib.suppress(KafkaException):  # the client was closed meanwhile
-            self._loop.call_soon(self._learnt, answer.then, view, error)
+            self._loop.call_soon(self._learnt, answer.then, found, error)
 
-    def _learnt(self, then: OnLearnt, view: ClusterView, error: Optional[Exception]) -> None:
+    def _learnt(self, then: OnLearnt, found: Optional[Findings], error: Optional[Exception]) -> None:
         self._busy = False
         try:
-            if error is None:
-                self.view = view
+            if found is not None:
+                self.view = found.view
                 self._on_view()
-            then(error)
+            then(found, error)
         finally:
             if self._answers and not self._busy:
                 self._loop.call_soon(self._go_on)
@@ -77,11 +80,11 @@ class Learner:
 
 
 def _is_long(reply: Any) -> bool:
-    return len(reply.topics) > FEW_ROWS or sum(len(row.partitions) for row in reply.topics) > FEW_ROWS
+    return len(reply.topics) > FEW_ROWS or sum(len(info.rows) for info in reply.topics) > FEW_ROWS
 
 
-def _learn(view: ClusterView, answer: _Answer) -> tuple[ClusterView, Optional[Exception]]:
+def _learn(view: ClusterView, answer: _Answer) -> tuple[Optional[Findings], Optional[Exception]]:
     try:
         return apply_reply(view, answer.reply, answer.asked), None
     except Exception as error:  # whoever asked has to hear of it, wherever this runs
-        return view, error
+        return None, error

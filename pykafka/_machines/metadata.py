@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Optional
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Callable, Final, NamedTuple, Optional
 
 from ..protocol.messages import MetadataResponse
 from .backoff import Backoff
@@ -35,14 +36,65 @@ class PartitionInfo(NamedTuple):
     error_code: int
 
 
+#: A partition as it is kept, with the fields of a PartitionInfo: of a plain tuple of numbers the garbage collector lets go.
+Row = tuple[int, int, int, tuple[int, ...], tuple[int, ...], int]
+_NUMBER: Final = 0
+_LEADER: Final = 1
+_EPOCH: Final = 2
+
+
+def _find(rows: tuple[Row, ...], number: int) -> Optional[Row]:
+    if 0 <= number < len(rows) and rows[number][_NUMBER] == number:
+        return rows[number]  # where nearly every partition is
+    at = bisect_left(rows, (number,))
+    return rows[at] if at < len(rows) and rows[at][_NUMBER] == number else None
+
+
+class Partitions(Mapping[int, PartitionInfo]):
+    """Partitions by number, in ascending order; each is made when it is asked for."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: tuple[Row, ...]) -> None:
+        self._rows = rows
+
+    def __repr__(self) -> str:
+        return f"<Partitions {len(self._rows)}>"
+
+    def __getitem__(self, number: int) -> PartitionInfo:
+        row = _find(self._rows, number)
+        if row is None:
+            raise KeyError(number)
+        return PartitionInfo(*row)
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and _find(self._rows, number) is not None
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([row[_NUMBER] for row in self._rows])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
 class TopicInfo(NamedTuple):
-    """One topic as last seen. ``topic_id`` is 16 zero bytes where the broker knows no ids (before 2.8)."""
+    """One topic as last seen. ``topic_id`` is 16 zero bytes where the broker knows no ids (before 2.8).
+
+    There may be a hundred thousand of them, in two pictures at once: this is the only object of each that the garbage collector
+    has to visit, and it stops all threads for that.
+    """
 
     name: str
     topic_id: bytes
     is_internal: bool
     error_code: int
-    partitions: Mapping[int, PartitionInfo]
+    #: by number, ascending
+    rows: tuple[Row, ...]
+
+    @property
+    def partitions(self) -> Partitions:
+        """Return the partitions by number."""
+        return Partitions(self.rows)
 
 
 class ClusterView(NamedTuple):
@@ -56,9 +108,8 @@ class ClusterView(NamedTuple):
     def leader(self, topic: str, partition: int) -> Optional[BrokerInfo]:
         """Return the broker that leads the partition, or None when unknown."""
         found = self.topics.get(topic)
-        if found is None or partition not in found.partitions:
-            return None
-        return self.brokers.get(found.partitions[partition].leader)
+        row = None if found is None else _find(found.rows, partition)
+        return None if row is None else self.brokers.get(row[_LEADER])
 
 
 EMPTY_VIEW = ClusterView(None, -1, {}, {})
@@ -73,57 +124,95 @@ def _usable_brokers(reply: MetadataResponse) -> dict[int, BrokerInfo]:
     }
 
 
-def _newer(known: Optional[TopicInfo], topic_id: bytes, fresh: PartitionInfo) -> PartitionInfo:
-    """Return the known partition when the fresh one has an older leader epoch of the same topic, else the fresh one."""
-    # brokers before 2.8 give topics no ids: one that was gone and is back may be another, whose epochs begin anew
-    if known is None or known.topic_id != topic_id or known.error_code == UNKNOWN_TOPIC:
-        return fresh
-    old = known.partitions.get(fresh.id)
-    return old if old is not None and 0 <= fresh.leader_epoch < old.leader_epoch else fresh
+def condenser(known: Mapping[str, TopicInfo]) -> Callable[[MetadataResponse.MetadataResponseTopic], TopicInfo]:
+    """Return what makes a TopicInfo of each topic of an answer as soon as it is decoded, so that only one is there as it came.
+
+    :param known: what is equal to something in there is not kept a second time
+    """
+    lists: dict[tuple[int, ...], tuple[int, ...]] = {}  # brokers that hold copies, the same of very many partitions
+
+    def condense(topic: MetadataResponse.MetadataResponseTopic) -> TopicInfo:
+        rows = _rows(topic, lists)
+        old = known.get(topic.name or "")
+        if old is None:
+            return TopicInfo(topic.name or "", topic.topic_id, topic.is_internal, topic.error_code, rows)
+        topic_id = old.topic_id if old.topic_id == topic.topic_id else topic.topic_id
+        return TopicInfo(old.name, topic_id, topic.is_internal, topic.error_code, old.rows if old.rows == rows else rows)
+
+    return condense
 
 
-def _topic(known: Optional[TopicInfo], row: MetadataResponse.MetadataResponseTopic) -> TopicInfo:
-    partitions = {
-        part.partition_index: _newer(
-            known,
-            row.topic_id,
-            PartitionInfo(
-                part.partition_index,
-                part.leader_id,
-                part.leader_epoch,
-                tuple(part.replica_nodes),
-                tuple(part.isr_nodes),
-                part.error_code,
-            ),
+def _rows(topic: MetadataResponse.MetadataResponseTopic, lists: dict[tuple[int, ...], tuple[int, ...]]) -> tuple[Row, ...]:
+    rows = tuple(
+        (
+            part.partition_index,
+            part.leader_id,
+            part.leader_epoch,
+            lists.setdefault(tuple(part.replica_nodes), tuple(part.replica_nodes)),
+            lists.setdefault(tuple(part.isr_nodes), tuple(part.isr_nodes)),
+            part.error_code,
         )
-        for part in row.partitions
-        if part.partition_index >= 0  # what partitioners would take for one is none that anybody can write to
-    }
-    return TopicInfo(row.name or "", row.topic_id, row.is_internal, row.error_code, dict(sorted(partitions.items())))
+        for part in topic.partitions
+    )
+    if all(number == row[_NUMBER] for number, row in enumerate(rows)):
+        return rows
+    # a number below 0 is none that anybody can write to, though partitioners would take it for one
+    by_number = {row[_NUMBER]: row for row in rows if row[_NUMBER] >= 0}
+    return tuple(by_number[number] for number in sorted(by_number))
 
 
-def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Iterable[str]]) -> ClusterView:
+def _newest(known: Optional[TopicInfo], fresh: TopicInfo) -> TopicInfo:
+    """Return what is to be believed of a topic."""
+    if known is None or fresh.rows is known.rows:
+        return fresh
+    if fresh.error_code and not fresh.rows:
+        return known._replace(error_code=fresh.error_code)
+    rows = fresh.rows
+    # brokers before 2.8 give topics no ids: one that was gone and is back may be another, whose epochs begin anew
+    if known.topic_id == fresh.topic_id and known.error_code != UNKNOWN_TOPIC:
+        rows = tuple(_newer(_find(known.rows, row[_NUMBER]), row) for row in rows)
+    # of two that are equal the old one is kept: memory for one, and nothing to look through when pictures are compared. Not
+    # of topics: that another answer has said the same is news for some
+    return fresh._replace(rows=known.rows if rows == known.rows else rows)
+
+
+def _newer(known: Optional[Row], fresh: Row) -> Row:
+    """Return the known partition when the fresh one has an older leader epoch of the same topic, else the fresh one."""
+    return known if known is not None and 0 <= fresh[_EPOCH] < known[_EPOCH] else fresh
+
+
+class Findings(NamedTuple):
+    """What an answer has brought."""
+
+    view: ClusterView
+    #: whether the picture shows anything that it did not show before
+    is_news: bool
+    #: whether a topic is in error, or one of those asked for has a partition without a leader
+    is_unsettled: bool
+
+
+def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Collection[str]]) -> Findings:
     """Return ``view`` brought up to date by an answer about the topics ``asked`` (None: about all of them).
 
     A topic that was asked for and is in error keeps its last known partitions: a restarting broker may say "unknown
     topic" for a moment, and forgetting the partitions would send idle what is merely late.
+
+    :param reply: with topics as :func:`condenser` makes them
     """
-    brokers = _usable_brokers(reply)
-    answered = {row.name: row for row in reply.topics if row.name}
-    topics = dict(view.topics)
-    if asked is None:
-        topics = {name: info for name, info in topics.items() if name in answered}
-    for name, row in answered.items():
-        known = topics.get(name)
-        fresh = _topic(known, row)
-        if row.error_code and not row.partitions and known is not None:
-            fresh = known._replace(error_code=row.error_code)
-        if known is not None and fresh.partitions == known.partitions:
-            # of two that are equal the old one is kept: memory for one, and nothing to look through when pictures are
-            # compared. Not of topics: that another answer has said the same is news for some
-            fresh = fresh._replace(partitions=known.partitions)
-        topics[name] = fresh
-    return ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers or view.brokers, topics)
+    seen: list[TopicInfo] = reply.topics  # type: ignore[assignment]  # condensed
+    brokers = _usable_brokers(reply) or view.brokers
+    topics = {} if asked is None else dict(view.topics)
+    for info in seen:
+        if info.name:
+            topics[info.name] = _newest(view.topics.get(info.name), info)
+    after = ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers, topics)
+    is_unsettled = any(info.error_code for info in seen) or _is_leaderless(after, asked or ())
+    return Findings(after, after != view, is_unsettled)
+
+
+def _is_leaderless(view: ClusterView, topics: Iterable[str]) -> bool:
+    infos = [view.topics[name] for name in topics if name in view.topics]
+    return any(row[_LEADER] not in view.brokers for info in infos for row in info.rows)
 
 
 #: The longest pause (seconds) before metadata is asked for again after something failed for want of it.

@@ -25,6 +25,9 @@ _INT32 = struct.Struct(">i")
 _INT16 = struct.Struct(">h")
 
 
+#: Makes something smaller of a struct as soon as it is decoded; see :func:`~pykafka.protocol.schema.rows`.
+Condense = Callable[[Any], Any]
+
 #: As many as there are messages and versions.
 _codecs: dict[tuple[type[Message], int], Codec] = {}
 
@@ -94,9 +97,12 @@ def _has_tags(response: Union[Response, type[Response]], version: int) -> bool:
     return version >= response.FLEXIBLE and response.KEY != API_VERSIONS
 
 
-def decode_response(cls: type[Response], version: int, frame: memoryview) -> tuple[int, Response]:
+def decode_response(
+    cls: type[Response], version: int, frame: memoryview, condense: Optional[Condense] = None
+) -> tuple[int, Response]:
     """Return (correlation id, response) of a frame without its size.
 
+    :param condense: see :func:`~pykafka.protocol.schema.rows`
     :raises ProtocolError: for anything but exactly one well-formed response
     """
     if len(frame) < 4:
@@ -105,7 +111,7 @@ def decode_response(cls: type[Response], version: int, frame: memoryview) -> tup
     if _has_tags(cls, version):
         # no tags, which is what there nearly always is
         at = 5 if len(frame) > 4 and frame[4] == 0 else _skip_tags(frame, at)
-    return _INT32.unpack_from(frame)[0], decode_body(cls, version, frame, at)
+    return _INT32.unpack_from(frame)[0], decode_body(cls, version, frame, at, condense=condense)
 
 
 def decode_request(frame: memoryview, to_end: bool = True) -> tuple[Request, int, int, Optional[str]]:
@@ -141,13 +147,14 @@ def _skip_tags(frame: memoryview, at: int) -> int:
     return at
 
 
-def decode_body(cls: Any, version: int, frame: memoryview, at: int, to_end: bool = True) -> Any:
+def decode_body(
+    cls: Any, version: int, frame: memoryview, at: int, to_end: bool = True, condense: Optional[Condense] = None
+) -> Any:
     """Return the message that begins at byte ``at`` and ends with the frame; or before that, without ``to_end``.
 
     :raises ProtocolError: for anything but exactly one well-formed message
     """
-    decode: Callable[..., tuple[Any, int]] = _codec(cls, version).decode
-    message, end = decode(frame, at, len(frame))
+    message, end = _codec(cls, version).decode(frame, at, len(frame), condense)
     if to_end and end != len(frame):
         raise ProtocolError(f"{cls.__name__} v{version} ends at byte {end}, but {len(frame)} bytes arrived")
     return message

@@ -30,7 +30,8 @@ class Codec(NamedTuple):
     """The two directions of one message in one version."""
 
     encode: Callable[[Message, Callable[[Buffer], Any]], None]
-    decode: Callable[[memoryview, int, int], tuple[Any, int]]
+    #: (frame, begin, end, condense): see :func:`~pykafka.protocol.schema.rows` for the last one, which may be left out
+    decode: Callable[..., tuple[Any, int]]
 
 
 class _Writer:
@@ -216,7 +217,7 @@ class _Encoder(_Writer):
 
 class _Decoder(_Writer):
     def message(self, cls: type[Message]) -> str:
-        with self.block("def decode(b, p, end):"):
+        with self.block("def decode(b, p, end, condense=None):"):
             with self.block("try:"):
                 self.struct(cls, "m")
                 self.line("return m, p")
@@ -337,7 +338,7 @@ class _Decoder(_Writer):
                 self.struct(item.struct, one)
             else:
                 self.value(item, one)
-            self.line(f"{items}.append({one})")
+            self.line(f"{items}.append({f'condense({one}) if condense else {one}' if field.is_condensed else one})")
 
     def least(self, field: Field) -> int:
         """Return the fewest bytes that a value of ``field`` takes: what bounds a believable count."""

@@ -45,8 +45,8 @@ class Field:
     """One field of a struct; made by the functions below."""
 
     __slots__ = (
-        "default", "is_tuple", "item", "kind", "name", "none_by_default", "nullable", "since", "struct", "tag", "tag_since",
-        "until",
+        "default", "is_condensed", "is_tuple", "item", "kind", "name", "none_by_default", "nullable", "since", "struct", "tag",
+        "tag_since", "until",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,7 @@ class Field:
         item: Optional[Field] = None,
         struct: Optional[type[Struct]] = None,
         is_tuple: bool = False,
+        is_condensed: bool = False,
     ) -> None:
         self.name = ""
         self.kind = kind
@@ -77,6 +78,8 @@ class Field:
         self.struct = struct
         #: an array that is a tuple: see :func:`numbers`
         self.is_tuple = is_tuple
+        #: an array of structs that whoever decodes may have condensed one by one: see :func:`rows`
+        self.is_condensed = is_condensed
 
     def in_version(self, version: int) -> bool:
         """Return whether ``version`` has the field at all."""
@@ -136,6 +139,15 @@ def numbers(item: Field, **options: Any) -> Any:
     Python's garbage collector goes through every list there is again and again, and lets go of tuples of numbers.
     """
     return Field("array", item=item, is_tuple=True, **options)
+
+
+def rows(item: type[Struct], **options: Any) -> Any:
+    """Declare a list of structs, ``rows(Topic)``, of which there may be a hundred thousand.
+
+    Whoever decodes such a message may give a function, ``condense``: what it makes of each struct is in the list instead, so that
+    there is never more than one of the structs.
+    """
+    return Field("array", item=Field("struct", struct=item), struct=item, is_condensed=True, **options)
 
 
 def struct(cls: type[Struct], **options: Any) -> Any:

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, NamedTuple, Optional
 
 from ..exceptions import ProtocolError
-from .api import API_VERSIONS, decode_response, encode_request, response_of
+from .api import API_VERSIONS, Condense, decode_response, encode_request, response_of
 from .primitives import Buffer
 from .schema import Request, Response
 
@@ -117,6 +117,7 @@ class _Awaited(NamedTuple):
     response: type[Response]
     version: int
     tag: Any
+    condense: Optional[Condense]
 
 
 class Wire:
@@ -128,9 +129,10 @@ class Wire:
         self._next_id = 0
         self._awaited: deque[_Awaited] = deque()
 
-    def send(self, request: Request, version: int, tag: Any) -> list[Buffer]:
+    def send(self, request: Request, version: int, tag: Any, condense: Optional[Condense] = None) -> list[Buffer]:
         """Return the buffers to send for ``request``; :meth:`receive` gives ``tag`` back with the reply.
 
+        :param condense: what becomes of each row of the reply; see :func:`~pykafka.protocol.schema.rows`
         :raises EncodeError: when the request cannot be encoded; nothing is awaited then
         """
         correlation_id = self._next_id
@@ -138,7 +140,7 @@ class Wire:
         self._next_id = 0 if correlation_id == MAX_CORRELATION_ID else correlation_id + 1
         # with acks=0 a broker sends no reply to Produce, not even an error
         if getattr(request, "acks", None) != 0:
-            self._awaited.append(_Awaited(correlation_id, response_of(type(request)), version, tag))
+            self._awaited.append(_Awaited(correlation_id, response_of(type(request)), version, tag, condense))
         return [_SIZE.pack(sum(len(chunk) for chunk in chunks)), *chunks]
 
     @property
@@ -157,7 +159,7 @@ class Wire:
         version = awaited.version
         if awaited.response.KEY == API_VERSIONS and bytes(frame[4:6]) == b"\0\x23":
             version = 0  # error 35 comes in the layout of v0, whatever was asked with (KIP-511)
-        correlation_id, reply = decode_response(awaited.response, version, frame)
+        correlation_id, reply = decode_response(awaited.response, version, frame, awaited.condense)
         if correlation_id != awaited.correlation_id:
             raise ProtocolError(
                 f"{self._peer} answered request {correlation_id} where the answer to {awaited.correlation_id}"

@@ -13,6 +13,7 @@ import pytest
 from pykafka import KafkaClient
 from pykafka._engine import lane, learning
 from pykafka._engine.lane import Call
+from pykafka._machines.metadata import condenser
 from pykafka.exceptions import KafkaException, ProtocolError, SocketDisconnectedError
 from pykafka.protocol.api import encode_response, response_of
 from pykafka.protocol.messages import ListGroupsRequest, MetadataRequest, MetadataResponse
@@ -221,9 +222,14 @@ def test_pictures_are_brought_up_to_date_in_the_order_of_the_answers_wherever_th
 
     def show(epoch: int, partitions: int) -> None:
         answer = broker.metadata(MetadataRequest(topics=None), VERSION)
-        answer.topics[0].partitions *= partitions
+        row = answer.topics[0].partitions[0]
+        answer.topics[0].partitions = [
+            MetadataResponse.MetadataResponsePartition(partition_index=number, leader_id=row.leader_id)
+            for number in range(partitions)
+        ]
         answer.controller_id = epoch
-        learner.learn(answer, ["t"], lambda error: seen.append(learner.view.controller_id))
+        answer.topics = list(map(condenser({}), answer.topics))
+        learner.learn(answer, ["t"], lambda found, error: seen.append(learner.view.controller_id))
 
     on_io_thread(client, lambda: [show(5, 3), show(6, 1), show(7, 1)])
     assert seen == []

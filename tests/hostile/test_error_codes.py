@@ -19,7 +19,7 @@ from pykafka._machines.fetch_requests import Asked, FetchSettings
 from pykafka._machines.handshake import Handshake
 from pykafka._machines.idempotence import Verdict, judge
 from pykafka._machines.member import AWAY, ENDED, FIND_COORDINATOR
-from pykafka._machines.metadata import EMPTY_VIEW, BrokerInfo, apply_reply
+from pykafka._machines.metadata import EMPTY_VIEW, BrokerInfo, apply_reply, condenser
 from pykafka.common import OffsetType, TopicPartition
 from pykafka.exceptions import ERROR_CODES, KafkaException, ProtocolClientError, UnknownError, UnsupportedVersion, error_for
 from pykafka.group_protocols import _session_timeout_s
@@ -183,7 +183,8 @@ def test_metadata_is_taken_over_with_any_code_and_keeps_it() -> None:
     row = topic(name="t", topic_id=b"T" * 16, partitions=[part])
     for code in ALL_CODES:
         row.error_code = part.error_code = code
-        info = apply_reply(EMPTY_VIEW, MetadataResponse(topics=[row]), ["t"]).topics["t"]
+        answer = MetadataResponse(topics=[condenser({})(row)])
+        info = apply_reply(EMPTY_VIEW, answer, ["t"]).view.topics["t"]
         assert (info.error_code, info.partitions[0].error_code) == (code, code)
 
 

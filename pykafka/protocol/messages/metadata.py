@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-from ..schema import Request, Response, Struct, array, boolean, int16, int32, numbers, string, uuid
+from ..schema import Request, Response, Struct, array, boolean, int16, int32, numbers, rows, string, uuid
 
 
 class MetadataRequest(Request, key=3, versions=(0, 13), flexible=9):
@@ -77,6 +77,6 @@ class MetadataResponse(Response, key=3, versions=(0, 13), flexible=9):
     brokers: list[MetadataResponseBroker] = array(MetadataResponseBroker)
     cluster_id: Optional[str] = string(since=2, nullable=2, default=None)
     controller_id: int = int32(since=1, default=-1)
-    topics: list[MetadataResponseTopic] = array(MetadataResponseTopic)
+    topics: list[MetadataResponseTopic] = rows(MetadataResponseTopic)
     cluster_authorized_operations: int = int32(since=8, until=10, default=-0x80000000)
     error_code: int = int16(since=13)

@@ -20,7 +20,7 @@ from pykafka._engine.lane import Call
 from pykafka._machines.fetch_plan import FetchLimits
 from pykafka._machines.fetch_requests import FetchSettings
 from pykafka._machines.handshake import BrokerAbilities
-from pykafka._machines.metadata import BrokerInfo, ClusterView, PartitionInfo, TopicInfo
+from pykafka._machines.metadata import BrokerInfo, ClusterView, TopicInfo
 from pykafka._machines.turns import PartitionBuffer, deal
 from pykafka.common import TopicPartition
 from pykafka.exceptions import SocketDisconnectedError
@@ -176,9 +176,7 @@ class Consumer(RuleBasedStateMachine):
 
     def _tell_metadata(self) -> None:
         brokers = {number: BrokerInfo(number, f"b{number}", number, None) for number in range(1, BROKERS + 1)}
-        rows = {
-            number: PartitionInfo(number, leader, 0, (1, 2), (1, 2), 0) for number, leader in enumerate(self.known)
-        }
+        rows = tuple((number, leader, 0, (1, 2), (1, 2), 0) for number, leader in enumerate(self.known))
         self.engine.view = ClusterView("c", 1, brokers, {"t": TopicInfo("t", TOPIC_ID, False, 0, rows)})
 
     def _out_of_range(self, core: FetchCore, tp: TopicPartition, _offset: int, generation: int) -> None:

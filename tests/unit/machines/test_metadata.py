@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Optional
+import gc
+import itertools
+from typing import Any, Optional
 
 import pytest
 
 from pykafka._machines.backoff import Backoff
-from pykafka._machines.metadata import EMPTY_VIEW, ZERO_UUID, BrokerInfo, ClusterView, MetadataRefresh, apply_reply
+from pykafka._machines.metadata import (
+    EMPTY_VIEW,
+    ZERO_UUID,
+    BrokerInfo,
+    ClusterView,
+    Findings,
+    MetadataRefresh,
+    PartitionInfo,
+    TopicInfo,
+    apply_reply,
+    condenser,
+)
+from pykafka.protocol.api import decode_response, encode_response
 from pykafka.protocol.messages import MetadataResponse
 
+VERSION = 12
 ONE, TWO = bytes([1]) * 16, bytes([2]) * 16
 Topic = MetadataResponse.MetadataResponseTopic
 
@@ -38,9 +53,24 @@ def reply(*topics: Topic, brokers: tuple[int, ...] = (1, 2), cluster_id: Optiona
     return MetadataResponse(brokers=rows, topics=list(topics), cluster_id=cluster_id, controller_id=2)
 
 
+def learn(known: ClusterView, answer: MetadataResponse, about: Optional[list[str]]) -> ClusterView:
+    """Return what is known after an answer, which is decoded as a client does it."""
+    return findings(known, answer, about).view
+
+
+def findings(known: ClusterView, answer: MetadataResponse, about: Optional[list[str]]) -> Findings:
+    """Return what an answer brings."""
+    return apply_reply(known, decoded(b"".join(encode_response(answer, VERSION, 7)), known), about)
+
+
+def decoded(frame: bytes, known: ClusterView) -> Any:
+    """Return an answer as a client decodes it."""
+    return decode_response(MetadataResponse, VERSION, memoryview(frame), condenser(known.topics))[1]
+
+
 def view(*topics: Topic) -> ClusterView:
     """Return what is known after one answer about everything."""
-    return apply_reply(EMPTY_VIEW, reply(*topics), None)
+    return learn(EMPTY_VIEW, reply(*topics), None)
 
 
 def leader_of(known: ClusterView, partition: int = 0) -> int:
@@ -67,7 +97,7 @@ def test_no_leader_is_told_where_none_is_known() -> None:
 
 def test_the_view_before_is_not_changed() -> None:
     before = view(topic("t", {0: 1}))
-    apply_reply(before, reply(topic("t", {0: 2}, epoch=1), topic("u", {0: 1})), None)
+    learn(before, reply(topic("t", {0: 2}, epoch=1), topic("u", {0: 1})), None)
     assert leader_of(before) == 1
     assert list(before.topics) == ["t"]
 
@@ -78,66 +108,156 @@ def test_the_view_before_is_not_changed() -> None:
 def test_a_broker_that_nobody_could_connect_to_is_ignored(row: MetadataResponse.MetadataResponseBroker) -> None:
     answer = reply()
     answer.brokers.append(row)
-    assert set(apply_reply(EMPTY_VIEW, answer, None).brokers) == {1, 2}
+    assert set(learn(EMPTY_VIEW, answer, None).brokers) == {1, 2}
 
 
 def test_an_answer_without_brokers_or_cluster_id_does_not_make_us_forget_them() -> None:
-    known = apply_reply(view(), reply(brokers=(), cluster_id=None), None)
+    known = learn(view(), reply(brokers=(), cluster_id=None), None)
     assert set(known.brokers) == {1, 2}
     assert known.cluster_id == "c"
 
 
 def test_brokers_that_are_gone_are_forgotten() -> None:
-    assert set(apply_reply(view(), reply(brokers=(2, 3)), []).brokers) == {2, 3}
+    assert set(learn(view(), reply(brokers=(2, 3)), []).brokers) == {2, 3}
 
 
 def test_an_answer_about_some_topics_leaves_the_others_as_they_were() -> None:
-    known = apply_reply(view(topic("t", {0: 1}), topic("u", {0: 1})), reply(topic("u", {0: 2}, epoch=1)), ["u"])
+    known = learn(view(topic("t", {0: 1}), topic("u", {0: 1})), reply(topic("u", {0: 2}, epoch=1)), ["u"])
     assert leader_of(known) == 1
     assert known.topics["u"].partitions[0].leader == 2
 
 
 def test_an_answer_about_all_topics_forgets_those_that_are_gone() -> None:
-    assert list(apply_reply(view(topic("t", {0: 1}), topic("u", {0: 1})), reply(topic("u", {0: 1})), None).topics) == ["u"]
+    assert list(learn(view(topic("t", {0: 1}), topic("u", {0: 1})), reply(topic("u", {0: 1})), None).topics) == ["u"]
 
 
 def test_a_topic_in_error_keeps_its_last_known_partitions() -> None:
-    known = apply_reply(view(topic("t", {0: 1})), reply(topic("t", {}, error=3)), ["t"])
+    known = learn(view(topic("t", {0: 1})), reply(topic("t", {}, error=3)), ["t"])
     assert known.topics["t"].error_code == 3
     assert leader_of(known) == 1
 
 
 def test_a_topic_in_error_that_was_never_known_has_no_partitions() -> None:
-    known = apply_reply(EMPTY_VIEW, reply(topic("t", {}, error=3)), ["t"])
+    known = learn(EMPTY_VIEW, reply(topic("t", {}, error=3)), ["t"])
     assert (known.topics["t"].error_code, known.topics["t"].partitions) == (3, {})
 
 
 def test_an_answer_that_lags_behind_does_not_bring_an_old_leader_back() -> None:
-    known = apply_reply(view(topic("t", {0: 1, 1: 1}, epoch=5)), reply(topic("t", {0: 2, 1: 2}, epoch=4)), ["t"])
+    known = learn(view(topic("t", {0: 1, 1: 1}, epoch=5)), reply(topic("t", {0: 2, 1: 2}, epoch=4)), ["t"])
     assert [leader_of(known, 0), leader_of(known, 1)] == [1, 1]
 
 
 @pytest.mark.parametrize("epoch", [5, 6])
 def test_an_answer_of_the_same_or_a_newer_epoch_counts(epoch: int) -> None:
-    assert leader_of(apply_reply(view(topic("t", {0: 1}, epoch=5)), reply(topic("t", {0: 2}, epoch=epoch)), ["t"])) == 2
+    assert leader_of(learn(view(topic("t", {0: 1}, epoch=5)), reply(topic("t", {0: 2}, epoch=epoch)), ["t"])) == 2
 
 
 def test_an_answer_without_epochs_counts_always() -> None:
-    assert leader_of(apply_reply(view(topic("t", {0: 1}, epoch=5)), reply(topic("t", {0: 2}, epoch=-1)), ["t"])) == 2
+    assert leader_of(learn(view(topic("t", {0: 1}, epoch=5)), reply(topic("t", {0: 2}, epoch=-1)), ["t"])) == 2
 
 
 def test_a_topic_that_was_created_anew_starts_with_young_epochs() -> None:
     fresh = reply(topic("t", {0: 2}, epoch=0, topic_id=TWO))
-    assert leader_of(apply_reply(view(topic("t", {0: 1}, epoch=5)), fresh, ["t"])) == 2
+    assert leader_of(learn(view(topic("t", {0: 1}, epoch=5)), fresh, ["t"])) == 2
 
 
 def test_without_ids_a_topic_that_was_gone_and_is_back_may_start_with_young_epochs() -> None:
-    gone = apply_reply(view(topic("t", {0: 1}, epoch=5)), reply(topic("t", {}, error=3)), ["t"])
-    assert leader_of(apply_reply(gone, reply(topic("t", {0: 2}, epoch=0)), ["t"])) == 2
+    gone = learn(view(topic("t", {0: 1}, epoch=5)), reply(topic("t", {}, error=3)), ["t"])
+    assert leader_of(learn(gone, reply(topic("t", {0: 2}, epoch=0)), ["t"])) == 2
 
 
 def test_a_topic_of_a_broker_without_ids_has_the_zero_id() -> None:
     assert view(Topic(name="t")).topics["t"].topic_id == ZERO_UUID
+
+
+def test_partitions_are_found_by_number_whatever_numbers_there_are() -> None:
+    partitions = view(topic("t", {7: 2, 3: 1, -1: 2})).topics["t"].partitions
+    assert list(partitions) == [3, 7] and len(partitions) == 2
+    assert partitions[7] == PartitionInfo(7, 2, 0, (2, 9), (2,), 0)
+    assert [number in partitions for number in (3, 7, 0, -1, 8)] == [True, True, False, False, False]
+    assert partitions.get(0) is None
+
+
+def test_of_a_partition_that_comes_twice_the_last_counts() -> None:
+    row = topic("t", {0: 1, 1: 1})
+    row.partitions += topic("t", {0: 2}).partitions
+    assert leader_of(view(row)) == 2 and len(view(row).topics["t"].partitions) == 2
+
+
+def test_what_an_answer_says_again_is_not_kept_a_second_time() -> None:
+    before = view(topic("t", {0: 1, 1: 2}))
+    after = learn(before, reply(topic("t", {0: 1, 1: 2})), None)
+    old, new = before.topics["t"], after.topics["t"]
+    assert new is not old  # that another answer has said the same is news for some
+    assert new.name is old.name and new.topic_id is old.topic_id and new.rows is old.rows
+
+
+def test_partitions_with_copies_on_the_same_brokers_share_the_list_of_them() -> None:
+    known = view(topic("t", {0: 1, 1: 1}), topic("u", {0: 1}))
+    one, two, three = (known.topics[name].partitions[number].replicas for name, number in (("t", 0), ("t", 1), ("u", 0)))
+    assert one is two is three
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_news"),
+    [
+        (reply(topic("t", {0: 1})), False),
+        (reply(topic("t", {0: 2}, epoch=1)), True),
+        (reply(topic("t", {0: 1, 1: 1})), True),
+        (reply(topic("t", {0: 1}, topic_id=TWO)), True),
+        (reply(topic("t", {}, error=3)), True),
+        (reply(topic("t", {0: 1}), brokers=(1,)), True),
+        (reply(topic("t", {0: 1}), topic("u", {0: 1})), True),
+        (reply(), True),
+    ],
+)
+def test_an_answer_is_news_when_it_shows_what_was_not_known(answer: MetadataResponse, is_news: bool) -> None:
+    assert findings(view(topic("t", {0: 1})), answer, None).is_news is is_news
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_unsettled"),
+    [
+        (reply(topic("t", {0: 1})), False),
+        (reply(topic("t", {0: 1, 1: -1}, epoch=1)), True),
+        (reply(topic("t", {0: 7}, epoch=1)), True),
+        (reply(topic("t", {}, error=3)), True),
+    ],
+)
+def test_a_picture_with_an_error_or_without_a_leader_is_to_be_asked_for_again(
+    answer: MetadataResponse, is_unsettled: bool
+) -> None:
+    assert findings(view(topic("t", {0: 1})), answer, ["t"]).is_unsettled is is_unsettled
+
+
+# -- a hundred thousand of them ---------------------------------------------------------------------------------------
+
+
+def test_of_a_topic_that_is_known_the_garbage_collector_has_one_object_to_visit() -> None:
+    frame = b"".join(encode_response(reply(*[topic(f"t{number}", {0: 1, 1: 2}) for number in range(1000)]), VERSION, 7))
+    known = apply_reply(EMPTY_VIEW, decoded(frame, EMPTY_VIEW), None).view
+    for _ in range(3):  # it lets go of tuples of numbers, and the next time of tuples of those
+        gc.collect()
+    parts = [part for info in known.topics.values() for part in (info, *info, *info.rows, *itertools.chain(*info.rows))]
+    assert [type(part) for part in parts if gc.is_tracked(part)] == [TopicInfo] * 1000
+
+
+def test_of_an_answer_there_is_never_more_than_one_topic_as_it_came() -> None:
+    frame = b"".join(encode_response(reply(*[topic(f"t{number}", {0: 1}) for number in range(10)]), VERSION, 7))
+    alive: list[int] = []
+
+    def count() -> int:
+        return sum(type(one) is Topic for one in gc.get_objects())
+
+    def condense(row: Topic) -> Optional[str]:
+        alive.append(count() - before)
+        return row.name
+
+    gc.collect()
+    before = count()
+    _number, answer = decode_response(MetadataResponse, VERSION, memoryview(frame), condense)
+    assert answer.topics == [f"t{number}" for number in range(10)]  # type: ignore[attr-defined]  # it is a Response
+    assert alive == [1] * 10
 
 
 # -- when to ask again ------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ OLD, NEW, THIRD = b"T" * 16, b"U" * 16, b"V" * 16
 
 def seen(topic_id: bytes, error_code: int = 0) -> TopicInfo:
     """Return what an answer says of the topic; another object every time, as answers are."""
-    return TopicInfo("t", topic_id, False, error_code, {})
+    return TopicInfo("t", topic_id, False, error_code, ())
 
 
 @pytest.fixture()

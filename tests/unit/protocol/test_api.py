@@ -196,7 +196,7 @@ def test_the_command_line_prints_both_sources() -> None:
     assert done.stderr == ""
     assert done.stdout.startswith("# FetchRequest v12\ndef encode(m, w):\n")
     assert "\n# FetchResponse v12\ndef encode(m, w):\n" in done.stdout
-    assert done.stdout.count("def decode(b, p, end):") == 2
+    assert done.stdout.count("def decode(b, p, end, condense=None):") == 2
     compile(done.stdout, "<printed>", "exec")
 
 

@@ -365,7 +365,8 @@ class Engine:
             return
         if self._refresh.poll(now):
             topics = self._refresh.topics
-            request, condense = metadata_request(topics), condenser(self.view.topics)
+            named = None if self._refresh.asks_for_all(len(self.view.topics)) else topics
+            request, condense = metadata_request(named), condenser(self.view.topics)
             self.ask_any(request, lambda reply, error: self._on_metadata(reply, error, topics), condense=condense)
         elif self._refresh.wake_at() != float("inf"):
             self._refresh_timer = self.loop.call_at(self._refresh.wake_at(), self._poll_metadata)

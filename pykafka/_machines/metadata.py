@@ -187,7 +187,7 @@ class Findings(NamedTuple):
     view: ClusterView
     #: whether the picture shows anything that it did not show before
     is_news: bool
-    #: whether a topic is in error, or one of those asked for has a partition without a leader
+    #: whether one of the topics asked for is in error, or has a partition without a leader
     is_unsettled: bool
 
 
@@ -197,7 +197,7 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Coll
     A topic that was asked for and is in error keeps its last known partitions: a restarting broker may say "unknown
     topic" for a moment, and forgetting the partitions would send idle what is merely late.
 
-    :param reply: with topics as :func:`condenser` makes them
+    :param reply: with topics as :func:`condenser` makes them; it may be about other topics as well
     """
     seen: list[TopicInfo] = reply.topics  # type: ignore[assignment]  # condensed
     brokers = _usable_brokers(reply) or view.brokers
@@ -205,16 +205,23 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Coll
     for info in seen:
         if info.name:
             topics[info.name] = _newest(view.topics.get(info.name), info)
+    if asked is not None:
+        # an answer about all topics lacks those that are gone, where one about these says so
+        for name in set(asked).difference([info.name for info in seen]):
+            if name in topics:
+                topics[name] = topics[name]._replace(error_code=UNKNOWN_TOPIC)
     after = ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers, topics)
-    is_unsettled = any(info.error_code for info in seen) or _is_leaderless(after, asked or ())
-    return Findings(after, after != view, is_unsettled)
+    return Findings(after, after != view, _is_unsettled(after, asked or ()))
 
 
-def _is_leaderless(view: ClusterView, topics: Iterable[str]) -> bool:
+def _is_unsettled(view: ClusterView, topics: Iterable[str]) -> bool:
     infos = [view.topics[name] for name in topics if name in view.topics]
-    return any(row[_LEADER] not in view.brokers for info in infos for row in info.rows)
+    return any(info.error_code or any(row[_LEADER] not in view.brokers for row in info.rows) for info in infos)
 
 
+#: More topics than that are not asked for by name where they are a good part of all there are: putting down 100,000 names would
+#: hold up the I/O thread for a quarter of a second.
+MANY_TOPICS = 5000
 #: The longest pause (seconds) before metadata is asked for again after something failed for want of it.
 URGENT_PAUSE_S = 0.5
 
@@ -241,8 +248,12 @@ class MetadataRefresh:
 
     @property
     def topics(self) -> list[str]:
-        """Return the topics in use, which is what a background refresh asks for."""
-        return sorted(self._uses)
+        """Return the topics in use, which is what a background refresh is about; in order where there are not too many."""
+        return sorted(self._uses) if len(self._uses) <= MANY_TOPICS else list(self._uses)
+
+    def asks_for_all(self, known: int) -> bool:
+        """Return whether a background refresh had better ask for all of the ``known`` topics than name those in use."""
+        return len(self._uses) > max(MANY_TOPICS, known // 4)
 
     def use(self, topic: str) -> None:
         """Keep ``topic`` fresh from now on; call :meth:`release` as often."""

@@ -11,6 +11,8 @@ import pytest
 from pykafka._machines.backoff import Backoff
 from pykafka._machines.metadata import (
     EMPTY_VIEW,
+    MANY_TOPICS,
+    UNKNOWN_TOPIC,
     ZERO_UUID,
     BrokerInfo,
     ClusterView,
@@ -230,6 +232,19 @@ def test_a_picture_with_an_error_or_without_a_leader_is_to_be_asked_for_again(
     assert findings(view(topic("t", {0: 1})), answer, ["t"]).is_unsettled is is_unsettled
 
 
+def test_topics_that_an_answer_about_more_than_them_lacks_are_gone_as_far_as_it_knows() -> None:
+    before = view(topic("t", {0: 1}), topic("u", {0: 1}), topic("v", {0: 1}))
+    found = findings(before, reply(topic("v", {0: 2}, epoch=1)), ["u", "v"])
+    assert [(info.name, info.error_code, info.partitions[0].leader) for info in found.view.topics.values()] == [
+        ("t", 0, 1), ("u", UNKNOWN_TOPIC, 1), ("v", 0, 2)
+    ]  # fmt: skip
+    assert found.is_unsettled
+
+
+def test_of_what_else_an_answer_tells_nothing_has_to_be_asked_for_again() -> None:
+    assert not findings(view(topic("t", {0: 1})), reply(topic("t", {0: 1}), topic("u", {0: -1}, error=5)), ["t"]).is_unsettled
+
+
 # -- a hundred thousand of them ---------------------------------------------------------------------------------------
 
 
@@ -360,6 +375,25 @@ def test_topics_are_released_as_often_as_they_were_used() -> None:
     refresh.release("never used")
     assert refresh.topics == []
     assert not refresh.poll(10**6)
+
+
+@pytest.mark.parametrize(
+    ("used", "known", "asks_for_all"),
+    [
+        (1, 1, False),
+        (MANY_TOPICS, MANY_TOPICS, False),
+        (MANY_TOPICS + 1, MANY_TOPICS + 1, True),
+        (MANY_TOPICS + 1, 100 * MANY_TOPICS, False),
+    ],
+)
+def test_very_many_topics_are_named_only_where_there_are_many_times_as_many(
+    used: int, known: int, asks_for_all: bool
+) -> None:
+    refresh = fresh_refresh()
+    for number in range(used):
+        refresh.use(str(number))
+    assert refresh.asks_for_all(known) is asks_for_all
+    assert sorted(refresh.topics) == sorted(map(str, range(used)))
 
 
 def pauses(refresh: MetadataRefresh, count: int, *, changed: bool = False, failing: bool = False) -> list[float]:

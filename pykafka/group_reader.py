@@ -204,8 +204,7 @@ class GroupReader(Consumer):
             with self._fence_lock:
                 begun = [tp for tp in start.positions if tp not in self._owned and self._is_given(tp)]
                 self._fenced.update(dict.fromkeys(begun, opening))
-            for tp in begun:
-                self._adopt(core, known[tp])
+            self._adopt(core, [known[tp] for tp in begun])
             self._seek({tp: start.positions[tp] for tp in begun})
         return share._replace(partitions=frozenset(known) - start.positions.keys())
 

@@ -13,6 +13,7 @@ from ._engine.fetching import weakly
 from ._engine.group_session import GroupSession
 from ._engine.ticker import Ticker
 from ._engine.waiting import Deadline, Result
+from ._machines.backoff import Spacing
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
 from ._machines.member import AWAY, Assign, Decide, Ended, Event, LookUp, Lost, Member, Rebalanced, Revoke
@@ -22,10 +23,10 @@ from .exceptions import ConsumerStoppedException, KafkaConfigError, KafkaExcepti
 from .group_protocols import AUTO, CONSUMER, OTHER_PROTOCOL, make_member, member_settings
 from .group_reader import GroupReader
 from .group_sharing import Sharing
-from .group_topics import numbers_of
+from .group_topics import partitions_of
 
 if TYPE_CHECKING:
-    from ._machines.metadata import ClusterView
+    from ._machines.metadata import ClusterView, Partitions
     from .cluster import Cluster
     from .topic import Topic
 
@@ -37,8 +38,13 @@ SPARE_S = 10.0
 CHOICES = 3
 #: Seconds between looks whether the client was closed, while start() waits for the group.
 LOOK_FOR_END_S = 0.2
+#: How many topics the reason of a rebalance names.
+SPELLED_TOPICS = 20
 #: Seconds between looks for topics that a pattern is true of.
 PATTERN_LOOK_S = 5.0
+#: With 100,000 topics a look keeps this process and a broker busy for a second: then there are fewer, but never none for so long.
+PATTERN_LOOK_SHARE = 0.05
+PATTERN_LOOK_MAX_S = 60.0
 
 
 class GroupConsumer(GroupReader):
@@ -64,6 +70,7 @@ class GroupConsumer(GroupReader):
         assert self._group is not None
         self._group_name = self._group.decode()
         self._topic_looks: Optional[Ticker] = None
+        self._topic_look_spacing = Spacing(PATTERN_LOOK_SHARE, PATTERN_LOOK_MAX_S)
         self._sharing = Sharing(options["membership_protocol"], options["client_rack"] or None)
         if options["group_protocol"] == CONSUMER and self._sharing.server_assignor is None:
             raise KafkaConfigError(
@@ -80,8 +87,8 @@ class GroupConsumer(GroupReader):
         self._stopped_by_callback = False
         #: how often the protocol was chosen since there was a share; see :meth:`_joins_otherwise`
         self._choices = 0
-        #: topic -> partition numbers, as of this leader's last decision
-        self._decided_on: Optional[dict[str, list[int]]] = None
+        #: topic -> partitions, as of this leader's last decision
+        self._decided_on: Optional[dict[str, Partitions]] = None
 
     # -- starting and stopping ----------------------------------------------------------------------------------------
 
@@ -200,11 +207,15 @@ class GroupConsumer(GroupReader):
 
     def _look_for_topics(self) -> None:
         """Look for topics that match by now; the coordinator is told of them by a member that has to do so itself."""
+        began = self._cluster.engine.loop.now()
+        if not self._topic_look_spacing.is_due(began):
+            return
         try:
             found = self._topics.find()
         except KafkaException as error:
             log.info("%r: no look for new topics this time: %s", self, error)
             return
+        self._topic_look_spacing.done(began, self._cluster.engine.loop.now())
         member = self._member
         if found and isinstance(member, ClassicMember):
             names = sorted(self._topics.by_name)
@@ -259,11 +270,11 @@ class GroupConsumer(GroupReader):
             ids = self._topics.ids(view)
             self._tell(lambda now: member.learn(ids, now))
         elif isinstance(member, ClassicMember) and self._decided_on is not None and member.is_leader:
-            now_there = {name: numbers_of(view, name) for name in self._decided_on}
-            changed = sorted(name for name, numbers in now_there.items() if numbers != self._decided_on[name])
+            changed = [name for name, known in self._decided_on.items() if not known.has_numbers_of(partitions_of(view, name))]
             if changed:
                 self._decided_on = None
-                self._tell(lambda now: member.rebalance(now, f"topics have other partitions now: {', '.join(changed)}"))
+                named = ", ".join(sorted(changed)[:SPELLED_TOPICS])
+                self._tell(lambda now: member.rebalance(now, f"topics have other partitions now: {named}"))
 
     # -- what the group asks for: on the worker -----------------------------------------------------------------------
 
@@ -289,8 +300,8 @@ class GroupConsumer(GroupReader):
             wanted = self._sharing.wanted(event)
             unknown = [name for name in wanted if name not in engine.view.topics]
             view = engine.update(unknown, Deadline(self._cluster.socket_timeout_s)) if unknown else engine.view
-            partitions = {name: numbers_of(view, name) for name in wanted}
-            shares, remarks = self._sharing.decide(event, partitions)
+            partitions = {name: partitions_of(view, name) for name in wanted}
+            shares, remarks = self._sharing.decide(event, {name: list(there) for name, there in partitions.items()})
         except Exception as error:
             failure = error if isinstance(error, KafkaException) else KafkaException(f"deciding who reads what failed: {error!r}")
             self._tell(lambda now: member.undecided(event.number, failure, now))
@@ -304,10 +315,15 @@ class GroupConsumer(GroupReader):
         self._tell(lambda now: self._on_view(engine.view))  # what has changed while it was decided
 
     def _look_up(self, event: LookUp) -> None:
+        member = self._member
+        if not isinstance(member, ConsumerMember):  # it was asked by one that has ended
+            return
         try:
-            self._topics.refresh()
+            names = self._topics.look_up(event.topic_ids)
         except KafkaException as error:
             log.info("%r: topics of the assignment are not known yet: %s", self, error)
+            return
+        self._tell(lambda now: member.learn(names, now))
 
     def _note_rebalance(self, event: Rebalanced) -> None:
         log.info(

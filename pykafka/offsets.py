@@ -201,13 +201,14 @@ class OffsetManager:
             return {tp: OffsetFetchPartitionResponse(-1, b"", 0) for tp in tps}
         self._raise_for(answer.error_code, "OffsetFetch")
         found: dict[TopicPartition, OffsetFetchPartitionResponse] = {}
+        asked = set(tps)
         for topic in answer.topics:
             for part in topic.partitions:
                 tp = TopicPartition(topic.name, part.partition_index)
-                if tp in tps:
+                if tp in asked:
                     self._raise_for(part.error_code, "OffsetFetch", tp)
                 found[tp] = OffsetFetchPartitionResponse(part.committed_offset, (part.metadata or "").encode(), part.error_code)
-        missing = sorted(set(tps) - set(found))
+        missing = sorted(asked - set(found))
         if missing:
             # an answer that leaves a partition out says nothing about it; starting over would lose or repeat messages
             raise OffsetRequestFailedError(

@@ -151,7 +151,7 @@ class Producer:
             core = self._make_core()
             self._cluster.track(self)
             engine.loop.call_soon(engine.sender.add, core)
-            engine.use_topic(self._topic.name.decode())
+            engine.use_topics([self._topic.name.decode()])
             exiting.flush_at_exit(core)
             self._core = core
             self._running = True

@@ -125,14 +125,14 @@ class Reader:
     def _make_buffer(self, core: FetchCore, tp: TopicPartition, partition: Partition) -> PartitionBuffer:
         return PartitionBuffer(tp, partition, core.parcels[tp], self._options["max_decompressed_bytes"])
 
-    def _adopt(self, core: FetchCore, partition: Partition) -> None:
-        """Read another partition, once it has a place; under the lock."""
-        tp = partition.tp
-        core.add(tp)
-        buffer = self._make_buffer(core, tp, partition)
-        self._owned = {**self._owned, tp: partition}
-        self._buffers = {**self._buffers, tp: buffer}
-        self._order = [*self._order, buffer]
+    def _adopt(self, core: FetchCore, partitions: Iterable[Partition]) -> None:
+        """Read other partitions, once they have a place; under the lock."""
+        more = {partition.tp: partition for partition in partitions}
+        core.add(more)
+        buffers = {tp: self._make_buffer(core, tp, partition) for tp, partition in more.items()}
+        self._owned = {**self._owned, **more}
+        self._buffers = {**self._buffers, **buffers}
+        self._order = [*self._order, *buffers.values()]
 
     def _fence(self, partitions: Iterable[TopicPartition], why: object) -> None:
         """Deliver nothing more of these partitions, from this moment on; from any thread, without waiting."""

@@ -202,6 +202,6 @@ class SimpleConsumer(Consumer):
             if not is_committed:
                 core.place_failed(begins)
                 return
-            for tp in begins:
-                self._adopt(core, known.get(tp.partition) or Partition(self._topic, tp.partition, None, [], []))
+            new = [known.get(tp.partition) or Partition(self._topic, tp.partition, None, [], []) for tp in begins]
+            self._adopt(core, new)
             self._seek(begins)

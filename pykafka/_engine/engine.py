@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._machines.backoff import Backoff
@@ -213,15 +214,15 @@ class Engine:
         """Ask again for the coordinator of ``group`` the next time it is needed."""
         self._coordinators.pop(group, None)
 
-    def use_topic(self, topic: str) -> None:
-        """Keep the metadata of ``topic`` fresh until :meth:`release_topic`."""
-        self.loop.call_soon(self._refresh.use, topic)
+    def use_topics(self, topics: Iterable[str]) -> None:
+        """Keep the metadata of ``topics`` fresh until :meth:`release_topics`."""
+        self.loop.call_soon(self._refresh.use, list(topics))
         self.loop.call_soon(self._poll_metadata)
 
-    def release_topic(self, topic: str) -> None:
-        """Undo one :meth:`use_topic`."""
+    def release_topics(self, topics: Iterable[str]) -> None:
+        """Undo one :meth:`use_topics`."""
         if not self.loop.stopped:
-            self.loop.call_soon(self._refresh.release, topic)
+            self.loop.call_soon(self._refresh.release, list(topics))
 
     def is_connected(self, host: str, port: int) -> bool:
         """Return whether there is a ready connection to ``host:port``."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from .._machines.fetch_plan import PartitionFetch, plan_fetches
+from .._machines.fetch_plan import PartitionFetch, of_other_logs, plan_fetches
 from .._machines.fetch_requests import Asked, FetchSettings, fetch_request, has_news, request_of
 from .._machines.fetch_sessions import FetchSession
 from .._machines.fetched import read_records
@@ -124,26 +124,26 @@ class FetchCore:
         self._fetches = fetches
         self._order = list(fetches.values())
         self._followed = set(followed)
-        for topic in dict.fromkeys([*(tp.topic for tp in fetches), *self._followed]):
-            self._use(topic)
+        self._use([*(tp.topic for tp in fetches), *self._followed])
         self.engine.add_listener(self._plan_anew)
 
-    def _use(self, topic: str) -> None:
-        if topic not in self._topic_ids.current:
+    def _use(self, topics: Iterable[str]) -> None:
+        new = [topic for topic in dict.fromkeys(topics) if topic not in self._topic_ids.current]
+        for topic in new:
             self._topic_ids.use(topic, self.engine.topic_id(topic))
-            self.engine.use_topic(topic)
+        self.engine.use_topics(new)
 
-    def add(self, tp: TopicPartition) -> None:
-        """Get ready to fetch another partition."""
-        fetch = PartitionFetch(tp)
-        self.parcels = {**self.parcels, tp: deque()}
-        self._fetches = {**self._fetches, tp: fetch}
-        self.engine.loop.call_soon(self._add, fetch)
+    def add(self, partitions: Iterable[TopicPartition]) -> None:
+        """Get ready to fetch other partitions."""
+        fetches = {tp: PartitionFetch(tp) for tp in partitions}
+        self.parcels = {**self.parcels, **{tp: deque() for tp in fetches}}
+        self._fetches = {**self._fetches, **fetches}
+        self.engine.loop.call_soon(self._add, list(fetches.values()))
 
     def drop(self, partitions: Iterable[TopicPartition]) -> None:
         """Fetch these partitions no more and forget what was fetched of them."""
         gone = set(partitions)
-        dropped = [fetch for tp, fetch in self._fetches.items() if tp in gone]
+        dropped = {fetch for tp, fetch in self._fetches.items() if tp in gone}
         self.parcels = {tp: parcels for tp, parcels in self.parcels.items() if tp not in gone}
         self._fetches = {tp: fetch for tp, fetch in self._fetches.items() if tp not in gone}
         self.engine.loop.call_soon(self._drop, dropped)
@@ -235,8 +235,7 @@ class FetchCore:
 
     def _stop(self, result: Optional[Result[None]]) -> None:
         self.engine.remove_listener(self._plan_anew)
-        for topic in list(self._topic_ids.current):
-            self._release(topic)
+        self._release(list(self._topic_ids.current))
         if self._timer is not None:
             self._timer.cancel()
         for number in range(LANES_PER_BROKER):
@@ -262,24 +261,24 @@ class FetchCore:
             fetch.failed = True
             self._plan_anew()
 
-    def _add(self, fetch: PartitionFetch) -> None:
-        self._unplaced.discard(fetch.tp)
-        if self._fetches.get(fetch.tp) is fetch:
-            self._order.append(fetch)
-            self._use(fetch.tp.topic)
+    def _add(self, added: list[PartitionFetch]) -> None:
+        self._unplaced.difference_update(fetch.tp for fetch in added)
+        there = [fetch for fetch in added if self._fetches.get(fetch.tp) is fetch]
+        self._order += there
+        self._use(fetch.tp.topic for fetch in there)
 
-    def _drop(self, dropped: list[PartitionFetch]) -> None:
+    def _drop(self, dropped: set[PartitionFetch]) -> None:
         for fetch in dropped:
             fetch.seek(None, fetch.generation)  # what is under way is dropped when it comes
         self._order = [fetch for fetch in self._order if fetch not in dropped]
         left = {fetch.tp.topic for fetch in self._order} | self._followed
-        for topic in [topic for topic in self._topic_ids.current if topic not in left]:
-            self._release(topic)
+        self._release([topic for topic in self._topic_ids.current if topic not in left])
         self._plan_anew()
 
-    def _release(self, topic: str) -> None:
-        self._topic_ids.forget(topic)
-        self.engine.release_topic(topic)
+    def _release(self, topics: list[str]) -> None:
+        for topic in topics:
+            self._topic_ids.forget(topic)
+        self.engine.release_topics(topics)
 
     def _place_failed(self, partitions: list[TopicPartition]) -> None:
         self._unplaced.difference_update(partitions)
@@ -289,14 +288,16 @@ class FetchCore:
     def _look_for_unplaced(self, now: float) -> None:
         """Have places looked up for partitions that topics have got since, and for all of a topic that was made anew."""
         known = map(self.engine.view.topics.get, self._topic_ids.current)
-        infos = [info for info in known if info is not None and info.partitions]
-        for info in infos:
-            self._note_topic_id(info)
+        infos = {info.name: info for info in known if info is not None and info.rows}
+        others = of_other_logs(self._order, infos)
+        for info in infos.values():
+            self._note_topic_id(info, others.get(info.name, []))
         if now < self._place_not_before:
             return
-        there = {TopicPartition(info.name, pid) for info in infos for pid in info.partitions}
-        wanted = {fetch.tp: fetch.generation for fetch in self._order if fetch.displaced and fetch.tp in there}
-        wanted.update((tp, 0) for tp in sorted(there) if tp.topic in self._followed and tp not in self._fetches)
+        displaced = [fetch for fetch in self._order if fetch.displaced and fetch.tp.topic in infos]
+        wanted = {one.tp: one.generation for one in displaced if one.tp.partition in infos[one.tp.topic].partitions}
+        followed = ((name, number) for name in self._followed & infos.keys() for number in infos[name].partitions)
+        wanted.update((TopicPartition(*place), 0) for place in sorted(set(followed) - self._fetches.keys()))
         led = {tp: generation for tp, generation in wanted.items() if self.engine.view.leader(*tp) is not None}
         if len(led) < len(wanted):
             self.engine.refresh_soon()  # nobody could say where they begin
@@ -305,9 +306,7 @@ class FetchCore:
             self._unplaced.update(wanted)
             self._on_unplaced(self, wanted)
 
-    def _note_topic_id(self, info: TopicInfo) -> None:
-        ours = [fetch for fetch in self._order if fetch.tp.topic == info.name and not fetch.displaced]
-        others = [fetch for fetch in ours if fetch.topic_id not in (ZERO_UUID, info.topic_id)]
+    def _note_topic_id(self, info: TopicInfo, others: list[PartitionFetch]) -> None:
         verdict = self._topic_ids.learn(info, is_fetched=bool(others))
         if verdict is Verdict.SUSPECT:
             self.engine.refresh_soon()

@@ -490,7 +490,7 @@ class ProducerCore(RowQueue):
         for timer in (self._linger_timer, self._wake_timer):
             if timer is not None:
                 timer.cancel()
-        self.engine.release_topic(self.settings.topic)
+        self.engine.release_topics([self.settings.topic])
         self._line.wake_all()
         self.callbacks.retire()
         result.succeed(left)

@@ -18,6 +18,26 @@ def throttled_s(throttle_time_ms: int) -> float:
     return min(max(throttle_time_ms, 0) / 1000.0, LONGEST_THROTTLE_S)
 
 
+class Spacing:
+    """Decides when something that may take long is done again: it takes no more than ``share`` of the time.
+
+    :param max_s: the longest pause
+    """
+
+    def __init__(self, share: float, max_s: float) -> None:
+        self._share = share
+        self._max_s = max_s
+        self._not_before = float("-inf")
+
+    def is_due(self, now: float) -> bool:
+        """Return whether it may be done now."""
+        return now >= self._not_before
+
+    def done(self, began: float, now: float) -> None:
+        """Note how long it took."""
+        self._not_before = now + min((now - began) / self._share, self._max_s)
+
+
 class Backoff:
     """Delays in seconds: ``initial_s``, doubling up to ``max_s``, each moved by up to ``jitter`` of itself.
 

@@ -268,7 +268,8 @@ class ClassicMember(Member):
         self._beat_at = now + self.settings.heartbeat_interval_s
         self.state = STABLE
         # what we did not ask for is the leader's mistake, and another member's to read
-        self._take_over(frozenset(tp for tp in rows if tp.topic in self._topics), now)
+        asked_for = frozenset(self._topics)
+        self._take_over(frozenset(tp for tp in rows if tp.topic in asked_for), now)
         if self._outdated is not None and self.state == STABLE:
             self._rejoin(now, self._outdated)
 
@@ -338,7 +339,8 @@ class ClassicMember(Member):
 
     def _begin_to_join(self) -> None:
         """Join, once everything is given up that cannot be kept meanwhile."""
-        must_go = frozenset(tp for tp in self.owned if tp.topic not in self._topics) if self._cooperative else self.owned
+        kept = frozenset(self._topics) if self._cooperative else frozenset[str]()
+        must_go = frozenset(tp for tp in self.owned if tp.topic not in kept)
         if must_go:
             self._give_up(must_go, self._cause)
         else:

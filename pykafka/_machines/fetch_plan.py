@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Callable, NamedTuple, Optional
 
 from ..common import TopicPartition
-from .metadata import ZERO_UUID
+from .metadata import ZERO_UUID, TopicInfo
 
 #: An answer may be this large however many connections share the memory: less is not worth a request.
 LEAST_ANSWER_BYTES = 64 * 1024
@@ -146,6 +146,16 @@ class PartitionFetch:
         self.failed = False
         self.failures = 0
         self.not_before = 0.0
+
+
+def of_other_logs(fetches: Iterable[PartitionFetch], infos: Mapping[str, TopicInfo]) -> dict[str, list[PartitionFetch]]:
+    """Return topic -> partitions that something was fetched of under another id than ``infos`` tell."""
+    others: dict[str, list[PartitionFetch]] = {}
+    for fetch in fetches:
+        info = infos.get(fetch.tp.topic)
+        if info is not None and fetch.topic_id not in (info.topic_id, ZERO_UUID) and not fetch.displaced:
+            others.setdefault(info.name, []).append(fetch)
+    return others
 
 
 class Plan(NamedTuple):

@@ -76,6 +76,10 @@ class Partitions(Mapping[int, PartitionInfo]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def has_numbers_of(self, others: Partitions) -> bool:
+        """Return whether these are the same numbers; at once, where nothing else has changed either."""
+        return others._rows is self._rows or list(others) == list(self)
+
 
 class TopicInfo(NamedTuple):
     """One topic as last seen. ``topic_id`` is 16 zero bytes where the broker knows no ids (before 2.8).
@@ -255,17 +259,19 @@ class MetadataRefresh:
         """Return whether a background refresh had better ask for all of the ``known`` topics than name those in use."""
         return len(self._uses) > max(MANY_TOPICS, known // 4)
 
-    def use(self, topic: str) -> None:
-        """Keep ``topic`` fresh from now on; call :meth:`release` as often."""
-        self._uses[topic] = self._uses.get(topic, 0) + 1
+    def use(self, topics: Iterable[str]) -> None:
+        """Keep ``topics`` fresh from now on; call :meth:`release` as often."""
+        for topic in topics:
+            self._uses[topic] = self._uses.get(topic, 0) + 1
 
-    def release(self, topic: str) -> None:
+    def release(self, topics: Iterable[str]) -> None:
         """Undo one :meth:`use`."""
-        count = self._uses.get(topic, 0)
-        if count <= 1:
-            self._uses.pop(topic, None)
-        else:
-            self._uses[topic] = count - 1
+        for topic in topics:
+            count = self._uses.get(topic, 0)
+            if count <= 1:
+                self._uses.pop(topic, None)
+            else:
+                self._uses[topic] = count - 1
 
     def mark_stale(self, now: float) -> None:
         """Ask soon: something we did on the last picture failed."""

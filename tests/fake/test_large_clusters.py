@@ -16,9 +16,11 @@ from pykafka._engine import lane, learning
 from pykafka._engine.lane import Call
 from pykafka._machines.metadata import condenser
 from pykafka.exceptions import KafkaException, ProtocolError, SocketDisconnectedError
+from pykafka.group_topics import GroupTopics
 from pykafka.protocol.api import encode_response, response_of
 from pykafka.protocol.messages import ListGroupsRequest, MetadataRequest, MetadataResponse
 from pykafka.protocol.wire import Wire
+from pykafka.testing import FakeCluster
 
 from ..support import run_python, until
 from .broker import FakeBroker, fake_broker
@@ -130,10 +132,59 @@ def test_the_io_thread_has_no_more_to_do_for_metadata_of_more_topics(step: Calla
     with fake_broker() as broker:
         large_metadata(broker, 12_000, 1)
         with KafkaClient(broker.hosts) as client:
-            on_io_thread(client, lambda: list(map(client.cluster.engine._refresh.use, client.cluster.engine.view.topics)))
             view = client.cluster.engine.view
+            client.cluster.engine.use_topics(view.topics)
             assert calls_on_io_thread(client, lambda: step(client)) < 1000
             assert client.cluster.engine.view is not view and client.cluster.engine.view == view
+
+
+@pytest.fixture
+def many_topics(monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaClient]:
+    """Return a client of a cluster with a thousand topics, which it takes for very many."""
+    monkeypatch.setattr(lane, "LARGE_ANSWER", 10_000)
+    monkeypatch.setattr(learning, "FEW_ROWS", 100)
+    with FakeCluster(topics={f"topic-{number:04}": 1 for number in range(1000)}) as kafka, KafkaClient(kafka.hosts) as client:
+        yield client
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_the_io_thread_matches_no_topics_with_the_pattern_of_a_group(
+    protocol: str, many_topics: KafkaClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matches, matching = GroupTopics.matches, list[str]()
+
+    def noted(topics: GroupTopics, name: str) -> bool:
+        matching.append(threading.current_thread().name)
+        return matches(topics, name)
+
+    monkeypatch.setattr(GroupTopics, "matches", noted)
+    with many_topics.get_balanced_consumer("g", pattern="topic-000.", group_protocol=protocol) as consumer:
+        many_topics.update_cluster()
+        assert len(consumer.partitions) == 10
+    assert len(matching) >= 1000 and "pykafka-io" not in matching
+
+
+class Rounds(list[Any]):
+    """A list that counts how often it was gone through."""
+
+    count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.count += 1
+        return super().__iter__()
+
+
+def test_what_is_fetched_is_not_gone_through_for_every_topic(many_topics: KafkaClient) -> None:
+    with many_topics.get_balanced_consumer("g", pattern="topic-00..") as consumer:
+        core = consumer._core
+        assert core is not None and len(consumer.partitions) == 100
+
+        def look() -> int:
+            core._order = rounds = Rounds(core._order)
+            core._look_for_unplaced(many_topics.cluster.engine.loop.now())
+            return rounds.count
+
+        assert on_io_thread(many_topics, look) < 10
 
 
 # -- answers that are decoded on another thread -----------------------------------------------------------------------

@@ -136,7 +136,7 @@ class DrivenEngine:
     def nothing(self, *_args: Any) -> None:
         """Do nothing."""
 
-    use_topic = release_topic = remove_listener = drop_lanes = nothing
+    use_topics = release_topics = remove_listener = drop_lanes = nothing
 
 
 class Consumer(RuleBasedStateMachine):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pykafka._machines.backoff import LONGEST_THROTTLE_S, Backoff, throttled_s
+from pykafka._machines.backoff import LONGEST_THROTTLE_S, Backoff, Spacing, throttled_s
 
 
 def middle() -> float:
@@ -68,3 +68,12 @@ def test_a_broker_is_given_the_pause_that_it_asks_for(asked_ms: int, waits_s: fl
 
 def test_no_pause_that_a_broker_can_ask_for_is_longer_than_a_minute() -> None:
     assert throttled_s(2**31 - 1) == LONGEST_THROTTLE_S == 60.0
+
+
+@pytest.mark.parametrize(("took_s", "pause_s"), [(0.5, 10.0), (1.0, 20.0), (10.0, 60.0)])
+def test_what_takes_long_is_done_again_later_but_not_too_late(took_s: float, pause_s: float) -> None:
+    spacing = Spacing(0.05, 60.0)
+    assert spacing.is_due(100.0)
+    spacing.done(100.0, 100.0 + took_s)
+    assert not spacing.is_due(100.0 + took_s + pause_s - 0.1)
+    assert spacing.is_due(100.0 + took_s + pause_s + 0.1)

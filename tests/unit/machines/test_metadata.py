@@ -286,8 +286,7 @@ def fresh_refresh() -> MetadataRefresh:
 def asked(*topics: str, at: float = 0.0) -> MetadataRefresh:
     """Return a refresh (300 s, pause 0.1 s) that was answered at ``at``."""
     refresh = fresh_refresh()
-    for name in topics:
-        refresh.use(name)
+    refresh.use(topics)
     refresh.mark_stale(at)
     assert refresh.poll(at)
     refresh.on_reply(at, changed=False)
@@ -302,7 +301,7 @@ def test_nothing_in_use_is_never_asked_about() -> None:
 
 def test_a_topic_in_use_is_asked_about_at_once_and_then_when_the_picture_is_old() -> None:
     refresh = fresh_refresh()
-    refresh.use("t")
+    refresh.use(["t"])
     assert refresh.poll(0.0)
     refresh.on_reply(1.0, changed=False)
     assert not refresh.poll(300.9)
@@ -350,7 +349,7 @@ def test_after_a_failure_the_next_try_waits_for_the_pause() -> None:
 @pytest.mark.parametrize("never_fresh", [True, False])
 def test_after_a_failure_the_next_try_waits_for_the_pause_however_old_the_picture_is(never_fresh: bool) -> None:
     refresh = asked("t") if not never_fresh else fresh_refresh()
-    refresh.use("t")
+    refresh.use(["t"])
     assert refresh.poll(400.0)
     refresh.on_failure(401.0)
     assert not refresh.poll(401.05)
@@ -368,11 +367,11 @@ def test_a_failure_while_a_question_is_under_way_asks_again_only_after_the_pause
 def test_topics_are_released_as_often_as_they_were_used() -> None:
     refresh = asked("b", "a", "a")
     assert refresh.topics == ["a", "b"]
-    refresh.release("a")
-    refresh.release("b")
+    refresh.release(["a"])
+    refresh.release(["b"])
     assert refresh.topics == ["a"]
-    refresh.release("a")
-    refresh.release("never used")
+    refresh.release(["a"])
+    refresh.release(["never used"])
     assert refresh.topics == []
     assert not refresh.poll(10**6)
 
@@ -390,8 +389,7 @@ def test_very_many_topics_are_named_only_where_there_are_many_times_as_many(
     used: int, known: int, asks_for_all: bool
 ) -> None:
     refresh = fresh_refresh()
-    for number in range(used):
-        refresh.use(str(number))
+    refresh.use(map(str, range(used)))
     assert refresh.asks_for_all(known) is asks_for_all
     assert sorted(refresh.topics) == sorted(map(str, range(used)))
 

@@ -319,13 +319,20 @@ class Engine:
     def ask_any(self, request: Request, on_reply: OnReply, deadline: Optional[float] = None) -> None:
         """Send ``request`` to the broker most likely to answer; one attempt."""
         until = self.loop.now() + METADATA_TIMEOUT_S if deadline is None else deadline
-        self._ask(self._likeliest_lane(), request, until, on_reply)
+        lane = self._likeliest_lane()
+        lane.asked_at = self.loop.now()
+        self._ask(lane, request, until, on_reply)
 
     def _likeliest_lane(self) -> Lane:
         addresses = [(broker.host, broker.port) for broker in self.view.brokers.values()] + self._seeds
         lanes = [self.lane(host, port, "control") for host, port in dict.fromkeys(addresses)]
+        # while brokers disagree all are heard, one after the other
+        in_turn = bool(self.view.disputes)
         # who failed longest ago (or never), then who is connected, then who is least busy
-        return min(lanes, key=lambda lane: (lane.last_failure_at, lane.state != "ready", lane.outstanding))
+        return min(
+            lanes,
+            key=lambda lane: (lane.last_failure_at, in_turn and lane.asked_at, lane.state != "ready", lane.outstanding),
+        )
 
     def partition_ids(self, topic: str) -> list[int]:
         """Return the topic's partition numbers, ascending; empty while the topic is unknown."""
@@ -376,8 +383,8 @@ class Engine:
                 return
             now = self.loop.now()
             # what is as it was is the same object still, so this does not look into it
-            self._refresh.on_reply(now, changed=self.view != before)
-            if any(row.error_code for row in reply.topics) or self._leaderless(topics):
+            self._refresh.on_reply(now, changed=not self.view.shows_the_same_as(before))
+            if any(row.error_code for row in reply.topics) or self._leaderless(topics) or self._in_dispute(topics):
                 self._refresh.mark_unsettled(now)
             self._poll_metadata()
 
@@ -391,6 +398,9 @@ class Engine:
     def _leaderless(self, topics: list[str]) -> bool:
         infos = [self.view.topics[name] for name in topics if name in self.view.topics]
         return any(part.leader not in self.view.brokers for info in infos for part in info.partitions.values())
+
+    def _in_dispute(self, topics: list[str]) -> bool:
+        return not {topic for topic, _partition in self.view.disputes}.isdisjoint(topics)
 
     def _on_view(self) -> None:
         self._close_strays()

@@ -95,6 +95,8 @@ class Lane:
         self.state = "idle"
         self.abilities: Optional[BrokerAbilities] = None
         self.last_failure_at = float("-inf")
+        #: when it was last chosen from among all brokers, to be asked what any of them knows
+        self.asked_at = float("-inf")
         self._loop = loop
         self._settings = settings
         self._decoder = decoder

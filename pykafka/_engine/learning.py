@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -10,6 +11,8 @@ from .._machines.metadata import EMPTY_VIEW, ClusterView, apply_reply
 from ..exceptions import KafkaException
 from .loop import Loop
 from .worker import Worker
+
+log = logging.getLogger(__name__)
 
 #: Answers about more partitions and topics than that are gone through on the decoder's thread: some 20 ms of work.
 FEW_ROWS = 5000
@@ -21,6 +24,7 @@ OnLearnt = Callable[[Optional[Exception]], None]
 class _Answer(NamedTuple):
     reply: Any
     asked: Optional[list[str]]
+    came_at: float
     then: OnLearnt
 
 
@@ -42,7 +46,7 @@ class Learner:
 
     def learn(self, reply: Any, asked: Optional[list[str]], then: OnLearnt) -> None:
         """Have the picture show ``reply``, the answer about the topics ``asked`` (None: about all of them)."""
-        self._answers.append(_Answer(reply, asked, then))
+        self._answers.append(_Answer(reply, asked, self._loop.now(), then))
         if not self._busy:
             self._next()
 
@@ -64,7 +68,8 @@ class Learner:
         self._busy = False
         try:
             if error is None:
-                self.view = view
+                before, self.view = self.view, view
+                _log_settled(before, view)
                 self._on_view()
             then(error)
         finally:
@@ -76,12 +81,23 @@ class Learner:
             self._next()
 
 
+def _log_settled(before: ClusterView, view: ClusterView) -> None:
+    """Say where the picture goes back to an older leader epoch: whoever looks for a reason finds it."""
+    for topic, partition in before.disputes.keys() - view.disputes.keys():
+        old, fresh = (one.topics[topic].partitions.get(partition) for one in (before, view) if topic in one.topics)
+        if old is not None and fresh is not None and fresh.leader_epoch < old.leader_epoch:
+            log.info(
+                "%s/%d: leader epoch %d was told once and not confirmed; going on with %d, which is told again and again",
+                *(topic, partition, old.leader_epoch, fresh.leader_epoch),
+            )
+
+
 def _is_long(reply: Any) -> bool:
     return len(reply.topics) > FEW_ROWS or sum(len(row.partitions) for row in reply.topics) > FEW_ROWS
 
 
 def _learn(view: ClusterView, answer: _Answer) -> tuple[ClusterView, Optional[Exception]]:
     try:
-        return apply_reply(view, answer.reply, answer.asked), None
+        return apply_reply(view, answer.reply, answer.asked, answer.came_at), None
     except Exception as error:  # whoever asked has to hear of it, wherever this runs
         return view, error

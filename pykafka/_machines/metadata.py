@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Optional
 
 from ..protocol.messages import MetadataResponse
@@ -13,6 +14,10 @@ NO_LEADER = -1
 ZERO_UUID = bytes(16)
 #: UNKNOWN_TOPIC_OR_PARTITION.
 UNKNOWN_TOPIC = 3
+#: An older leader epoch is believed when so many answers in a row tell it, and the first of them is so many seconds old:
+#: longer than it takes a change of leader to get about, so that the last of those who hear of it are not believed.
+DISPUTE_ANSWERS = 3
+DISPUTE_S = 2.0
 
 
 class BrokerInfo(NamedTuple):
@@ -45,6 +50,17 @@ class TopicInfo(NamedTuple):
     partitions: Mapping[int, PartitionInfo]
 
 
+class Dispute(NamedTuple):
+    """What speaks against the leader epoch that is known of a partition: answers in a row with an older one, since when."""
+
+    since: float
+    answers: int
+
+
+#: (topic, partition) -> the dispute about its leader epoch.
+Disputes = Mapping[tuple[str, int], Dispute]
+
+
 class ClusterView(NamedTuple):
     """An immutable picture of the cluster; a new one replaces it, so readers need no lock."""
 
@@ -52,6 +68,12 @@ class ClusterView(NamedTuple):
     controller_id: int
     brokers: Mapping[int, BrokerInfo]
     topics: Mapping[str, TopicInfo]
+    #: no part of the picture, but of what may change it
+    disputes: Disputes = MappingProxyType({})
+
+    def shows_the_same_as(self, other: ClusterView) -> bool:
+        """Return whether there is nothing to see here that is not in ``other``, or the other way round."""
+        return self._replace(disputes={}) == other._replace(disputes={})
 
     def leader(self, topic: str, partition: int) -> Optional[BrokerInfo]:
         """Return the broker that leads the partition, or None when unknown."""
@@ -73,18 +95,32 @@ def _usable_brokers(reply: MetadataResponse) -> dict[int, BrokerInfo]:
     }
 
 
-def _newer(known: Optional[TopicInfo], topic_id: bytes, fresh: PartitionInfo) -> PartitionInfo:
-    """Return the known partition when the fresh one has an older leader epoch of the same topic, else the fresh one."""
-    # brokers before 2.8 give topics no ids: one that was gone and is back may be another, whose epochs begin anew
-    if known is None or known.topic_id != topic_id or known.error_code == UNKNOWN_TOPIC:
-        return fresh
-    old = known.partitions.get(fresh.id)
-    return old if old is not None and 0 <= fresh.leader_epoch < old.leader_epoch else fresh
+class _Epochs:
+    """Keeps out leader epochs that are older than known ones, until they are believed; ``disputes`` is what is left open."""
+
+    def __init__(self, before: Disputes, now: float) -> None:
+        self._before = before
+        self._now = now
+        self.disputes: dict[tuple[str, int], Dispute] = {}
+
+    def newer(self, known: Optional[TopicInfo], topic_id: bytes, fresh: PartitionInfo) -> PartitionInfo:
+        """Return the known partition when the fresh one has an older leader epoch of the same topic, else the fresh one."""
+        # brokers before 2.8 give topics no ids: one that was gone and is back may be another, whose epochs begin anew
+        if known is None or known.topic_id != topic_id or known.error_code == UNKNOWN_TOPIC:
+            return fresh
+        old = known.partitions.get(fresh.id)
+        if old is None or not 0 <= fresh.leader_epoch < old.leader_epoch:
+            return fresh
+        since, answers = self._before.get((known.name, fresh.id), Dispute(self._now, 0))
+        if answers + 1 >= DISPUTE_ANSWERS and self._now - since >= DISPUTE_S:
+            return fresh  # what is known came from one broker, once, and is not so
+        self.disputes[known.name, fresh.id] = Dispute(since, answers + 1)
+        return old
 
 
-def _topic(known: Optional[TopicInfo], row: MetadataResponse.MetadataResponseTopic) -> TopicInfo:
+def _topic(known: Optional[TopicInfo], row: MetadataResponse.MetadataResponseTopic, epochs: _Epochs) -> TopicInfo:
     partitions = {
-        part.partition_index: _newer(
+        part.partition_index: epochs.newer(
             known,
             row.topic_id,
             PartitionInfo(
@@ -102,12 +138,13 @@ def _topic(known: Optional[TopicInfo], row: MetadataResponse.MetadataResponseTop
     return TopicInfo(row.name or "", row.topic_id, row.is_internal, row.error_code, dict(sorted(partitions.items())))
 
 
-def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Iterable[str]]) -> ClusterView:
+def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Iterable[str]], now: float) -> ClusterView:
     """Return ``view`` brought up to date by an answer about the topics ``asked`` (None: about all of them).
 
     A topic that was asked for and is in error keeps its last known partitions: a restarting broker may say "unknown
     topic" for a moment, and forgetting the partitions would send idle what is merely late.
     """
+    epochs = _Epochs(view.disputes, now)
     brokers = _usable_brokers(reply)
     answered = {row.name: row for row in reply.topics if row.name}
     topics = dict(view.topics)
@@ -115,7 +152,7 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Iter
         topics = {name: info for name, info in topics.items() if name in answered}
     for name, row in answered.items():
         known = topics.get(name)
-        fresh = _topic(known, row)
+        fresh = _topic(known, row, epochs)
         if row.error_code and not row.partitions and known is not None:
             fresh = known._replace(error_code=row.error_code)
         if known is not None and fresh.partitions == known.partitions:
@@ -123,7 +160,10 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Iter
             # compared. Not of topics: that another answer has said the same is news for some
             fresh = fresh._replace(partitions=known.partitions)
         topics[name] = fresh
-    return ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers or view.brokers, topics)
+    for place, dispute in view.disputes.items():
+        if place[0] in topics and place[0] not in answered:
+            epochs.disputes[place] = dispute
+    return ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers or view.brokers, topics, epochs.disputes)
 
 
 #: The longest pause (seconds) before metadata is asked for again after something failed for want of it.

@@ -183,7 +183,7 @@ def test_metadata_is_taken_over_with_any_code_and_keeps_it() -> None:
     row = topic(name="t", topic_id=b"T" * 16, partitions=[part])
     for code in ALL_CODES:
         row.error_code = part.error_code = code
-        info = apply_reply(EMPTY_VIEW, MetadataResponse(topics=[row]), ["t"]).topics["t"]
+        info = apply_reply(EMPTY_VIEW, MetadataResponse(topics=[row]), ["t"], 0.0).topics["t"]
         assert (info.error_code, info.partitions[0].error_code) == (code, code)
 
 

@@ -8,7 +8,17 @@ import pytest
 
 from pykafka import KafkaClient
 from pykafka._machines import metadata
-from pykafka.protocol.messages import MetadataResponse
+from pykafka._machines.accumulator import MAX_IN_FLIGHT
+from pykafka.exceptions import UnsupportedVersion
+from pykafka.protocol.messages import (
+    ApiVersionsResponse,
+    FetchRequest,
+    ListOffsetsRequest,
+    MetadataRequest,
+    MetadataResponse,
+    ProduceRequest,
+)
+from pykafka.protocol.schema import REQUESTS, Request
 from pykafka.testing import FakeCluster
 
 #: Longer than it takes for a wrong answer to be found out, by far.
@@ -77,3 +87,69 @@ def test_a_consumer_survives_one_answer_with_a_leader_epoch_that_there_never_was
         with KafkaClient(cluster.hosts) as client, client.topics["t"].get_simple_consumer(**options) as consumer:
             assert [message.value for message in consumer.consume_batch(1)] == [b"a"]
         assert told
+
+
+# -- versions that a broker does speak --------------------------------------------------------------------------------
+
+
+def without(cluster: FakeCluster, request: type[Request], times: int) -> list[int]:
+    """Have so many answers to ApiVersions say that only version 0 of ``request`` is spoken; return the list they will be in."""
+    told: list[int] = []
+
+    def lie(_request: Any, version: int) -> Optional[ApiVersionsResponse]:
+        if len(told) >= times:
+            return None
+        told.append(version)
+        ranges = {key: (kind.MIN_VERSION, kind.MAX_VERSION) for key, kind in REQUESTS.items() if key >= 0}
+        ranges[request.KEY] = (0, 0)
+        row = ApiVersionsResponse.ApiVersion
+        rows = [row(api_key=key, min_version=low, max_version=high) for key, (low, high) in ranges.items()]
+        return ApiVersionsResponse(api_keys=rows)
+
+    cluster.on("ApiVersions", lie)
+    return told
+
+
+def test_a_producer_survives_one_answer_that_says_that_the_broker_is_too_old() -> None:
+    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
+        told = without(cluster, ProduceRequest, 1)
+        with client.topics["t"].get_producer(linger_ms=0) as producer:
+            for value in (b"a", b"b"):
+                producer.produce(value).result(PATIENCE_MS / 1000.0)
+            assert producer._core.accumulator._most_in_flight == MAX_IN_FLIGHT, "nor is it slowed down for good"
+        assert (len(told), cluster.values("t")) == (1, [b"a", b"b"])
+
+
+@pytest.mark.parametrize("request_type", [MetadataRequest, ListOffsetsRequest])
+def test_a_client_survives_one_answer_that_says_that_the_broker_is_too_old(request_type: type[Request]) -> None:
+    with FakeCluster(topics={"t": 1}) as cluster:
+        told = without(cluster, request_type, 1)
+        with KafkaClient(cluster.hosts) as client:
+            assert client.topics["t"].latest_available_offsets()[0].offset == [0]
+        assert told
+
+
+def test_a_consumer_survives_one_answer_that_says_that_the_broker_is_too_old() -> None:
+    options = {"consumer_timeout_ms": PATIENCE_MS, "auto_start": False}
+    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
+        cluster.produce("t", [b"a"])
+        consumer = client.topics["t"].get_simple_consumer(**options)
+        client.topics["t"].latest_available_offsets()  # the connection for this is there
+        told = without(cluster, FetchRequest, 1)
+        with consumer:
+            assert [message.value for message in consumer.consume_batch(1)] == [b"a"]
+        assert told
+
+
+def test_a_broker_that_says_twice_that_it_is_too_old_is_believed_as_long_as_the_connection_lasts() -> None:
+    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
+        told = without(cluster, ProduceRequest, 2)
+        with client.topics["t"].get_producer(linger_ms=0) as producer:
+            for _ in range(3):
+                with pytest.raises(UnsupportedVersion):
+                    producer.produce(b"lost").result(PATIENCE_MS / 1000.0)
+            assert len(told) == 2
+            cluster.stop_broker(1)
+            cluster.start_broker(1)
+            producer.produce(b"a").result(PATIENCE_MS / 1000.0)
+        assert cluster.values("t") == [b"a"]

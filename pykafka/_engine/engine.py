@@ -325,13 +325,20 @@ class Engine:
     ) -> None:
         """Send ``request`` to the broker most likely to answer; one attempt."""
         until = self.loop.now() + METADATA_TIMEOUT_S if deadline is None else deadline
-        self._ask(self._likeliest_lane(), request, until, on_reply, condense=condense)
+        lane = self._likeliest_lane()
+        lane.asked_at = self.loop.now()
+        self._ask(lane, request, until, on_reply, condense=condense)
 
     def _likeliest_lane(self) -> Lane:
         addresses = [(broker.host, broker.port) for broker in self.view.brokers.values()] + self._seeds
         lanes = [self.lane(host, port, "control") for host, port in dict.fromkeys(addresses)]
+        # while brokers disagree all are heard, one after the other
+        in_turn = bool(self.view.disputes)
         # who failed longest ago (or never), then who is connected, then who is least busy
-        return min(lanes, key=lambda lane: (lane.last_failure_at, lane.state != "ready", lane.outstanding))
+        return min(
+            lanes,
+            key=lambda lane: (lane.last_failure_at, in_turn and lane.asked_at, lane.state != "ready", lane.outstanding),
+        )
 
     def partition_ids(self, topic: str) -> list[int]:
         """Return the topic's partition numbers, ascending; empty while the topic is unknown."""

@@ -9,7 +9,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from .._machines.backoff import Backoff, throttled_s
 from .._machines.handshake import BrokerAbilities, Handshake
-from ..exceptions import KafkaException, OperationTimedOut, ProtocolError, SocketDisconnectedError
+from ..exceptions import KafkaException, OperationTimedOut, ProtocolError, SocketDisconnectedError, UnsupportedVersion
 from ..protocol.api import Condense, choose_version
 from ..protocol.messages import FetchResponse
 from ..protocol.schema import Request, Response
@@ -98,7 +98,11 @@ class Lane:
         self.name = name
         self.state = "idle"
         self.abilities: Optional[BrokerAbilities] = None
+        #: whether the broker has been asked a second time on this connection what it can do
+        self._abilities_are_sure = False
         self.last_failure_at = float("-inf")
+        #: when it was last chosen from among all brokers, to be asked what any of them knows
+        self.asked_at = float("-inf")
         self._loop = loop
         self._settings = settings
         self._decoder = decoder
@@ -173,6 +177,12 @@ class Lane:
             request, cap = call.build(self.abilities)
             call.version = choose_version(type(request), self.abilities.versions, cap)
             chunks = self._wire.send(request, call.version, call, call.condense)
+        except UnsupportedVersion as error:
+            if self._abilities_are_sure:
+                self._finish(call, None, error)
+            else:
+                self._doubt_abilities(call)
+            return
         except Exception as error:  # whatever went wrong belongs to this call and to no other
             self._finish(call, None, error)
             return
@@ -185,6 +195,12 @@ class Lane:
             self._writing.append(call)
             self._channel.send(chunks)
             self._finish_written()
+
+    def _doubt_abilities(self, call: Call) -> None:
+        """Ask the broker once more what it can do, and send ``call`` after that: one wrong answer is to fail nothing."""
+        self._abilities_are_sure = True
+        self._pending.appendleft(call)
+        self.on_open()
 
     def on_written(self, waited: int) -> None:
         """Finish what the socket has taken meanwhile, and say so when there is room again; ``waited`` bytes waited before."""
@@ -219,6 +235,7 @@ class Lane:
     def _open(self) -> None:
         settings = self._settings
         self.state = "opening"
+        self._abilities_are_sure = False
         self._wire = Wire(settings.client_id, peer=self.peer)
         self._handshake = Handshake(settings.software_version)
         self._channel = Channel(
@@ -234,7 +251,7 @@ class Lane:
         self._channel.open()
 
     def on_open(self) -> None:
-        """Ask for the broker's versions: the connection stands."""
+        """Ask for the broker's versions: the connection stands. Calls wait for the answer."""
         self.state = "handshaking"
         self._handshake_timer = self._loop.call_at(
             self._loop.now() + self._settings.setup_timeout_s, self._handshake_expired

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -10,6 +11,8 @@ from .._machines.metadata import EMPTY_VIEW, ClusterView, Findings, apply_reply
 from ..exceptions import KafkaException
 from .loop import Loop
 from .worker import Worker
+
+log = logging.getLogger(__name__)
 
 #: Answers about more partitions and topics than that are gone through on the decoder's thread: some 20 ms of work.
 FEW_ROWS = 5000
@@ -21,6 +24,7 @@ OnLearnt = Callable[[Optional[Findings], Optional[Exception]], None]
 class _Answer(NamedTuple):
     reply: Any
     asked: Optional[list[str]]
+    came_at: float
     then: OnLearnt
 
 
@@ -45,7 +49,7 @@ class Learner:
 
         :param reply: with topics as :func:`~pykafka._machines.metadata.condenser` makes them
         """
-        self._answers.append(_Answer(reply, asked, then))
+        self._answers.append(_Answer(reply, asked, self._loop.now(), then))
         if not self._busy:
             self._next()
 
@@ -67,7 +71,8 @@ class Learner:
         self._busy = False
         try:
             if found is not None:
-                self.view = found.view
+                before, self.view = self.view, found.view
+                _log_settled(before, self.view)
                 self._on_view()
             then(found, error)
         finally:
@@ -79,12 +84,25 @@ class Learner:
             self._next()
 
 
+def _log_settled(before: ClusterView, view: ClusterView) -> None:
+    """Say where the picture goes back to an older leader epoch: whoever looks for a reason finds it."""
+    for topic, partition in before.disputes.keys() - view.disputes.keys():
+        if topic not in before.topics or topic not in view.topics:
+            continue
+        old, fresh = (one.topics[topic].partitions.get(partition) for one in (before, view))
+        if old is not None and fresh is not None and fresh.leader_epoch < old.leader_epoch:
+            log.info(
+                "%s/%d: leader epoch %d was told once and not confirmed; going on with %d, which is told again and again",
+                *(topic, partition, old.leader_epoch, fresh.leader_epoch),
+            )
+
+
 def _is_long(reply: Any) -> bool:
     return len(reply.topics) > FEW_ROWS or sum(len(info.rows) for info in reply.topics) > FEW_ROWS
 
 
 def _learn(view: ClusterView, answer: _Answer) -> tuple[Optional[Findings], Optional[Exception]]:
     try:
-        return apply_reply(view, answer.reply, answer.asked), None
+        return apply_reply(view, answer.reply, answer.asked, answer.came_at), None
     except Exception as error:  # whoever asked has to hear of it, wherever this runs
         return None, error

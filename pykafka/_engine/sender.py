@@ -9,6 +9,7 @@ from .._machines.accumulator import MAX_IN_FLIGHT, Answer
 from .._machines.batches import Batch
 from .._machines.metadata import ZERO_UUID
 from ..exceptions import OperationTimedOut, UnsupportedVersion, error_for
+from ..protocol.api import choose_version
 from ..protocol.messages import ProduceRequest
 from ..protocol.schema import Request, Response
 from .crashes import log_crash
@@ -37,14 +38,9 @@ def _terms(core: ProducerCore) -> Terms:
     return core.settings.acks, core.ack_timeout_ms, core.settings.codec == ZSTD
 
 
-def newest_produce(abilities: BrokerAbilities) -> int:
-    """Return the newest version of Produce that a broker takes."""
-    return abilities.versions.get(ProduceRequest.KEY, (0, 0))[1]
-
-
 def require_zstd(abilities: BrokerAbilities) -> None:
     """Raise UnsupportedVersion for a broker that is too old for zstd: it would answer that it failed, without a reason."""
-    newest = newest_produce(abilities)
+    newest = abilities.versions.get(ProduceRequest.KEY, (0, 0))[1]
     if newest < ZSTD_VERSION:
         raise UnsupportedVersion(
             f"zstd needs Produce v{ZSTD_VERSION} (Kafka 2.1), and this broker has v{newest}: use another codec", api="Produce"
@@ -196,7 +192,10 @@ class Sender:
         core = items[0][0]
         if core.settings.codec == ZSTD:
             require_zstd(abilities)
-        remembered = MAX_IN_FLIGHT if newest_produce(abilities) >= MEMORY_VERSION else 1
+        cap = LAST_NAMED_VERSION if ZERO_UUID in topic_ids.values() else None
+        # by the version that is spoken: without one nothing is sent, and what this broker says may be a mistake
+        version = choose_version(ProduceRequest, abilities.versions, cap)
+        remembered = MAX_IN_FLIGHT if version >= MEMORY_VERSION else 1
         topics = {
             name: ProduceRequest.TopicProduceData(name=name, topic_id=topic_id, partition_data=[])
             for name, topic_id in topic_ids.items()
@@ -212,7 +211,7 @@ class Sender:
             timeout_ms=core.ack_timeout_ms,
             topic_data=list(topics.values()),
         )
-        return request, LAST_NAMED_VERSION if ZERO_UUID in topic_ids.values() else None
+        return request, cap
 
     def _on_done(
         self, items: list[Item], topic_ids: dict[str, bytes], reply: Any, error: Optional[Exception], call: Call

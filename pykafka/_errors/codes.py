@@ -236,7 +236,7 @@ class TopicDeletionDisabled(ProtocolClientError, code=73):
 class FencedLeaderEpoch(ProtocolClientError, code=74, retriable=True, refresh="metadata"):
     """Our leader epoch is out of date."""
 
-class UnknownLeaderEpoch(ProtocolClientError, code=75, retriable=True):
+class UnknownLeaderEpoch(ProtocolClientError, code=75, retriable=True, refresh="metadata"):
     """Our leader epoch is newer than the broker's: it will catch up."""
 
 class UnsupportedCompressionType(ProtocolClientError, code=76):

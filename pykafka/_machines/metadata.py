@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Callable, Final, NamedTuple, Optional
 
 from ..protocol.messages import MetadataResponse
@@ -14,6 +15,10 @@ NO_LEADER = -1
 ZERO_UUID = bytes(16)
 #: UNKNOWN_TOPIC_OR_PARTITION.
 UNKNOWN_TOPIC = 3
+#: An older leader epoch is believed when so many answers in a row tell it, and the first of them is so many seconds old:
+#: longer than it takes a change of leader to get about, so that the last of those who hear of it are not believed.
+DISPUTE_ANSWERS = 3
+DISPUTE_S = 2.0
 
 
 class BrokerInfo(NamedTuple):
@@ -101,6 +106,17 @@ class TopicInfo(NamedTuple):
         return Partitions(self.rows)
 
 
+class Dispute(NamedTuple):
+    """What speaks against the leader epoch that is known of a partition: answers in a row with an older one, since when."""
+
+    since: float
+    answers: int
+
+
+#: (topic, partition) -> the dispute about its leader epoch.
+Disputes = Mapping[tuple[str, int], Dispute]
+
+
 class ClusterView(NamedTuple):
     """An immutable picture of the cluster; a new one replaces it, so readers need no lock."""
 
@@ -108,6 +124,12 @@ class ClusterView(NamedTuple):
     controller_id: int
     brokers: Mapping[int, BrokerInfo]
     topics: Mapping[str, TopicInfo]
+    #: no part of the picture, but of what may change it
+    disputes: Disputes = MappingProxyType({})
+
+    def shows_the_same_as(self, other: ClusterView) -> bool:
+        """Return whether there is nothing to see here that is not in ``other``, or the other way round."""
+        return self._replace(disputes={}) == other._replace(disputes={})
 
     def leader(self, topic: str, partition: int) -> Optional[BrokerInfo]:
         """Return the broker that leads the partition, or None when unknown."""
@@ -165,7 +187,33 @@ def _rows(topic: MetadataResponse.MetadataResponseTopic, lists: dict[tuple[int, 
     return tuple(by_number[number] for number in sorted(by_number))
 
 
-def _newest(known: Optional[TopicInfo], fresh: TopicInfo) -> TopicInfo:
+class _Epochs:
+    """Keeps out leader epochs that are older than known ones, until they are believed; ``disputes`` is what is left open."""
+
+    def __init__(self, before: Disputes, now: float) -> None:
+        self._before = before
+        self._now = now
+        self.disputes: dict[tuple[str, int], Dispute] = {}
+
+    def newer(self, topic: str, old: Optional[Row], fresh: Row) -> Row:
+        """Return the old row when the fresh one has an older leader epoch of the same topic, else the fresh one."""
+        if old is None or not 0 <= fresh[_EPOCH] < old[_EPOCH]:
+            return fresh
+        place = (topic, fresh[_NUMBER])
+        since, answers = self._before.get(place, Dispute(self._now, 0))
+        if answers + 1 >= DISPUTE_ANSWERS and self._now - since >= DISPUTE_S:
+            return fresh  # what is known came from one broker, once, and is not so
+        self.disputes[place] = Dispute(since, answers + 1)
+        return old
+
+    def keep(self, topics: Mapping[str, TopicInfo], answered: Collection[Optional[str]]) -> None:
+        """Keep what is open about other ``topics`` than those that an answer was about."""
+        for place, dispute in self._before.items():
+            if place[0] in topics and place[0] not in answered:
+                self.disputes[place] = dispute
+
+
+def _newest(known: Optional[TopicInfo], fresh: TopicInfo, epochs: _Epochs) -> TopicInfo:
     """Return what is to be believed of a topic."""
     if known is None or fresh.rows is known.rows:
         return fresh
@@ -174,15 +222,10 @@ def _newest(known: Optional[TopicInfo], fresh: TopicInfo) -> TopicInfo:
     rows = fresh.rows
     # brokers before 2.8 give topics no ids: one that was gone and is back may be another, whose epochs begin anew
     if known.topic_id == fresh.topic_id and known.error_code != UNKNOWN_TOPIC:
-        rows = tuple(_newer(_find(known.rows, row[_NUMBER]), row) for row in rows)
+        rows = tuple(epochs.newer(known.name, _find(known.rows, row[_NUMBER]), row) for row in rows)
     # of two that are equal the old one is kept: memory for one, and nothing to look through when pictures are compared. Not
     # of topics: that another answer has said the same is news for some
     return fresh._replace(rows=known.rows if rows == known.rows else rows)
-
-
-def _newer(known: Optional[Row], fresh: Row) -> Row:
-    """Return the known partition when the fresh one has an older leader epoch of the same topic, else the fresh one."""
-    return known if known is not None and 0 <= fresh[_EPOCH] < known[_EPOCH] else fresh
 
 
 class Findings(NamedTuple):
@@ -191,11 +234,11 @@ class Findings(NamedTuple):
     view: ClusterView
     #: whether the picture shows anything that it did not show before
     is_news: bool
-    #: whether one of the topics asked for is in error, or has a partition without a leader
+    #: whether one of the topics asked for is in error, or has a partition without a leader or with a dispute
     is_unsettled: bool
 
 
-def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Collection[str]]) -> Findings:
+def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Collection[str]], now: float) -> Findings:
     """Return ``view`` brought up to date by an answer about the topics ``asked`` (None: about all of them).
 
     A topic that was asked for and is in error keeps its last known partitions: a restarting broker may say "unknown
@@ -204,23 +247,29 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Coll
     :param reply: with topics as :func:`condenser` makes them; it may be about other topics as well
     """
     seen: list[TopicInfo] = reply.topics  # type: ignore[assignment]  # condensed
+    epochs = _Epochs(view.disputes, now)
     brokers = _usable_brokers(reply) or view.brokers
     topics = {} if asked is None else dict(view.topics)
     for info in seen:
         if info.name:
-            topics[info.name] = _newest(view.topics.get(info.name), info)
+            topics[info.name] = _newest(view.topics.get(info.name), info, epochs)
+    answered = {info.name for info in seen}
     if asked is not None:
         # an answer about all topics lacks those that are gone, where one about these says so
-        for name in set(asked).difference([info.name for info in seen]):
+        for name in set(asked) - answered:
             if name in topics:
                 topics[name] = topics[name]._replace(error_code=UNKNOWN_TOPIC)
-    after = ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers, topics)
-    return Findings(after, after != view, _is_unsettled(after, asked or ()))
+    epochs.keep(topics, answered)
+    after = ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers, topics, epochs.disputes)
+    return Findings(after, not after.shows_the_same_as(view), _is_unsettled(after, asked or ()))
 
 
 def _is_unsettled(view: ClusterView, topics: Iterable[str]) -> bool:
     infos = [view.topics[name] for name in topics if name in view.topics]
-    return any(info.error_code or any(row[_LEADER] not in view.brokers for row in info.rows) for info in infos)
+    in_dispute = {topic for topic, _partition in view.disputes}
+    return not in_dispute.isdisjoint(topics) or any(
+        info.error_code or any(row[_LEADER] not in view.brokers for row in info.rows) for info in infos
+    )
 
 
 #: More topics than that are not asked for by name where they are a good part of all there are: putting down 100,000 names would

@@ -65,23 +65,24 @@ class Taken(NamedTuple):
     size: int
 
 
-NOTHING = Taken(0, 0)
+NOWHERE = (None, 0)
 
 
 class PartitionBuffer:
     """One partition on the consumer's side. ``position`` is the next offset to deliver, None until it is known."""
 
     __slots__ = (
-        "_index",
         "_max_decompressed",
         "_origins",
         "_parcels",
         "_pieces",
         "_pieces_count",
+        "_place",
         "_row_bytes",
         "_rows",
         "_start",
-        "_taken",
+        "_taken_bytes",
+        "_taken_messages",
         "_topic_name",
         "after",
         "error",
@@ -118,9 +119,11 @@ class PartitionBuffer:
         self._origins: dict[tuple[int, int], Origin] = {}
         self._topic_name = tp.topic.encode()
         self._parcels = parcels
-        self._index = 0
+        #: the parcel that batches were taken out of, and how many
+        self._place: tuple[Optional[Parcel], int] = NOWHERE
         #: taken out of the parcels and not told yet
-        self._taken = NOTHING
+        self._taken_messages = 0
+        self._taken_bytes = 0
         self._start = 0
         self._max_decompressed = max_decompressed
 
@@ -171,48 +174,73 @@ class PartitionBuffer:
 
     def _drop_parcels(self) -> None:
         """Take everything that waits to be decoded, for nothing."""
-        while self._parcels:
-            for batch in self._parcels.popleft().batches[self._index :]:
-                self._count(batch)
-            self._index = 0
+        while True:
+            parcel = self._first_parcel()
+            if parcel is None:
+                return
+            self._go_on(parcel, self._index(parcel))
 
-    def _count(self, batch: RawBatch) -> None:
-        self._taken = Taken(self._taken.messages + batch.records_count, self._taken.size + len(batch.data))
+    def _first_parcel(self) -> Optional[Any]:
+        try:
+            return self._parcels[0]
+        except IndexError:  # there was one a moment ago, perhaps, which a signal handler has dropped
+            return None
+
+    def _index(self, parcel: Parcel) -> int:
+        """Return how many batches were taken out of ``parcel``."""
+        begun, index = self._place
+        return index if begun is parcel else 0
+
+    def _go_on(self, parcel: Parcel, index: int) -> None:
+        """Take batch number ``index`` out of ``parcel``, or the parcel itself behind its last one; once, if asked twice."""
+        if index >= len(parcel.batches):
+            if self._parcels and self._parcels[0] is parcel:
+                self._parcels.popleft()
+                self._place = NOWHERE
+            return
+        batch = parcel.batches[index]
+        messages, size, place = batch.records_count, len(batch.data), (parcel, index + 1)
+        if self._index(parcel) == index and self._parcels and self._parcels[0] is parcel:
+            # nothing but assignments, see _decode
+            self._place = place
+            self._taken_messages += messages
+            self._taken_bytes += size
 
     def _tell(self) -> Taken:
         """Return what was taken since this was told last."""
-        taken, self._taken = self._taken, NOTHING
+        taken = Taken(self._taken_messages, self._taken_bytes)
+        # not to 0: a signal handler may have come here before us
+        self._taken_messages -= taken.messages
+        self._taken_bytes -= taken.size
         return taken
 
     def refill(self) -> Taken:
         """Decode until enough messages are ready or nothing more was fetched; errors are kept for the caller to raise.
 
-        What a signal handler raises comes out at once, and what was taken until then is told next time.
+        What a signal handler raises comes out at once, and what was taken until then is told next time. One that rewinds or seeks
+        in the middle has what is decoded just then dropped.
         """
-        while self._parcels and self._wants_more:
-            parcel = self._parcels[0]
+        while self._wants_more:
+            parcel = self._first_parcel()
+            if parcel is None:
+                break
             if parcel.is_jump and self.available and parcel.generation == self.generation:
                 break  # everything before it is delivered first: a turn's offsets ascend, and a jump can be committed
-            if self._index < len(parcel.batches):
-                batch = parcel.batches[self._index]
-                if parcel.generation == self.generation:
-                    self._decode(batch)
-                # only now: whoever presses Ctrl-C meanwhile finds the batch here next time
-                self._index += 1
-                self._count(batch)
-                continue
-            self._parcels.popleft()
-            self._index = 0
-            if parcel.generation == self.generation:
+            index = self._index(parcel)
+            if index >= len(parcel.batches):
                 self._finish(parcel)
+            elif parcel.generation == self.generation:
+                self._decode(parcel.batches[index], parcel.generation)
+            # only now: whoever presses Ctrl-C meanwhile finds the batch here next time
+            self._go_on(parcel, index)
         if not self.available and self.position is not None:
             self.position = self.after  # nothing to deliver up to here: control records, aborted or compacted ones
         if self.error is not None:  # what is behind it is not delivered before a seek, which drops it
             self._drop_parcels()
         return self._tell()
 
-    def _decode(self, batch: RawBatch) -> None:
-        generation = self.generation
+    def _decode(self, batch: RawBatch, generation: int) -> None:
+        """Have the messages of ``batch`` ready, which was fetched in ``generation``, if that is the present one still."""
         try:
             columns = decode_batch(batch, *self.tp, self._max_decompressed)
         except KafkaException as error:
@@ -253,6 +281,10 @@ class PartitionBuffer:
         self._pieces_count = 0
 
     def _finish(self, parcel: Parcel) -> None:
+        """Note what is behind the batches of ``parcel``, unless a signal handler has gone elsewhere meanwhile."""
+        if parcel.generation != self.generation:
+            return
+        # nothing but assignments, see _decode
         if parcel.error is not None:
             self.error = parcel.error
             return

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 API_VERSIONS = 18
 
 #: Versions below these are never used, whatever a broker says: before Produce v3 and Fetch v4 there are no v2 batches.
-#: Brokers from 4.0 on even advertise Produce 0 to 2 and refuse them (KAFKA-18659).
-LOWEST_USED = {0: 3, 1: 4}
+#: Brokers from 4.0 on even advertise Produce 0 to 2 and refuse them (KAFKA-18659). ListOffsets v0 answers something else, and
+#: Metadata v0 cannot ask for no topic.
+LOWEST_USED = {0: 3, 1: 4, 2: 1, 3: 1}
 
 _HEADER = struct.Struct(">hhi")
 _INT32 = struct.Struct(">i")

@@ -441,7 +441,10 @@ class ConsumerGroup:
         for seat in self.seats.values():
             newer_s = self._settings.consumer_session_timeout_ms / 1000.0
             seat.expires_at = now + (newer_s if seat.classic is None else seat.classic.session_s)
-            if seat.revoking and seat.classic is None:
+            if seat.classic is not None:
+                # these are not in the log: who is to join again is told so by its next heartbeat
+                seat.classic.join_by = seat.classic.sync_by = NEVER
+            elif seat.revoking:
                 seat.revoked_by = now + seat.rebalance_s
 
     # -- looking at it ------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ..exceptions import GroupIdNotFound, ProtocolError
+from ..exceptions import GroupIdNotFound, ProtocolError, UnknownError
 from ..protocol.api import decode_data
 from ..protocol.messages import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 from . import classic_group
@@ -36,6 +36,9 @@ def upgraded(
         seat = made.sit_down(one.member_id, one.instance_id)
         seat.caller, seat.rebalance_s = one.caller, one.rebalance_s
         seat.epoch = seat.previous_epoch = group.generation
+        # nothing is chosen before the first generation, and who joins need not know what was chosen before: Kafka fails there
+        if group.protocol not in one.protocols:
+            raise Refused(UnknownError)
         try:
             wishes = decode_data(ConsumerProtocolSubscription, one.protocols[group.protocol])[0]
             seat.assigned = _assigned(one.assignment, topics)

@@ -331,7 +331,7 @@ def test_an_answer_that_cannot_be_gone_through_is_raised_to_who_asked_and_holds_
     client: KafkaClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(learning, "apply_reply", lambda view, reply, asked: 1 / 0)
+        patch.setattr(learning, "apply_reply", lambda view, reply, asked, now: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             client.update_cluster()
     client.update_cluster()

@@ -184,7 +184,7 @@ def test_metadata_is_taken_over_with_any_code_and_keeps_it() -> None:
     for code in ALL_CODES:
         row.error_code = part.error_code = code
         answer = MetadataResponse(topics=[condenser({})(row)])
-        info = apply_reply(EMPTY_VIEW, answer, ["t"]).view.topics["t"]
+        info = apply_reply(EMPTY_VIEW, answer, ["t"], 0.0).view.topics["t"]
         assert (info.error_code, info.partitions[0].error_code) == (code, code)
 
 

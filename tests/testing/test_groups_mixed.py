@@ -106,6 +106,20 @@ def test_a_classic_member_keeps_its_own_session_timeout_in_a_mixed_group_and_wit
     assert play.coordinator.members("g") == ["m"]
 
 
+def test_the_next_coordinator_does_not_know_since_when_a_classic_member_is_to_join_or_to_ask() -> None:
+    play = Play()
+    old = classic(play, rebalance_s=7.0, session_s=20.0)
+    play.consumer("m", 0)
+    play.join("asks", metadata=subscription("a"), rebalance_s=7.0, session_s=20.0)
+    assert play.beat(old, 1) == 27
+    play.coordinator.coordinator_moved("g", play.now)
+    play.wait(7.1)
+    assert play.coordinator.members("g") == [old, "m", "asks"]
+    assert play.beat(old, 1) == 27
+    play.wait(7.1)
+    assert play.coordinator.members("g") == ["m", "asks"]
+
+
 def test_the_end_of_the_last_newer_members_session_makes_a_group_classic() -> None:
     play = Play(consumer_session_timeout_ms=5000)
     old = classic(play)
@@ -121,6 +135,23 @@ def test_a_newer_member_that_is_refused_leaves_a_classic_group_as_it_was() -> No
     assert play.consumer("m", 0).error_code == 81
     assert isinstance(play.coordinator.groups["g"], ClassicGroup) and play.beat(old, 2) == 0
     assert [answer.error_code for answer in waiting] == [0]
+
+
+def test_a_newer_member_is_refused_while_a_classic_group_waits_for_its_first_generation() -> None:
+    play = Play(initial_rebalance_delay_ms=3000)
+    waiting = play.join("", instance_id="i", metadata=subscription("a"))
+    assert play.consumer("m", 0).error_code == -1
+    play.wait(3.1)
+    assert waiting.error == 0 and play.consumer("m", 0).error_code == 0
+
+
+def test_a_newer_member_is_refused_while_somebody_joins_who_does_not_know_what_a_classic_group_has_chosen() -> None:
+    play = Play()
+    old = classic(play, protocols="range sticky")
+    joining = play.join("", protocols="sticky", instance_id="i", metadata=subscription("a"))
+    assert play.consumer("m", 0).error_code == -1 and play.beat(old, 1) == 27
+    assert play.join(old, protocols="range sticky", metadata=subscription("a")).error == joining.error == 0
+    assert play.consumer("m", 0).error_code == 0
 
 
 @pytest.mark.parametrize("kind", ["classic", "consumer"])

@@ -448,6 +448,16 @@ def groups_that_cannot_go_over(peer: Peer, group: str) -> Iterator[Any]:
 
 
 @play
+def a_group_that_somebody_joins_who_does_not_know_what_it_has_chosen(peer: Peer, group: str) -> Iterator[Any]:
+    known_topic(peer, group, 2)
+    with peer_of_same(peer) as other:
+        old = alone(peer, group, protocols="range sticky", instance_id="1")
+        Classic(other, group, protocols="sticky", instance_id="2").send_join()
+        old.beat_until()
+        yield peer.ask(newer(group))
+
+
+@play
 def a_group_goes_over_in_the_middle_of_a_rebalance(peer: Peer, group: str) -> Iterator[Any]:
     known_topic(peer, group, 2)
     old = Classic(peer, group)

@@ -24,8 +24,7 @@ from pykafka._machines.member import (
     Rebalanced,
     Revoke,
 )
-from pykafka._machines.sharing import decide, encode_assignment, readable
-from pykafka.common import TopicPartition
+from pykafka._machines.sharing import decide, readable
 from pykafka.exceptions import (
     FencedInstanceId,
     GroupAuthorizationFailed,
@@ -588,28 +587,3 @@ def test_a_member_whose_user_takes_nothing_leaves_and_says_why_and_comes_back() 
     member.machine.active(member.now)
     member.step()
     assert member.answer("JoinGroup", join_error(79, "m2")).request.reason == "its user takes messages again"
-
-
-class Name(str):
-    """A topic's name that counts how often names are compared with it."""
-
-    compared = 0
-    __hash__ = str.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        Name.compared += 1
-        return str.__eq__(self, other)
-
-
-@pytest.mark.parametrize("offer", ["range", "cooperative-sticky"])
-def test_many_topics_are_not_looked_through_for_each_of_them(offer: str) -> None:
-    names = [Name(f"t{number}") for number in range(200)]
-    share = [TopicPartition(str(name), 0) for name in names]
-    member = classic(offer, topics=names).start().find()
-    member.answer("JoinGroup", join_error(79, "m1"))
-    member.answer("JoinGroup", joined(protocol=offer))
-    before = Name.compared
-    member.answer("SyncGroup", SyncGroupResponse(assignment=encode_assignment(share)))
-    assert len(member.reading) == 200
-    rebalancing(member)
-    assert Name.compared - before < 10 * 200

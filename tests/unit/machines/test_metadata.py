@@ -10,6 +10,8 @@ import pytest
 
 from pykafka._machines.backoff import Backoff
 from pykafka._machines.metadata import (
+    DISPUTE_ANSWERS,
+    DISPUTE_S,
     EMPTY_VIEW,
     MANY_TOPICS,
     UNKNOWN_TOPIC,
@@ -55,14 +57,14 @@ def reply(*topics: Topic, brokers: tuple[int, ...] = (1, 2), cluster_id: Optiona
     return MetadataResponse(brokers=rows, topics=list(topics), cluster_id=cluster_id, controller_id=2)
 
 
-def learn(known: ClusterView, answer: MetadataResponse, about: Optional[list[str]]) -> ClusterView:
+def learn(known: ClusterView, answer: MetadataResponse, about: Optional[list[str]], now: float = 0.0) -> ClusterView:
     """Return what is known after an answer, which is decoded as a client does it."""
-    return findings(known, answer, about).view
+    return findings(known, answer, about, now).view
 
 
-def findings(known: ClusterView, answer: MetadataResponse, about: Optional[list[str]]) -> Findings:
+def findings(known: ClusterView, answer: MetadataResponse, about: Optional[list[str]], now: float = 0.0) -> Findings:
     """Return what an answer brings."""
-    return apply_reply(known, decoded(b"".join(encode_response(answer, VERSION, 7)), known), about)
+    return apply_reply(known, decoded(b"".join(encode_response(answer, VERSION, 7)), known), about, now)
 
 
 def decoded(frame: bytes, known: ClusterView) -> Any:
@@ -250,7 +252,7 @@ def test_of_what_else_an_answer_tells_nothing_has_to_be_asked_for_again() -> Non
 
 def test_of_a_topic_that_is_known_the_garbage_collector_has_one_object_to_visit() -> None:
     frame = b"".join(encode_response(reply(*[topic(f"t{number}", {0: 1, 1: 2}) for number in range(1000)]), VERSION, 7))
-    known = apply_reply(EMPTY_VIEW, decoded(frame, EMPTY_VIEW), None).view
+    known = apply_reply(EMPTY_VIEW, decoded(frame, EMPTY_VIEW), None, 0.0).view
     for _ in range(3):  # it lets go of tuples of numbers, and the next time of tuples of those
         gc.collect()
     parts = [part for info in known.topics.values() for part in (info, *info, *info.rows, *itertools.chain(*info.rows))]
@@ -273,6 +275,74 @@ def test_of_an_answer_there_is_never_more_than_one_topic_as_it_came() -> None:
     _number, answer = decode_response(MetadataResponse, VERSION, memoryview(frame), condense)
     assert answer.topics == [f"t{number}" for number in range(10)]  # type: ignore[attr-defined]  # it is a Response
     assert alive == [1] * 10
+
+
+# -- a leader epoch that brokers do not agree on ----------------------------------------------------------------------
+
+
+def told(known: ClusterView, *answers: tuple[float, dict[int, int]], epoch: int = 4, topic_id: bytes = ONE) -> ClusterView:
+    """Return ``known`` after answers about topic t: when each came, and its leaders."""
+    for now, leaders in answers:
+        known = learn(known, reply(topic("t", leaders, epoch, topic_id)), ["t"], now)
+    return known
+
+
+def in_a_row(count: int, lasting_s: float) -> list[tuple[float, dict[int, int]]]:
+    """Return ``count`` answers that name broker 2 the leader of partition 0, from the first to the last in so many seconds."""
+    return [(100.0 + lasting_s * number / (count - 1), {0: 2}) for number in range(count)]
+
+
+def test_an_older_epoch_that_is_told_again_and_again_is_believed() -> None:
+    known = told(view(topic("t", {0: 1}, epoch=1000)), *in_a_row(DISPUTE_ANSWERS, DISPUTE_S))
+    assert known.topics["t"].partitions[0][1:3] == (2, 4)
+    assert known.disputes == {}
+
+
+@pytest.mark.parametrize(
+    ("count", "lasting_s"), [(DISPUTE_ANSWERS - 1, 1000.0), (50, 0.9 * DISPUTE_S)], ids=["too few", "too soon"]
+)
+def test_an_older_epoch_is_not_believed(count: int, lasting_s: float) -> None:
+    known = told(view(topic("t", {0: 1}, epoch=1000)), *in_a_row(count, lasting_s))
+    assert leader_of(known) == 1
+    assert list(known.disputes) == [("t", 0)]
+
+
+@pytest.mark.parametrize("epoch", [1000, 1001, -1])
+def test_one_broker_that_confirms_an_epoch_ends_the_dispute_about_it(epoch: int) -> None:
+    before = view(topic("t", {0: 1}, epoch=1000))
+    doubted = told(before, *in_a_row(DISPUTE_ANSWERS - 1, DISPUTE_S))
+    confirmed = learn(doubted, reply(topic("t", {0: 3}, epoch=epoch)), ["t"], 200.0)
+    assert confirmed.disputes == {}
+    if epoch > 0:
+        assert leader_of(told(confirmed, (201.0, {0: 2}), (210.0, {0: 2}))) == 3
+
+
+def test_a_topic_made_anew_begins_without_the_disputes_about_the_one_before() -> None:
+    doubted = told(view(topic("t", {0: 1}, epoch=1000)), *in_a_row(2, 0.0))
+    anew = learn(doubted, reply(topic("t", {0: 3}, epoch=9, topic_id=TWO)), ["t"], 200.0)
+    assert (leader_of(anew), anew.disputes) == (3, {})
+    assert leader_of(told(anew, (300.0, {0: 2}), topic_id=TWO)) == 3
+
+
+def test_disputes_about_other_topics_are_kept_until_those_are_gone() -> None:
+    doubted = told(view(topic("t", {0: 1}, epoch=1000), topic("u", {0: 1})), *in_a_row(2, 0.0))
+    kept = learn(doubted, reply(topic("u", {0: 2})), ["u"], 200.0)
+    assert kept.disputes == doubted.disputes != {}
+    assert learn(kept, reply(topic("u", {0: 2})), None, 201.0).disputes == {}
+
+
+def test_partitions_are_disputed_one_by_one() -> None:
+    known = view(Topic(name="t", topic_id=ONE, partitions=topic("t", {0: 1}, 9).partitions + topic("t", {1: 1}, 2).partitions))
+    known = told(known, *[(now, {0: 2, 1: 2}) for now in (100.0, 101.0, 101.5)])
+    assert ([leader_of(known, 0), leader_of(known, 1)], list(known.disputes)) == ([1, 2], [("t", 0)])
+
+
+def test_a_dispute_is_nothing_to_see() -> None:
+    before = view(topic("t", {0: 1}, epoch=1000))
+    doubted = told(before, (100.0, {0: 2}))
+    assert doubted != before
+    assert doubted.shows_the_same_as(before)
+    assert not told(before, *in_a_row(DISPUTE_ANSWERS, DISPUTE_S)).shows_the_same_as(before)
 
 
 # -- when to ask again ------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Optional
 
@@ -237,6 +238,51 @@ def test_a_rewound_partition_forgets_what_was_fetched_and_goes_on_where_it_was()
     taken = one.rewind()
     assert taken == (5, len(batch(603, 5)))
     assert (one.position, one.available, one.held_bytes, one.has_come, one.generation) == (2, 0, 0, False, 2)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_rewind_by_a_signal_handler_while_messages_are_prepared_loses_and_repeats_nothing(raises: bool) -> None:
+    total = 2 + 40 + 3 + 4 + 5
+
+    def fetched(generation: int) -> list[Parcel]:
+        raws = split_batches(b"".join(batch(first, count) for first, count in ((0, 2), (2, 40), (42, 3))), "t", 0)
+        raws += split_batches(batch(45, 4), "t", 0)
+        return [Parcel(generation, raws[:2], 42, 42, 1), Parcel(generation, raws[2:], 49, 7, 1), parcel(49, 5, generation)]
+
+    def play(number: int) -> bool:
+        """Rewind at the so many'th call in refill(), and return whether there was one."""
+        one, calls, taken, fetches = buffer(*fetched(1)), 0, [0], 1
+
+        def interrupt(frame: Any, event: str, arg: Any) -> None:
+            nonlocal calls, fetches
+            if event == "call":
+                calls += 1
+                if calls == number:  # where a signal handler may run
+                    sys.setprofile(None)
+                    told = one.rewind()
+                    assert told is not None
+                    taken.append(told.messages)
+                    one._parcels.extend(fetched(one.generation))
+                    fetches += 1
+                    if raises:
+                        raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            sys.setprofile(interrupt)
+            try:
+                told = one.refill()
+            finally:
+                sys.setprofile(None)
+            taken.append(told.messages)
+        taken.append(one.refill().messages)
+        assert [offset for _, offset in deliver([one], [])] == list(range(total)), number
+        assert sum(taken) == fetches * total, number
+        return calls >= number
+
+    number = 1
+    while play(number):
+        number += 1
+    assert number > 20
 
 
 @pytest.mark.parametrize("parcels", [[jump(9)], [Parcel(1, [], 3, 0, 0, KafkaException("bad"))]])

@@ -54,16 +54,23 @@ def _flush_all() -> None:
 def _warn(words: str, deadline: Deadline) -> None:
     """Log a warning; without anybody to hear it, say it on stderr: this is the last chance to learn of a loss.
 
-    Where it would go to a pipe that is full and that nobody empties by ``deadline``, it is not said: the end goes on.
+    Where it would go to a pipe that is full and that nobody empties by ``deadline``, it is not said there: the end goes on.
     """
     handlers = list(_hearing())
     # a handler that writes to no stream waits for nobody, or does so in a way that only its owner knows
-    if not all(_takes_more(getattr(handler, "stream", None), deadline) for handler in handlers):
-        return
+    full = [handler for handler in handlers if not _takes_more(getattr(handler, "stream", None), deadline)]
+    for handler in full:
+        handler.addFilter(_nothing)  # which is asked before the handler's lock, that a waiting thread may have
     log.warning("%s", words)
+    for handler in full:
+        handler.removeFilter(_nothing)
     if not handlers and _takes_more(sys.stderr, deadline):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr is closed, or there is none
             sys.stderr.write(f"pykafka: {words}\n")
+
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
 
 
 def _hearing() -> Iterator[logging.Handler]:

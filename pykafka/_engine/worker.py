@@ -69,7 +69,10 @@ class Worker:
             self._thread = None
             if not isinstance(error, RuntimeError):
                 raise  # Ctrl-C, perhaps when the thread lives already: see _run
-            if not self._complained:
+            if not threading.main_thread().is_alive():
+                # the interpreter ends, and starts no thread any more: whoever ends it runs what is left, see run_here()
+                log.debug("%s: no thread could be started: %s", self._name, error)
+            elif not self._complained:
                 self._complained = True
                 log.error("%s: no thread could be started, its jobs have to wait: %s", self._name, error)
         finally:

@@ -43,7 +43,7 @@ def _describe_one(call: Call, asked: Any) -> Any:
     row = DescribeConfigsResponse.DescribeConfigsResult(
         resource_type=asked.resource_type, resource_name=asked.resource_name, error_message=None
     )
-    row.error_code = call.failure()
+    row.error_code = call.failure(asked.resource_name if asked.resource_type == _TOPIC else None)
     settings = _settings_of(call.state, asked)
     if not row.error_code and isinstance(settings, int):
         row.error_code = settings

@@ -17,6 +17,8 @@ Intercept = Callable[[Any, int], Answer]
 #: A request class or the name of its API.
 Api = Union[str, type]
 ErrorCode = Union[int, type[ProtocolClientError]]
+#: The ``resource_type`` of topics in requests about settings.
+_TOPIC = 2
 
 
 def api_name(api: Api) -> str:
@@ -115,7 +117,8 @@ class Faults:
 def _mentions(request: Any, topic: str, partition: Optional[int], names: Callable[[bytes], Optional[str]]) -> bool:
     """Return whether a request names a topic's partition (None: any of them)."""
     for row in getattr(request, "topic_data", None) or getattr(request, "topics", None) or []:
-        name = getattr(row, "name", None) or getattr(row, "topic", None) or names(getattr(row, "topic_id", b""))
+        said = (getattr(row, one, None) for one in ("name", "topic", "topic_name"))
+        name = next(filter(None, said), None) or names(getattr(row, "topic_id", b""))
         if name != topic:
             continue
         parts = getattr(row, "partition_data", None) or getattr(row, "partitions", None)
@@ -123,7 +126,8 @@ def _mentions(request: Any, topic: str, partition: Optional[int], names: Callabl
             return True
         if partition in {_number(part) for part in parts}:
             return True
-    return topic in (getattr(request, "topic_names", None) or [])
+    resources = [(one.resource_type, one.resource_name) for one in getattr(request, "resources", ())]
+    return topic in (getattr(request, "topic_names", None) or []) or (partition is None and (_TOPIC, topic) in resources)
 
 
 def _number(part: Any) -> int:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -139,6 +140,14 @@ def test_a_full_stderr_that_nobody_reads_does_not_hold_up_the_end(broker: tuple[
     code, err, seconds = ended(broker, FULL, f"exiting.EXIT_TIMEOUT_S = 0.5; {handler}", is_read=False)
     assert (code, err.strip("x")) == (0, "")
     assert seconds < 5
+
+
+def test_a_full_stderr_that_nobody_reads_keeps_the_warning_from_no_other_handler(broker: tuple[str, int], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    settings = f"exiting.EXIT_TIMEOUT_S = 0.5; import logging; logging.basicConfig(); to_file = logging.FileHandler({str(log)!r})"
+    code, err, _seconds = ended(broker, FULL, f"{settings}; logging.getLogger('pykafka').addHandler(to_file)", is_read=False)
+    assert (code, err.strip("x")) == (0, "")
+    assert log.read_text().startswith(f"{QUEUED} messages were not acknowledged")
 
 
 def test_a_full_stderr_that_is_read_in_time_has_the_warning(broker: tuple[str, int]) -> None:

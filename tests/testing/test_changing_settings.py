@@ -259,6 +259,19 @@ def test_settings_of_brokers_and_groups_are_not_changed_and_who_wants_it_is_told
             assert (row.error_code, row.error_message) == (42, "This fake cluster changes settings of topics only.")
 
 
+@pytest.mark.parametrize(
+    ("api", "rows"), [("AlterConfigs", "responses"), ("IncrementalAlterConfigs", "responses"), ("DescribeConfigs", "results")]
+)
+def test_a_request_about_settings_fails_for_the_topic_that_a_test_wants_it_to_fail_for(api: str, rows: str) -> None:
+    request: Any = getattr(m, f"{api}Request")
+    made = request.DescribeConfigsResource if api == "DescribeConfigs" else request.AlterConfigsResource
+    with FakeCluster(topics={"t": 1, "u": 1}) as fake, peer_of(fake.hosts) as peer:
+        fake.fail_next(api, 41, topic="t")
+        for names, errors in (("u", [0]), ("tu", [41, 0]), ("tu", [0, 0])):
+            answer = peer.ask(request(resources=[made(resource_type=TOPIC, resource_name=name) for name in names]))
+            assert [row.error_code for row in getattr(answer, rows)] == errors
+
+
 @pytest.mark.parametrize("version", ["4.4", "2.8", "2.0"])
 def test_kafka_pythons_admin_client_changes_settings_and_deletes_records(version: str) -> None:
     kafka = needs.package("kafka.admin")

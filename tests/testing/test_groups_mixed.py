@@ -137,6 +137,42 @@ def test_a_newer_member_that_is_refused_leaves_a_classic_group_as_it_was() -> No
     assert [answer.error_code for answer in waiting] == [0]
 
 
+def test_what_a_static_member_was_to_let_go_of_went_with_its_process_before() -> None:
+    play = Play()
+    old = play.join("", instance_id="i", metadata=subscription("a", "b")).answer.member_id
+    play.sync(old, 1, shares={old: EVERYTHING})
+    play.consumer("m", 0)
+    play.join(old, instance_id="i", metadata=subscription("a", "b", owned=ALL))
+    assert play.share(play.consumer("m", 2)) is None, "nothing is free yet"
+    play.join("", instance_id="i", metadata=subscription("a", "b"))
+    given = play.share(play.consumer("m", 2))
+    assert given is not None and len(given.split()) == 3
+
+
+def test_a_classic_member_that_is_to_let_go_has_its_time_from_when_it_is_told_so() -> None:
+    play = Play()
+    old = classic(play, rebalance_s=7.0, session_s=20.0)
+    play.consumer("m", 0)
+    play.join(old, metadata=subscription("a", "b", owned=ALL), rebalance_s=7.0, session_s=20.0)
+    play.sync(old, 1)
+    play.wait(6.0)
+    assert play.beat(old, 1) == 27
+    play.wait(6.9)
+    assert play.coordinator.members("g") == [old, "m"]
+    play.wait(0.2)
+    assert play.coordinator.members("g") == ["m"]
+
+
+def test_who_waits_in_a_classic_group_that_goes_over_is_told_to_join_again() -> None:
+    play = Play()
+    old = classic(play)
+    joining = play.join("", instance_id="i", metadata=subscription("a"))
+    assert joining.waits and play.consumer("m", 0).error_code == 0
+    assert joining.error == 27 and play.beat(old, 1) == 27
+    new = joining.answer.member_id
+    assert play.join(new, instance_id="i", metadata=subscription("a")).error == 0
+
+
 def test_a_newer_member_is_refused_while_a_classic_group_waits_for_its_first_generation() -> None:
     play = Play(initial_rebalance_delay_ms=3000)
     waiting = play.join("", instance_id="i", metadata=subscription("a"))

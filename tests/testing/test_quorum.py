@@ -83,6 +83,15 @@ def test_controllers_that_are_down_are_not_heard_of_and_another_one_leads_in_the
             assert (part.leader_id, part.leader_epoch) == (1, 3)
 
 
+def test_the_description_fails_as_a_test_wants_it_to() -> None:
+    with FakeCluster() as fake, peer_of(fake.hosts) as peer:
+        for place, errors in (({}, (41, 41)), ({"topic": LOG}, (0, 41)), ({"topic": LOG, "partition": 0}, (0, 41))):
+            fake.fail_next("DescribeQuorum", 41, **place)
+            for wanted in (errors, (0, 0)):
+                answer = peer.ask(quorum((LOG, [0])))
+                assert (answer.error_code, answer.topics[0].partitions[0].error_code) == wanted
+
+
 def test_clients_are_told_who_the_controller_is_and_what_time_it_has() -> None:
     clock = ManualClock()
     with FakeCluster(brokers=3, clock=clock) as fake:

@@ -6,6 +6,7 @@ import sys
 import threading
 from typing import Any
 
+import mock
 import pytest
 
 from pykafka._engine.worker import Worker
@@ -46,6 +47,25 @@ def test_a_finalizer_may_stop_a_worker_in_the_very_thread_that_is_starting_it(mo
     monkeypatch.setattr(threading.Thread, "start", interrupted_start)
     worker.submit(done.append, "the job")
     until(lambda: done == ["the job"] and worker.ended, what="the job and the end of the thread")
+
+
+@pytest.mark.parametrize("is_at_exit", [True, False])
+def test_that_no_thread_can_be_started_is_an_error_except_while_the_interpreter_ends(
+    is_at_exit: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = mock.Mock(side_effect=RuntimeError("can't create new thread at interpreter shutdown"))
+    worker, done = Worker("late"), []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        if is_at_exit:
+            ended = threading.Thread()  # what the main thread is by then: not alive
+            patch.setattr(threading, "main_thread", lambda: ended)
+        worker.submit(done.append, "the job")
+        worker.submit(done.append, "another")
+    assert refused.call_count == 2
+    assert [record.levelname for record in caplog.records] == ([] if is_at_exit else ["ERROR"])
+    worker.run_here()
+    assert done == ["the job", "another"]
 
 
 def test_no_job_is_lost_between_the_end_of_an_idle_thread_and_the_next_one() -> None:

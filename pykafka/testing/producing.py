@@ -180,7 +180,7 @@ def _check(batch: Batch, partition: Partition, call: Call) -> list[Record]:
         records = read(batch)
     except MalformedBatch as error:
         raise Refused(UNKNOWN_SERVER_ERROR if batch.codec else INVALID_RECORD) from error
-    if topic.setting("cleanup.policy") != "delete":
+    if "compact" in topic.setting("cleanup.policy").split(","):
         said = f"Compacted topic cannot accept message without key in topic partition {topic.name}-{partition.number}"
         keyless = {number: said for number, record in enumerate(records) if record.key is None}
         if keyless:

@@ -83,7 +83,8 @@ def problem_with(name: str, value: Optional[str]) -> Optional[str]:
 def _problem_with_number(setting: Setting, value: str) -> Optional[tuple[object, str]]:
     try:
         number = float(value) if setting.kind == DOUBLE else int(value)
-        if abs(number) >= _NUMBERS.get(setting.kind, float("inf")):
+        # Java knows no digits in groups
+        if "_" in value or abs(number) >= _NUMBERS.get(setting.kind, float("inf")):
             raise ValueError
     except ValueError:
         return value, f"Not a number of type {_NAMES[setting.kind]}"

@@ -214,6 +214,12 @@ def compacted_topics_want_keys(peer: Peer, topic: str) -> Iterator[Any]:
         yield peer.ask(produce(topic, batch(b"a", b"b", key=None), topic_id=topic_id), version)
 
 
+@play
+def topics_that_are_neither_deleted_nor_compacted_want_none(peer: Peer, topic: str) -> Iterator[Any]:
+    topic_id = new_topic(peer, topic, cleanup_policy="")
+    yield peer.ask(produce(topic, batch(b"a", key=None), topic_id=topic_id))
+
+
 # -- fetching ---------------------------------------------------------------------------------------------------------
 
 

@@ -48,7 +48,7 @@ WRONG = [
     *(("segment.ms", "0"), ("max.compaction.lag.ms", "0"), ("flush.messages", "0"), ("min.insync.replicas", "0")),
     *(("retention.ms", "-2"), ("segment.bytes", "1048575"), ("segment.index.bytes", "3")),
     *(("min.cleanable.dirty.ratio", one) for one in ("-0.5", "1.5", "x")),
-    *(("retention.ms", one) for one in ("", "x", "1.5", str(2**63))),
+    *(("retention.ms", one) for one in ("", "x", "1.5", "1_000", str(2**63))),
     *(("max.message.bytes", one) for one in ("", "x", str(2**31))),
     *(("preallocate", one) for one in ("", "maybe")),
     *(("cleanup.policy", one) for one in ("what", "delete,what", "Delete")),

@@ -425,7 +425,7 @@ class ConsumerGroup:
 
     def leave_to_classic(self) -> bool:
         """Return, and note, whether what is left could be a classic group, and is to be one."""
-        may = self._settings.consumer_migration_policy in DOWNGRADES and 0 < len(self.seats) <= self._settings.max_size
+        may = self._settings.consumer_migration_policy in DOWNGRADES and bool(self.seats)
         self.is_left_to_classic = may and all(seat.classic is not None for seat in self.seats.values())
         return self.is_left_to_classic
 

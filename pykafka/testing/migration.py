@@ -62,8 +62,6 @@ def _check(group: ClassicGroup, settings: GroupSettings) -> None:
         raise _cannot(group, "online upgrade is disabled.")
     if group.protocol_type != PROTOCOL_TYPE:
         raise _cannot(group, "the group does not use the consumer embedded protocol.")
-    if len(group.seats) > settings.max_size:
-        raise _cannot(group, "the group size exceeds the consumer group maximum size.")
 
 
 def _assigned(assignment: bytes, topics: Topics) -> Any:

@@ -232,6 +232,18 @@ def test_a_policy_says_which_way_groups_go(policy: str, goes_over: bool, comes_b
     assert is_classic is comes_back
 
 
+def test_under_upgrade_a_classic_member_left_alone_is_not_told_and_has_everything_when_it_joins_again() -> None:
+    play = Play(consumer_migration_policy="upgrade")
+    play.consumer("m", 0)
+    rejoin(play, "c")
+    kept = play.share(play.consumer("m", 2))
+    play.consumer("m", 2, kept)
+    assert len(rejoin(play, "c").split()) == 3
+    play.consumer("m", -1)
+    assert play.beat("c", 3) == 0
+    assert len(rejoin(play, "c").split()) == 6
+
+
 def test_a_policy_that_there_is_not_is_an_error_at_once() -> None:
     with pytest.raises(ValueError, match="consumer_migration_policy='both'.*'bidirectional'"):
         Play(consumer_migration_policy="both")

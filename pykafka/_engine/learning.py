@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 #: Answers about more partitions and topics than that are gone through on the decoder's thread: some 20 ms of work.
 FEW_ROWS = 5000
+#: So many partitions are named in the log when all of a cluster have older epochs at once.
+MOST_SAID = 10
 
 #: Called on the I/O thread once the picture shows an answer, with what that has brought, or with what has gone wrong.
 OnLearnt = Callable[[Optional[Findings], Optional[Exception]], None]
@@ -86,15 +88,17 @@ class Learner:
 
 def _log_settled(before: ClusterView, view: ClusterView) -> None:
     """Say where the picture goes back to an older leader epoch: whoever looks for a reason finds it."""
+    settled = []
     for topic, partition in before.disputes.keys() - view.disputes.keys():
         if topic not in before.topics or topic not in view.topics:
             continue
         old, fresh = (one.topics[topic].partitions.get(partition) for one in (before, view))
         if old is not None and fresh is not None and fresh.leader_epoch < old.leader_epoch:
-            log.info(
-                "%s/%d: leader epoch %d was told once and not confirmed; going on with %d, which is told again and again",
-                *(topic, partition, old.leader_epoch, fresh.leader_epoch),
-            )
+            settled.append((topic, partition, old.leader_epoch, fresh.leader_epoch))
+    for place in sorted(settled)[:MOST_SAID]:
+        log.info("%s/%d: leader epoch %d was told once and not confirmed; going on with %d, as all others tell", *place)
+    if len(settled) > MOST_SAID:
+        log.info("so it is with %d partitions more: was the cluster restored from a backup?", len(settled) - MOST_SAID)
 
 
 def _is_long(reply: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Callable
 
 from ..exceptions import KafkaException
@@ -50,7 +51,7 @@ class Callbacks:
 
         :raises OperationTimedOut: at ``deadline``
         """
-        if not self._engine.in_callback():
+        if self._engine.callback_worker_here() is None:
             ran: Result[None] = Result()
             self._worker.submit(ran.succeed, None)
             self._worker.run_here()  # at exit no thread can be started for them any more
@@ -59,6 +60,22 @@ class Callbacks:
     def run_here(self) -> None:
         """Run what was submitted on the calling thread, if no thread could be started for it."""
         self._worker.run_here()
+
+    @contextlib.contextmanager
+    def waited_for(self) -> Iterator[Callable[[], bool]]:
+        """Note that the calling thread waits for what callbacks of this producer give back, if it runs callbacks itself.
+
+        What it gets tells whether there is no use in that: then these wait for the caller, directly or not.
+        """
+        here = self._engine.callback_worker_here()
+        if here is None:
+            yield lambda: False
+            return
+        before, here.waits_for = here.waits_for, self._worker
+        try:
+            yield lambda: not self._worker.goes_on_without(here)
+        finally:
+            here.waits_for = before
 
     def retire(self) -> None:
         """Have the thread end when everything submitted has run: the producer is closed."""

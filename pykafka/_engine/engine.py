@@ -240,9 +240,9 @@ class Engine:
         self._callback_workers.add(worker)
         return worker
 
-    def in_callback(self) -> bool:
-        """Return whether the calling thread runs callbacks of a producer of this client."""
-        return any(worker.in_worker() for worker in self._callback_workers.present())
+    def callback_worker_here(self) -> Optional[Worker]:
+        """Return the worker whose callback the calling thread runs, of any producer of this client; None elsewhere."""
+        return next((worker for worker in self._callback_workers.present() if worker.in_worker()), None)
 
     def abandon(self) -> None:
         """Close everything without waiting: nobody is there to wait."""

@@ -159,16 +159,17 @@ class ProducerCore(RowQueue):
         queued: list[Fates] = []
         try:
             enter = lambda: queued.append(self.queue(item, size))  # noqa: E731  # what the line calls, and nothing else
-            self._line.wait(count, size, enter, self._may_wait, self.hurry, deadline)
+            with self.callbacks.waited_for() as in_vain:
+                self._line.wait(count, size, enter, lambda: self._may_wait(in_vain), self.hurry, deadline)
         finally:
             self._set_row_limit()
         return queued[0] if queued else None
 
-    def _may_wait(self) -> bool:
+    def _may_wait(self, in_vain: Callable[[], bool]) -> bool:
         self._set_row_limit()
         self._check_open()
-        # a callback does not wait for what callbacks give back, whichever producer's: they might wait for this very one
-        return not (self._called_rows and self.engine.in_callback())
+        # a callback does not wait for what callbacks give back that wait for this very one
+        return not (self._called_rows and in_vain())
 
     def _check_open(self) -> None:
         if self.failed is not None:

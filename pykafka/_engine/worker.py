@@ -37,6 +37,8 @@ class Worker:
         self._starter: Optional[int] = None
         #: the thread that runs jobs for want of one of our own
         self._running_here: Optional[int] = None
+        #: the worker that the present job of this one waits for
+        self.waits_for: Optional[Worker] = None
         self._complained = False
         self._forked = False
         forking.watch(self)
@@ -144,6 +146,17 @@ class Worker:
     def in_worker(self) -> bool:
         """Return whether the caller is a job of this worker."""
         return threading.current_thread() is self._thread or threading.get_ident() == self._running_here
+
+    def goes_on_without(self, other: Worker) -> bool:
+        """Return whether jobs of this one are done while ``other`` waits: it has a thread, which does not wait for ``other``."""
+        step: Optional[Worker] = self
+        passed: set[Worker] = set()
+        while step is not None and step not in passed:
+            if step is other or step.ended:
+                return False
+            passed.add(step)
+            step = step.waits_for
+        return step is None
 
     @property
     def ended(self) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import mock
 import pytest
 
 from pykafka import KafkaClient
@@ -147,6 +149,53 @@ def test_callbacks_that_flush_each_others_producers_wait_for_no_callback(client:
         one.produce(b"1", on_delivery=flush(two))
         two.produce(b"2", on_delivery=flush(one))
         until(lambda: len(done) == 2, what="both callbacks")
+
+
+def test_a_callback_that_feeds_another_producer_waits_for_what_that_ones_callbacks_give_back(client: KafkaClient) -> None:
+    gate, called = threading.Event(), []
+    options = {"linger_ms": 0, "pending_timeout_ms": 20_000}
+
+    def slow(message: Any, _error: Any) -> None:
+        gate.wait(20)
+        called.append(message.value)
+
+    topic = client.topics["t"]
+    with topic.get_producer(**options) as source, topic.get_producer(**options, max_queued_messages=10) as fed:
+        core = fed._core
+        for number in range(100):
+            source.produce(b"%d" % number, on_delivery=lambda message, _error: fed.produce(message.value, on_delivery=slow))
+        until(lambda: core._called_rows >= 10 and not core.outstanding, what="a queue full of what is called back")
+        with mock.patch.object(core, "_check_open") as asked_again:
+            until(lambda: asked_again.call_count >= 3, what="a callback that waits, and looks around now and then")
+        assert core._called_rows == 10, "the bound holds for callbacks as well"
+        gate.set()
+        until(lambda: len(called) == 100, what="all callbacks")
+        assert called == [b"%d" % number for number in range(100)]
+
+
+@pytest.mark.parametrize("producers", [1, 2, 3])
+def test_callbacks_that_feed_each_others_producers_in_a_circle_wait_for_no_callback(client: KafkaClient, producers: int) -> None:
+    ended = []
+    topic = client.topics["t"]
+    with ExitStack() as stack:
+        options = {"linger_ms": 0, "max_queued_messages": 2, "pending_timeout_ms": -1}
+        circle = [stack.enter_context(topic.get_producer(**options)) for _ in range(producers)]
+
+        def feed(place: int, lives: int) -> Any:
+            def on_delivery(_message: Any, _error: Any) -> None:
+                if not lives:
+                    ended.append(place)
+                    return
+                following = (place + 1) % producers
+                for _ in range(2):
+                    circle[following].produce(b"x", on_delivery=feed(following, lives - 1))
+
+            return on_delivery
+
+        for place, producer in enumerate(circle):
+            for _ in range(2):
+                producer.produce(b"x", on_delivery=feed(place, 5))
+        until(lambda: len(ended) == producers * 2 * 2**5, what="the end of every chain")
 
 
 def test_the_thread_for_callbacks_ends_with_its_producer_and_after_a_rest(

@@ -160,6 +160,10 @@ class Loop:
             return False
         return self._stopped.wait(timeout_s)
 
+    def wait_for_end(self, timeout_s: float) -> bool:
+        """Return whether the loop has ended, or does within ``timeout_s``; at once on its own thread, which ends it."""
+        return self._thread is None or self.in_loop() or self._stopped.wait(timeout_s)
+
     # -- the loop's own thread ----------------------------------------------------------------------------------------
 
     def now(self) -> float:

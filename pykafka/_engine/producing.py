@@ -88,9 +88,8 @@ class ProducerCore(RowQueue):
                 self._post(self._on_rows)
             else:
                 self.hurry()
-        except KafkaException:
-            if self.queued:  # else another thread has closed the client just now, and has taken all rows: they have outcomes
-                raise
+        except KafkaException as error:
+            self._refuse_rest(error)  # another thread has closed the client just now
 
     def hurry(self) -> None:
         """Have what is queued sent at once: somebody waits for it, or there is enough for full batches."""
@@ -101,6 +100,19 @@ class ProducerCore(RowQueue):
             return  # what is queued by now is seen by the collection that is to come
         self._hurrying = True
         self._post(self.collect)
+
+    def _refuse_rest(self, refusal: KafkaException) -> None:
+        """Give what is queued its outcome, also what others left to this thread to tell of: the I/O thread hears of nothing now.
+
+        :raises KafkaException: ``refusal``, where that thread has not ended but is the parent's, or takes too long for it
+        """
+        if self.engine.loop.forked or not self.engine.loop.wait_for_end(5.0):
+            raise refusal
+        with self._lock:  # of two threads that come here, one after the other
+            self._closed = True
+            self._refuse_late()
+        self.callbacks.run_here()
+        self.callbacks.retire()
 
     def _post(self, step: Callable[[], None]) -> None:
         try:
@@ -128,7 +140,12 @@ class ProducerCore(RowQueue):
         try:
             # a look after the entry: what is decided from here on sets the signal
             if not message.done:
-                self.hurry()
+                try:
+                    self.hurry()
+                except KafkaException as error:
+                    self._refuse_rest(error)
+                    if not message.done:
+                        raise
                 if not entry[1].wait(Deadline(timeout)):
                     raise OperationTimedOut(
                         f"{self.settings.topic}: no outcome within {timeout} s; the message is still being sent",
@@ -142,6 +159,7 @@ class ProducerCore(RowQueue):
 
     def queue_if_room(self, item: Union[Row, Block], count: int, size: int) -> Optional[Fates]:
         """Queue a row or a block of ``count`` rows and ``size`` bytes; return its fates, or None when there is no room."""
+        self._check_open()
         queued: list[Fates] = []
         self._line.try_to_pass(count, size, lambda: queued.append(self.queue(item, size)))
         return queued[0] if queued else None
@@ -151,6 +169,7 @@ class ProducerCore(RowQueue):
 
         :raises KafkaException: when the producer was stopped, or can never send
         """
+        self._check_open()
         self.hurry()
         try:
             refuse_on_io_thread("a full queue")
@@ -346,8 +365,9 @@ class ProducerCore(RowQueue):
         self._let_in()
 
     def _set_row_limit(self) -> None:
-        # none while somebody waits: who comes later has to go to the end of the line
-        self.row_limit = 0 if self._line else self._max_rows - self._held_rows - self._called_rows - self._ready_rows
+        # none while somebody waits: who comes later has to go to the end of the line; nor when nobody takes them any more
+        free = self._max_rows - self._held_rows - self._called_rows - self._ready_rows
+        self.row_limit = 0 if self._line or self._closed else free
 
     def _let_in(self) -> None:
         self._set_row_limit()
@@ -492,6 +512,7 @@ class ProducerCore(RowQueue):
             if timer is not None:
                 timer.cancel()
         self.engine.release_topics([self.settings.topic])
+        self._set_row_limit()
         self._line.wake_all()
         self.callbacks.retire()
         result.succeed(left)
@@ -515,6 +536,7 @@ class ProducerCore(RowQueue):
         if self.queued:
             self._take_queued()
             self.apply(self.accumulator.abandon(self._stopped()))
+        self._set_row_limit()
 
     # -- producer id and time -----------------------------------------------------------------------------------------
 

@@ -123,18 +123,18 @@ class Worker:
             return False
 
     def run_here(self) -> None:
-        """Run what was submitted on the calling thread, if no thread could be started for it."""
+        """Run what was submitted on the calling thread, if no thread could be started for it or ours has ended."""
         if self._forked:
             return
         with self._lock:
-            if self._thread is not None:
+            if not self.ended:
                 return
         self._running_here = threading.get_ident()
         try:
             # not empty() and then get(): a thread started meanwhile may take the job in between, and we would wait for ever
             with contextlib.suppress(queue.Empty):
-                while self._run_one(self._jobs.get_nowait()):
-                    pass
+                while True:
+                    self._run_one(self._jobs.get_nowait())
         finally:
             self._running_here = None
 

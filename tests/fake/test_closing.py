@@ -34,12 +34,14 @@ OF_GROUPS = {
     "classic": ("FindCoordinator", "JoinGroup", "SyncGroup", "Heartbeat", "OffsetFetch", "OffsetCommit", "LeaveGroup"),
     "consumer": ("FindCoordinator", "ConsumerGroupHeartbeat", "OffsetFetch", "OffsetCommit"),
 }
+TOPIC = "sent"
 OF_PRODUCERS = ("Metadata", "InitProducerId", "Produce")
 
 
 @pytest.fixture(scope="module")
 def kafka() -> Iterator[FakeCluster]:
     with FakeCluster(brokers=2, group_settings=GroupSettings(consumer_heartbeat_interval_ms=30)) as cluster:
+        cluster.create_topic(TOPIC, 3, replication_factor=2)
         yield cluster
 
 
@@ -289,7 +291,6 @@ TROUBLES: dict[str, Callable[[FakeCluster, Random], object]] = {
     "other leaders": lambda kafka, chance: [kafka.move_leader(TOPIC, part, to=chance.choice([1, 2])) for part in range(3)],
     "a broker is gone": lambda kafka, chance: kafka.stop_broker(chance.choice([1, 2])),
 }
-TOPIC = "sent"
 
 
 def closed_in_a_send(kafka: FakeCluster, seed: int) -> Counter[str]:
@@ -344,7 +345,6 @@ def closed_in_a_send(kafka: FakeCluster, seed: int) -> Counter[str]:
 
 def test_producers_that_are_closed_in_the_middle_of_sends_tell_the_outcome_of_every_message(kafka: FakeCluster) -> None:
     fates: Counter[str] = Counter()
-    kafka.create_topic(TOPIC, 3, replication_factor=2)
     for seed in range(SEED, SEED + CLOSES * 2):
         with nothing_left_behind():
             fates += closed_in_a_send(kafka, seed)
@@ -375,6 +375,40 @@ def test_a_message_that_was_sent_on_while_its_client_was_closed_is_no_error_of_p
     assert told == [None]
     with pytest.raises(ProducerStoppedException):
         producer.produce(b"y")
+
+
+@pytest.mark.parametrize("ways", [(None, None), (None, 1), (1, None)])
+def test_what_two_threads_queue_when_their_client_is_closed_has_its_outcome(
+    kafka: FakeCluster, monkeypatch: pytest.MonkeyPatch, ways: tuple[Optional[int], Optional[int]]
+) -> None:
+    told: dict[bytes, list[Any]] = {b"1": [], b"2": []}
+    client = KafkaClient(kafka.hosts)
+    producer = client.topics[TOPIC].get_producer()
+    core, loop, call_soon = producer._core, client.cluster.engine.loop, client.cluster.engine.loop.call_soon
+    client.close()
+
+    def produce(value: bytes, timestamp: Optional[int]) -> Any:
+        return producer.produce(value, timestamp=timestamp, on_delivery=lambda _message, error: told[value].append(error))
+
+    def interrupted(*args: Any) -> None:  # another thread queues one, and leaves it to this one to tell of it
+        monkeypatch.setattr(loop, "call_soon", call_soon)
+        messages.append(produce(b"2", ways[1]))
+        call_soon(*args)
+
+    # both threads have looked before it was closed
+    producer._running = producer._quick = producer._quick_keyed = True
+    core.row_limit = 1000
+    monkeypatch.setattr(loop, "call_soon", interrupted)
+    messages: list[Any] = []
+    messages.append(produce(b"1", ways[0]))
+    assert [type(message.error) for message in messages] == [ProducerStoppedException] * 2
+    until(lambda: all(told.values()), what="both callbacks")
+    assert [type(error) for errors in told.values() for error in errors] == [ProducerStoppedException] * 2
+    assert core.queued == 0
+    for timestamp in (None, 1):  # from now on both looks show it
+        with pytest.raises(ProducerStoppedException):
+            producer.produce(b"3", timestamp=timestamp)
+    producer._running = producer._quick = producer._quick_keyed = False
 
 
 # -- a start ------------------------------------------------------------------------------------------------------------

@@ -365,8 +365,9 @@ def test_a_message_that_arrives_while_the_producer_stops_still_has_an_outcome() 
         producer = client.topics["t"].get_producer()
         core = producer._core
         producer.stop()
-        # what a produce() in another thread does that looked whether the producer runs just before it stopped
+        # what a produce() in another thread does that looked whether the producer runs, and has room, just before it stopped
         producer._running = True
+        core.row_limit = 1
         late = producer.produce(b"late")
         producer._running = False
         with pytest.raises(ProducerStoppedException):

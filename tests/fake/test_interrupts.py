@@ -29,12 +29,15 @@ def interrupted(call, world, moment_s, gap_s):
             os.kill(os.getpid(), signal.SIGINT)
     thread, outcome = threading.Thread(target=press), "returned"
     try:
-        thread.start()
-        call(world)
-    except KeyboardInterrupt:
+        try:
+            thread.start()
+            call(world)
+        except Exception:
+            outcome = traceback.format_exc()
+        except KeyboardInterrupt:
+            outcome = time.monotonic() - sent[0]
+    except KeyboardInterrupt:  # the second one, in the middle of what the first has led to
         outcome = time.monotonic() - sent[0]
-    except Exception:
-        outcome = traceback.format_exc()
     while thread.is_alive():
         with contextlib.suppress(KeyboardInterrupt):
             thread.join()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -14,6 +14,7 @@ from pykafka.common import CompressionType
 from pykafka.exceptions import ProtocolError, UnsupportedVersion
 from pykafka.protocol import wire
 from pykafka.protocol.api import (
+    Condense,
     choose_version,
     decode_data,
     decode_request,
@@ -107,9 +108,9 @@ def answers_noted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[type[R
     """Yield the list of all answers that clients of ours get: kind, version, frame."""
     found: list[tuple[type[Response], int, bytes]] = []
 
-    def noted(cls: type[Response], version: int, frame: memoryview) -> Any:
+    def noted(cls: type[Response], version: int, frame: memoryview, condense: Optional[Condense] = None) -> Any:
         found.append((cls, version, bytes(frame)))
-        return decode_response(cls, version, frame)
+        return decode_response(cls, version, frame, condense)
 
     with monkeypatch.context() as patch:
         patch.setattr(wire, "decode_response", noted)

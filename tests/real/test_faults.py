@@ -152,8 +152,10 @@ def test_a_single_broker_that_freezes_with_batches_under_way_writes_none_of_them
     topic_name: str, alone: KafkaCluster
 ) -> None:
     """It finds them in the connection that the client has given up, and gets them once more in the next one."""
+    with KafkaClient(alone.hosts) as patient:  # a busy machine takes its time to make a topic
+        create_topic(patient, topic_name, partitions=2)
     with KafkaClient(alone.hosts, socket_timeout_ms=1000) as client:
-        topic = create_topic(client, topic_name, partitions=2)
+        topic = client.topics[topic_name]
         load = Load(topic, linger_ms=0)
         load.wait_for(500)
         alone.nodes[0].pause()

@@ -108,7 +108,7 @@ class ProducerCore(RowQueue):
         """
         if self.engine.loop.forked or not self.engine.loop.wait_for_end(5.0):
             raise refusal
-        with self._lock:  # of two threads that come here, one after the other
+        with self._end_lock:  # of two threads that come here, one after the other
             self._closed = True
             self._refuse_late()
         self.callbacks.run_here()

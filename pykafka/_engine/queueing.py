@@ -59,6 +59,9 @@ class RowQueue:
         """Begin with nothing queued; in a forked child, what is there belongs to the parent, and so may the lock."""
         #: guards which segment is open; reentrant, since a signal handler may produce as well
         self._lock = threading.RLock()
+        #: held by who sees to what is left when the I/O thread is gone; not the one above, which is taken with the lock of
+        #: the line of those who wait for room held, whereas what is done here lets them in
+        self._end_lock = threading.RLock()
         self._ready: list[Queued] = []
         self._ready_rows = 0
         self.segment = self._open_segment()

@@ -412,6 +412,28 @@ def test_what_two_threads_queue_when_their_client_is_closed_has_its_outcome(
     producer._running = producer._quick = producer._quick_keyed = False
 
 
+def test_who_sees_to_what_is_left_does_not_hold_what_those_need_who_wait_for_room(
+    kafka: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = KafkaClient(kafka.hosts)
+    producer = client.topics[TOPIC].get_producer()
+    core, apply, free = producer._core, producer._core.apply, []
+    client.close()
+
+    def look_and_apply(outcomes: Any) -> None:
+        other = threading.Thread(target=lambda: free.append(core._lock.acquire(timeout=BOUND_S) and core._lock.release() is None))
+        other.start()
+        other.join()
+        apply(outcomes)
+
+    producer._running = producer._quick = True  # as for a thread that has looked before it was closed
+    core.row_limit = 1000
+    monkeypatch.setattr(core, "apply", look_and_apply)
+    assert isinstance(producer.produce(b"x").error, ProducerStoppedException)
+    producer._running = producer._quick = False
+    assert free and all(free)
+
+
 # -- a start ------------------------------------------------------------------------------------------------------------
 
 

@@ -151,7 +151,7 @@ _frames = _Tables()
 
 
 def _forget() -> None:
-    for tables in _frames.values():
+    for tables in list(_frames.values()):  # other threads may add some meanwhile
         for table in tables:
             table.clear()
     _Frames.made = 0

@@ -480,6 +480,22 @@ def test_the_caches_of_decoding_stay_bounded(monkeypatch: pytest.MonkeyPatch) ->
         assert max(frames, len(numbers), len(quick._layouts)) <= 50
 
 
+def test_frames_may_be_forgotten_while_another_thread_reads_records_of_another_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths, clear = iter(range(4, 100)), framed._Frames.clear
+
+    def interrupted(table: framed._Frames) -> None:
+        if table.made and not len(framed._frames) > 10:
+            assert framed._frames[(3, next(widths))], "as the other thread would"
+        clear(table)
+
+    assert framed._frames[(1, 1)]
+    monkeypatch.setattr(framed._Frames, "made", 1)
+    monkeypatch.setattr(framed._Frames, "clear", interrupted)
+    monkeypatch.setattr(framed, "_frames", framed._Tables(framed._frames))
+    framed._forget()
+    assert framed._Frames.made == 0
+
+
 def test_the_caches_have_the_bound_they_are_said_to_have() -> None:
     assert framed.MAX_FRAMES <= MAX_ENTRIES
     for cached in (uniform._all_offset_columns, uniform._unpacker):

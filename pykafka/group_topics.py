@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Optional
 
 from ._engine.waiting import Deadline
 from ._errors.context import asking_about
-from ._machines.metadata import Partitions
 from .common import TopicPartition
 from .partition import Partition
 
@@ -48,7 +47,7 @@ class GroupTopics:
     def begin(self) -> None:
         """Begin to read: what comes from now on is new. Metadata is kept fresh until :meth:`end`."""
         view = self._cluster.engine.view
-        self._there_at_start = {name: set(partitions_of(view, name)) for name in self.by_name}
+        self._there_at_start = {name: set(view.partitions(name)) for name in self.by_name}
         self._reading = True
         self._use(self.by_name)
 
@@ -135,9 +134,3 @@ class GroupTopics:
     def was_there(self, tp: TopicPartition) -> bool:
         """Return whether a partition was there when reading began."""
         return tp.partition in self._there_at_start.get(tp.topic, ())
-
-
-def partitions_of(view: ClusterView, topic: str) -> Partitions:
-    """Return the topic's partitions by number, ascending; none for one that is not known."""
-    info = view.topics.get(topic)
-    return info.partitions if info is not None else Partitions(())

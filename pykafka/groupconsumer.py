@@ -23,7 +23,6 @@ from .exceptions import ConsumerStoppedException, KafkaConfigError, KafkaExcepti
 from .group_protocols import AUTO, CONSUMER, OTHER_PROTOCOL, make_member, member_settings
 from .group_reader import GroupReader
 from .group_sharing import Sharing
-from .group_topics import partitions_of
 
 if TYPE_CHECKING:
     from ._machines.metadata import ClusterView, Partitions
@@ -270,7 +269,7 @@ class GroupConsumer(GroupReader):
             ids = self._topics.ids(view)
             self._tell(lambda now: member.learn(ids, now))
         elif isinstance(member, ClassicMember) and self._decided_on is not None and member.is_leader:
-            changed = [name for name, known in self._decided_on.items() if not known.has_numbers_of(partitions_of(view, name))]
+            changed = [name for name, known in self._decided_on.items() if not known.has_numbers_of(view.partitions(name))]
             if changed:
                 self._decided_on = None
                 named = ", ".join(sorted(changed)[:SPELLED_TOPICS])
@@ -300,7 +299,7 @@ class GroupConsumer(GroupReader):
             wanted = self._sharing.wanted(event)
             unknown = [name for name in wanted if name not in engine.view.topics]
             view = engine.update(unknown, Deadline(self._cluster.socket_timeout_s)) if unknown else engine.view
-            partitions = {name: partitions_of(view, name) for name in wanted}
+            partitions = {name: view.partitions(name) for name in wanted}
             shares, remarks = self._sharing.decide(event, {name: list(there) for name, there in partitions.items()})
         except Exception as error:
             failure = error if isinstance(error, KafkaException) else KafkaException(f"deciding who reads what failed: {error!r}")

@@ -342,8 +342,7 @@ class Engine:
 
     def partition_ids(self, topic: str) -> list[int]:
         """Return the topic's partition numbers, ascending; empty while the topic is unknown."""
-        info = self.view.topics.get(topic)
-        return list(info.partitions) if info is not None else []
+        return list(self.view.partitions(topic))
 
     def topic_id(self, topic: str) -> bytes:
         """Return the topic's id, 16 zero bytes where it is unknown."""

@@ -90,9 +90,7 @@ def _log_settled(before: ClusterView, view: ClusterView) -> None:
     """Say where the picture goes back to an older leader epoch: whoever looks for a reason finds it."""
     settled = []
     for topic, partition in before.disputes.keys() - view.disputes.keys():
-        if topic not in before.topics or topic not in view.topics:
-            continue
-        old, fresh = (one.topics[topic].partitions.get(partition) for one in (before, view))
+        old, fresh = (one.partitions(topic).get(partition) for one in (before, view))
         if old is not None and fresh is not None and fresh.leader_epoch < old.leader_epoch:
             settled.append((topic, partition, old.leader_epoch, fresh.leader_epoch))
     for place in sorted(settled)[:MOST_SAID]:

@@ -86,6 +86,9 @@ class Partitions(Mapping[int, PartitionInfo]):
         return others._rows is self._rows or list(others) == list(self)
 
 
+NO_PARTITIONS = Partitions(())
+
+
 class TopicInfo(NamedTuple):
     """One topic as last seen. ``topic_id`` is 16 zero bytes where the broker knows no ids (before 2.8).
 
@@ -130,6 +133,11 @@ class ClusterView(NamedTuple):
     def shows_the_same_as(self, other: ClusterView) -> bool:
         """Return whether there is nothing to see here that is not in ``other``, or the other way round."""
         return self._replace(disputes={}) == other._replace(disputes={})
+
+    def partitions(self, topic: str) -> Partitions:
+        """Return the topic's partitions by number, ascending; none for one that is not known."""
+        info = self.topics.get(topic)
+        return NO_PARTITIONS if info is None else info.partitions
 
     def leader(self, topic: str, partition: int) -> Optional[BrokerInfo]:
         """Return the broker that leads the partition, or None when unknown."""

@@ -10,20 +10,19 @@ from typing import Any, Callable, Optional
 
 from ..protocol.messages import AlterConfigsResponse, DescribeConfigsResponse, IncrementalAlterConfigsResponse
 from .call import Call
-from .settings import BROKER_SETTINGS, GROUP_SETTINGS, LIST, TOPIC_SETTINGS, Setting, problem_with
+from .settings import BROKER, BROKER_SETTINGS, GROUP, GROUP_SETTINGS, LIST, TOPIC, TOPIC_SETTINGS, Setting, problem_with
 from .state import ClusterState, Topic, problem_with_name
 
 UNKNOWN, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, INVALID_CONFIG, INVALID_REQUEST = -1, 3, 17, 40, 42
 #: Where a setting comes from: somebody set it for the topic, or it is the default.
 FROM_TOPIC, FROM_DEFAULT = 1, 5
-_TOPIC, _BROKER, _GROUP = 2, 4, 32
 #: What is done with a setting.
 SET, DELETE, APPEND, SUBTRACT = range(4)
 _OF_LISTS = {APPEND: "APPEND", SUBTRACT: "SUBTRACT"}
 
 
 class Refused(Exception):
-    """Settings that are not changed: the error, and what Kafka says."""
+    """A topic, or what it is set to, that is not changed: the error, and what Kafka says."""
 
     def __init__(self, code: int, message: Optional[str] = None) -> None:
         super().__init__(code, message)
@@ -43,7 +42,7 @@ def _describe_one(call: Call, asked: Any) -> Any:
     row = DescribeConfigsResponse.DescribeConfigsResult(
         resource_type=asked.resource_type, resource_name=asked.resource_name, error_message=None
     )
-    row.error_code = call.failure(asked.resource_name if asked.resource_type == _TOPIC else None)
+    row.error_code = call.failure(asked.resource_name if asked.resource_type == TOPIC else None)
     settings = _settings_of(call.state, asked)
     if not row.error_code and isinstance(settings, int):
         row.error_code = settings
@@ -61,14 +60,14 @@ def _describe_one(call: Call, asked: Any) -> Any:
 
 def _settings_of(state: ClusterState, asked: Any) -> Any:
     """Return a resource's settings and what of them was set, or an error."""
-    if asked.resource_type == _TOPIC:
+    if asked.resource_type == TOPIC:
         if problem_with_name(asked.resource_name):
             return INVALID_TOPIC
         topic = state.topics.get(asked.resource_name)
         return UNKNOWN_TOPIC_OR_PARTITION if topic is None else (TOPIC_SETTINGS, topic.configs)
-    if asked.resource_type == _BROKER:
+    if asked.resource_type == BROKER:
         return BROKER_SETTINGS, {"num.partitions": str(state.default_partitions)}
-    if asked.resource_type == _GROUP and state.version >= "4.0":
+    if asked.resource_type == GROUP and state.version >= "4.0":
         return GROUP_SETTINGS, {}
     return INVALID_REQUEST
 
@@ -130,9 +129,9 @@ def _topic(call: Call, kind: int, name: str) -> Topic:
 
     :raises Refused: when it is none, or is not there
     """
-    if kind in (_BROKER, _GROUP):
+    if kind in (BROKER, GROUP):
         raise Refused(INVALID_REQUEST, "This fake cluster changes settings of topics only.")
-    if kind != _TOPIC:
+    if kind != TOPIC:
         raise Refused(INVALID_REQUEST, f"Unknown resource type {kind}")
     failure = call.failure(name)
     if failure:

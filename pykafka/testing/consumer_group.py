@@ -122,6 +122,7 @@ class ConsumerGroup:
         #: as of when it looked last: everything is shared out anew when that changes
         self._seen: Seen = ()
         #: whether the last member of the newer protocol has gone, and all who are left could be a classic group
+        #: (noted, not worked out: of a newer member that joins as a classic one by its own id Kafka takes no notice)
         self.is_left_to_classic = False
         #: whether these have not all been told what they are to read, as a classic group
         self.has_to_share_anew = True

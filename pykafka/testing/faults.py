@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, Union
 
 from ..exceptions import ProtocolClientError
 from ..protocol.schema import REQUESTS, Request
+from .settings import TOPIC
 
 #: What a function given to ``on`` returns to have the connection closed, or the request never answered.
 DROP = object()
@@ -17,8 +18,6 @@ Intercept = Callable[[Any, int], Answer]
 #: A request class or the name of its API.
 Api = Union[str, type]
 ErrorCode = Union[int, type[ProtocolClientError]]
-#: The ``resource_type`` of topics in requests about settings.
-_TOPIC = 2
 
 
 def api_name(api: Api) -> str:
@@ -127,7 +126,7 @@ def _mentions(request: Any, topic: str, partition: Optional[int], names: Callabl
         if partition in {_number(part) for part in parts}:
             return True
     resources = [(one.resource_type, one.resource_name) for one in getattr(request, "resources", ())]
-    return topic in (getattr(request, "topic_names", None) or []) or (partition is None and (_TOPIC, topic) in resources)
+    return topic in (getattr(request, "topic_names", None) or []) or (partition is None and (TOPIC, topic) in resources)
 
 
 def _number(part: Any) -> int:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
-#: Numbers of DescribeConfigs: what kind of value a setting has.
+#: Numbers of DescribeConfigs: what has settings, and what kind of value a setting has.
+TOPIC, BROKER, GROUP = 2, 4, 32
 BOOLEAN, STRING, INT, SHORT, LONG, DOUBLE, LIST, CLASS, PASSWORD = range(1, 10)
 _FOREVER = str(2**63 - 1)
 

@@ -11,7 +11,7 @@ from ..protocol.messages import (
     DeleteTopicsResponse,
 )
 from .call import Call
-from .configs import FROM_DEFAULT, FROM_TOPIC
+from .configs import FROM_DEFAULT, FROM_TOPIC, Refused
 from .settings import TOPIC_SETTINGS, problem_with
 from .state import ClusterState, new_topic_id, problem_with_name
 
@@ -24,15 +24,6 @@ MAX_PARTITIONS = 10_000
 NO_ID = bytes(16)
 #: From here on any broker passes requests for the controller on to it.
 _FORWARDED_SINCE = "3.3"
-
-
-class Refused(Exception):
-    """A topic that is not created, deleted or changed: the error, and what Kafka says."""
-
-    def __init__(self, code: int, message: Optional[str] = None) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
 
 
 def _check_controller(call: Call) -> None:

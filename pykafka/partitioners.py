@@ -41,7 +41,8 @@ class RandomPartitioner(BasePartitioner):
 
     def __init__(self) -> None:
         self._turn = 0
-        self._lock = threading.Lock()
+        #: reentrant: a signal handler may produce in the middle of a turn
+        self._lock = threading.RLock()
 
     def __call__(self, partitions: Sequence[Any], key: Optional[bytes] = None) -> Any:
         """Return the next of ``partitions``, whatever the key."""

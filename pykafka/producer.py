@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, Union
 from . import compression as codecs
 from ._engine import exiting
 from ._engine.clock import wall_ns
+from ._engine.direct import acknowledged
 from ._engine.producing import ProducerCore
 from ._engine.queueing import ROW_BYTES
 from ._engine.waiting import Deadline
@@ -36,7 +37,18 @@ from .partitioners import HashingPartitioner, RandomPartitioner
 from .produce_arguments import cut, encoded_headers, lengths, listed, not_bytes, quick_headers, size_of
 from .records import crc32c
 from .records.message import Message, OnDelivery, to_epoch_ms
-from .records.queued import HEADERS, ON_DELIVERY, Block, Extra, QueuedMessage, QueuedMessages, Row, new_message, queued_message
+from .records.queued import (
+    EXTRA,
+    HEADERS,
+    ON_DELIVERY,
+    Block,
+    Extra,
+    QueuedMessage,
+    QueuedMessages,
+    Row,
+    new_message,
+    queued_message,
+)
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -349,16 +361,29 @@ class Producer:
         row: Row = (message, partition_key, timestamp, extra)
         if size > self._most_counted and size_of(row) > self._max_size:
             return self._refuse_size(row, core)
-        if len(core.segment.rows) >= core.row_limit or core.room < size:
-            fates = self._queue_in_turn(core, row, 1, size)
-        else:
-            fates = core.queue(row, size)
-        queued = queued_message(row, fates)
         if self._sync:
-            return self._wait_sync(queued)
+            return self._produce_and_wait(core, row, size)
+        queued = queued_message(row, self._queue_row(core, row, size))
         if len(core.segment.rows) >= core.act_at:
             core.act()
         return queued
+
+    def _queue_row(self, core: ProducerCore, row: Row, size: int) -> Fates:
+        if len(core.segment.rows) >= core.row_limit or core.room < size:
+            return self._queue_in_turn(core, row, 1, size)
+        return core.queue(row, size)
+
+    def _produce_and_wait(self, core: ProducerCore, row: Row, size: int) -> QueuedMessage:
+        deadline = self._pending_deadline()
+        extra = row[EXTRA]
+        # a callback runs on a thread of its own, in turn with the others
+        calls_back = extra is not None and (extra is True or extra[ON_DELIVERY] is not None)
+        queued = None if calls_back else core.direct.produce(row, deadline)
+        if queued is None:
+            queued = queued_message(row, self._queue_row(core, row, size))
+        elif acknowledged(queued):
+            return queued
+        return self._wait_sync(queued, deadline)
 
     def _dress(
         self, core: ProducerCore, partition_key: Optional[bytes], headers: Any, on_delivery: Any
@@ -426,7 +451,7 @@ class Producer:
         made = QueuedMessages(blocks)
         if self._sync:
             for message in made:
-                self._wait_sync(message)
+                self._wait_sync(message, self._pending_deadline())
         return made
 
     def _check_types(self, values: list[Any], keys: list[Any]) -> None:
@@ -497,10 +522,10 @@ class Producer:
             core.callbacks.submit_one(on_delivery, message, error)
         return message
 
-    def _wait_sync(self, row: QueuedMessage) -> QueuedMessage:
+    def _wait_sync(self, message: QueuedMessage, deadline: Deadline) -> QueuedMessage:
         pending_ms = self._options["pending_timeout_ms"]
         try:
-            return row.result(None if pending_ms < 0 else pending_ms / 1000.0)
+            return message.result(None if pending_ms < 0 else deadline.left())
         except OperationTimedOut as error:
             raise ProduceFailureError(
                 f"not acknowledged within pending_timeout_ms={pending_ms}; the message is still being sent{self._core.trouble}",

@@ -28,6 +28,18 @@ MAX_PIECES = 1024
 _IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, 10035}  # 10035: WSAEWOULDBLOCK
 
 
+def prepare(sock: socket.socket, source: Optional[tuple[str, int]]) -> None:
+    """Make ``sock``, which is not connected yet, what a connection to a broker is to be.
+
+    :raises OSError: when ``source``, the address to connect from, cannot be had
+    """
+    # every request is written whole; waiting to fill a packet would only add latency
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if source:
+        sock.bind(source)
+
+
 class ChannelOwner(Protocol):
     """Who a channel reports to; every method is called on the I/O thread."""
 
@@ -75,6 +87,7 @@ class Channel:
         self._sock: Optional[socket.socket] = None
         self._addresses: deque[resolver.Address] = deque()
         self._address: tuple[Any, ...] = (host, port)
+        self._family = 0
         self._failures: list[str] = []
         self._out: deque[memoryview] = deque()
         #: all bytes ever given to send, and how many of them the socket has taken
@@ -104,6 +117,11 @@ class Channel:
         }
         return "; ".join([*self._failures, waits.get(self._state, "no answer in time")])
 
+    @property
+    def reached(self) -> tuple[int, tuple[Any, ...]]:
+        """Return the family and the address that is connected to, of all that the host has."""
+        return self._family, self._address
+
     def _setup_expired(self) -> None:
         self._failures = [self.silence]
         self.close(SocketDisconnectedError(f"could not connect to {self.peer}: " + "; ".join(self._failures)))
@@ -121,7 +139,7 @@ class Channel:
     def _try_next_address(self) -> None:
         while self._addresses:
             family, address = self._addresses.popleft()
-            self._state, self._address = "connecting", address
+            self._state, self._family, self._address = "connecting", family, address
             try:
                 if self._start_connect(family, address):
                     return
@@ -138,11 +156,7 @@ class Channel:
         sock = socket.socket(family, socket.SOCK_STREAM)
         self._sock = sock
         sock.setblocking(False)
-        # every request is written whole; waiting to fill a packet would only add latency
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if self._source:
-            sock.bind(self._source)
+        prepare(sock, self._source)
         code = sock.connect_ex(address)
         if code == 0 or code in _IN_PROGRESS:
             self._watch(WRITE)

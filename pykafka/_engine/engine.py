@@ -16,6 +16,7 @@ from ..protocol.messages import FindCoordinatorRequest
 from ..protocol.schema import Request
 from .bootstrap import Bootstrap, metadata_request
 from .clock import chance
+from .direct_lines import DirectLines
 from .lane import Call, ConnectionSettings, Lane
 from .learning import Learner
 from .loop import Loop, Timer
@@ -63,6 +64,8 @@ class Engine:
         self._callback_workers: Roster[Worker] = Roster()
         self._learner = Learner(self.loop, self.decoder, self._on_view)
         self.sender = Sender(self)
+        #: what threads send by themselves
+        self.direct_lines = DirectLines(settings)
         self.closed = False
         self._seeds = seeds
         self._lanes: dict[tuple[str, int, str], Lane] = {}
@@ -227,6 +230,10 @@ class Engine:
     def is_connected(self, host: str, port: int) -> bool:
         """Return whether there is a ready connection to ``host:port``."""
         return any(key[:2] == (host, port) and lane.state == "ready" for key, lane in list(self._lanes.items()))
+
+    def find_lane(self, broker: BrokerInfo, name: str) -> Optional[Lane]:
+        """Return the connection of that name to ``broker``, None when there is none; from any thread."""
+        return self._lanes.get((broker.host, broker.port, name))
 
     def make_worker(self, name: str) -> Worker:
         """Return a thread for jobs, which ends at the latest when the client is closed."""
@@ -410,6 +417,7 @@ class Engine:
         known = {(broker.host, broker.port) for broker in self.view.brokers.values()}.union(self._seeds)
         for key in [key for key, lane in self._lanes.items() if key[:2] not in known and not lane.outstanding]:
             self._lanes.pop(key).close()
+        self.direct_lines.close_strays(known)
 
     def adopt(self, connection: Closeable) -> None:
         """Close ``connection`` together with our own, unless it is disowned before."""
@@ -423,6 +431,7 @@ class Engine:
     def _close_lanes(self, error: Optional[Exception] = None) -> None:
         for lane in list(self._lanes.values()):
             lane.close(error)
+        self.direct_lines.close()
         for connection in list(self._adopted):
             connection.close_on_loop(error or SocketDisconnectedError("the client that this connection belongs to was closed"))
 

@@ -12,6 +12,11 @@ WANTED = {"socket": "socket", **WAITED_WITH}
 LINES = "put these two lines first in your program{}:\n    from gevent import monkey\n    monkey.patch_all()"
 
 
+def in_use() -> bool:
+    """Return whether threads are greenlets."""
+    return not _unpatched({"threading": "thread"})
+
+
 def require_patched(what: str = "use_greenlets=True") -> None:
     """Return if gevent has patched all that is waited with, which ``what`` needs.
 

@@ -145,6 +145,12 @@ class Lane:
         return spelled(self.host, self.port)
 
     @property
+    def reached(self) -> Optional[tuple[tuple[int, tuple[Any, ...]], BrokerAbilities]]:
+        """Return how the broker is reached and what it can do, None while there is no connection; from any thread."""
+        channel, abilities = self._channel, self.abilities
+        return None if channel is None or abilities is None or self.state != "ready" else (channel.reached, abilities)
+
+    @property
     def outstanding(self) -> int:
         """Return how many calls have no outcome yet."""
         return len(self._pending) + len(self._in_flight) + len(self._writing)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from .._machines.accumulator import NO_PARTITION, Accumulator, Answer, Outcome, SendSettings
 from .._machines.batches import Batch, Chunk, columns_of
 from .._machines.dealing import Dealer, Share, as_chosen
-from .._machines.segments import Decision, Fates, Segment, Taken, taken_block
-from ..exceptions import KafkaException, OperationTimedOut, ProduceFailureError, ProducerStoppedException, error_for
-from ..protocol.messages import InitProducerIdRequest
+from .._machines.segments import Fates, Segment, Taken, taken_block
+from ..exceptions import KafkaException, OperationTimedOut, ProduceFailureError, ProducerStoppedException
 from ..records.message import Origin
-from ..records.queued import REPORTS, Block, QueuedMessage, Row
+from ..records.queued import Block, QueuedMessage, Row
 from . import forking
 from .callbacks import Callbacks
-from .clock import let_others_run
 from .crashes import log_crash
+from .direct import DirectPath
+from .flushes import Flushes
+from .id_quest import IdQuest
 from .line import WaitingLine
 from .loop import Timer
 from .queueing import ROW_BYTES, Queued, RowQueue
+from .telling import let_go, report, tell_holders, wake_waiting
 from .waiting import Deadline, Result, Signal, refuse_on_io_thread
 
 if TYPE_CHECKING:
@@ -64,19 +66,19 @@ class ProducerCore(RowQueue):
         #: rows whose outcome is known but whose callbacks have not run yet: they count until then
         self._called_rows = 0
         self._called_bytes = 0
-        self._partition_ids: list[int] = []
-        self._flush_mark = 0
-        self._unresolved: dict[int, int] = {}
-        self._flushes: list[tuple[int, Result[None]]] = []
+        self.partition_ids: list[int] = []
+        self.flushes = Flushes()
         self._linger_timer: Optional[Timer] = None
         self._wake_timer: Optional[Timer] = None
-        self._asking_id = False
-        self._closed = False
+        self._id_quest = IdQuest(self)
+        self.closed = False
         self._leaving = False
         #: a collection was asked for and has not begun
         self._hurrying = False
         self._line = WaitingLine(self._has_room)
         self.callbacks = Callbacks(engine, settings.topic)
+        #: the caller's own thread sends by this, where it waits for each message
+        self.direct = DirectPath(self)
         forking.watch(self)
 
     # -- user threads -------------------------------------------------------------------------------------------------
@@ -109,7 +111,7 @@ class ProducerCore(RowQueue):
         if self.engine.loop.forked or not self.engine.loop.wait_for_end(5.0):
             raise refusal
         with self._end_lock:  # of two threads that come here, one after the other
-            self._closed = True
+            self.closed = True
             self._refuse_late()
         self.callbacks.run_here()
         self.callbacks.retire()
@@ -129,6 +131,7 @@ class ProducerCore(RowQueue):
         self.forget_queued()
         self.idle = True
         self._hurrying = False
+        self.direct.abandon()
         self._line = WaitingLine(self._has_room)  # a thread that is not in the child may have held its lock
 
     def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
@@ -141,6 +144,7 @@ class ProducerCore(RowQueue):
             # a look after the entry: what is decided from here on sets the signal
             if not message.done:
                 try:
+                    self.direct.give_up_here()
                     self.hurry()
                 except KafkaException as error:
                     self._refuse_rest(error)
@@ -170,6 +174,7 @@ class ProducerCore(RowQueue):
         :raises KafkaException: when the producer was stopped, or can never send
         """
         self._check_open()
+        self.direct.give_up_here()
         self.hurry()
         try:
             refuse_on_io_thread("a full queue")
@@ -193,7 +198,7 @@ class ProducerCore(RowQueue):
     def _check_open(self) -> None:
         if self.failed is not None:
             raise self.failed.with_traceback(None)  # raised again and again, its traceback would grow each time
-        if self._closed:
+        if self.closed:
             raise self._stopped()
 
     def _has_room(self, count: int, size: int) -> bool:
@@ -207,6 +212,7 @@ class ProducerCore(RowQueue):
         :raises OperationTimedOut: naming how many messages were still undecided
         """
         refuse_on_io_thread("flush()")
+        self.direct.give_up_here()
         result: Result[None] = Result()
         self.engine.loop.call_soon(self._begin_flush, result)
         try:
@@ -231,12 +237,12 @@ class ProducerCore(RowQueue):
     @property
     def outstanding(self) -> int:
         """Return how many messages have no outcome yet."""
-        return self.queued + self._held_rows
+        return self.queued + self._held_rows + self.direct.under_way
 
     def finish_at_exit(self, deadline: Deadline) -> int:
         """Send what is queued; return how many messages had no outcome by ``deadline``."""
         loop = self.engine.loop
-        if self._closed or loop.forked:
+        if self.closed or loop.forked:
             return 0
         if not loop.stopped:
             try:
@@ -271,7 +277,7 @@ class ProducerCore(RowQueue):
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 
     def _on_rows(self) -> None:
-        if self._linger_s <= 0 or self._flushes or self._closed:
+        if self._linger_s <= 0 or self.flushes or self.closed:
             self.collect()
         elif self._linger_timer is None:
             self._linger_timer = self.engine.loop.call_at(self.engine.loop.now() + self._linger_s, self.collect)
@@ -279,7 +285,7 @@ class ProducerCore(RowQueue):
     def collect(self) -> None:
         """Take the queued rows, choose their partitions and send what can be sent."""
         self._hurrying = False
-        if self._closed:
+        if self.closed:
             self._refuse_late()
             return
         if self._linger_timer is not None:
@@ -300,12 +306,11 @@ class ProducerCore(RowQueue):
 
     def _take_queued(self) -> None:
         """Move queued rows into the accumulator, by partition."""
-        mark = self._flush_mark
         segments, count = self.take_all()
         # counted before anything can fail, so that every row has exactly one outcome
         self._held_rows += count
         self._held_bytes += ROW_BYTES * count
-        self._unresolved[mark] = self._unresolved.get(mark, 0) + count
+        mark = self.flushes.add(count)
         self._place_waiting()
         size = 0
         while segments:
@@ -323,8 +328,8 @@ class ProducerCore(RowQueue):
     def _place_waiting(self) -> None:
         """Choose partitions for the rows that have had to wait for that, if any partition is known by now."""
         # the last known ones when the topic is missing from the picture: it may only be a broker that has just started
-        self._partition_ids = self.engine.partition_ids(self.settings.topic) or self._partition_ids
-        if self._partition_ids:
+        self.partition_ids = self.engine.partition_ids(self.settings.topic) or self.partition_ids
+        if self.partition_ids:
             for chunk in self.accumulator.take_unplaced():
                 ((taken, _places),) = chunk.columns.parts  # as it was put there: nothing cuts or joins what has no partition
                 self._place(taken, chunk.columns.size, chunk.born_at, chunk.flush_mark)
@@ -345,13 +350,45 @@ class ProducerCore(RowQueue):
         self._held_bytes += size - counted
         for partition_id, chunk in chunks.items():
             self.accumulator.append(partition_id, chunk.columns, born_at, mark)
+            self.direct.recall(partition_id)
         return size
+
+    def choose(self, taken: Taken) -> Optional[int]:
+        """Return the partition of a single row, which stays its own; None while none is known. For any thread."""
+        if not self.partition_ids:
+            return None
+        deal = self._deal(taken, self.partition_ids)
+        fates = taken.fates
+        assert fates is not None  # its message is being made
+        fates.deal = deal
+        return deal.partition_at(0)
+
+    def take_one(self, taken: Taken, partition_id: int) -> None:
+        """Send a single row, which has its partition and was never queued."""
+        columns = columns_of(taken, range(1))
+        self._count_in(columns.size)
+        self.accumulator.append(partition_id, columns, self.engine.loop.now(), self.flushes.add(1))
+        if self.closed:
+            self.apply(self.accumulator.abandon(self._stopped()))
+            return
+        self.direct.recall(partition_id)
+        self.engine.sender.dispatch_for(self)
+
+    def adopt(self, batch: Batch, flush_mark: Optional[int]) -> int:
+        """Count the row of a batch that another thread has sent; return which flush waits for it."""
+        self._count_in(batch.size)
+        return self.flushes.add(1) if flush_mark is None else flush_mark
+
+    def _count_in(self, size: int) -> None:
+        self._held_rows += 1
+        self._held_bytes += size + ROW_BYTES
+        self.room -= size + ROW_BYTES
 
     def _shares(self, taken: Taken) -> list[Share]:
         # a partitioner of the user's has chosen in produce() already; ours need to know what there is to choose from
-        if not self._partition_ids and self._deal is not as_chosen:
+        if not self.partition_ids and self._deal is not as_chosen:
             return [(NO_PARTITION, range(len(taken)))]
-        deal = self._deal(taken, self._partition_ids)
+        deal = self._deal(taken, self.partition_ids)
         fates = taken.fates
         if fates is not None:
             fates.deal = deal
@@ -367,7 +404,7 @@ class ProducerCore(RowQueue):
     def _set_row_limit(self) -> None:
         # none while somebody waits: who comes later has to go to the end of the line; nor when nobody takes them any more
         free = self._max_rows - self._held_rows - self._called_rows - self._ready_rows
-        self.row_limit = 0 if self._line or self._closed else free
+        self.row_limit = 0 if self._line or self.closed else free
 
     def _let_in(self) -> None:
         self._set_row_limit()
@@ -389,19 +426,21 @@ class ProducerCore(RowQueue):
 
     def on_answer(self, batch: Batch, answer: Answer) -> None:
         """Act on the broker's answer to one batch."""
-        if self._closed:
+        if self.closed:
             return  # decided when the producer was closed
-        self.apply(self.accumulator.on_answer(batch, answer, self.engine.loop.now()))
+        outcomes = self.accumulator.on_answer(batch, answer, self.engine.loop.now())
+        self.direct.lend(batch.partition_id)  # first: who waits for the outcome is about to produce again
+        self.apply(outcomes)
 
     def on_no_answer(self, batch: Batch, error: Exception, sent: bool) -> None:
         """Act on a failed connection."""
-        if self._closed:
+        if self.closed:
             return
         self.apply(self.accumulator.on_no_answer(batch, error, sent, self.engine.loop.now()))
 
     def on_sent_without_ack(self, batch: Batch) -> None:
         """Count a batch sent with acks=0 as delivered."""
-        if self._closed:
+        if self.closed:
             return
         self.apply(self.accumulator.on_sent_without_ack(batch))
 
@@ -411,64 +450,31 @@ class ProducerCore(RowQueue):
             return
         waited_for: list[Fates] = []
         for outcome in outcomes:
-            self._tell_holders(outcome, waited_for)
+            tell_holders(outcome, waited_for)
             count = outcome.row_count
             size = outcome.size + ROW_BYTES * count
             self._held_rows -= count
             self._held_bytes -= size
-            self._unresolved[outcome.flush_mark] -= count
+            self.flushes.settle(outcome.flush_mark, count)
             if self.wants_reports:
-                self._report(outcome)
+                report(outcome)
             if not self.wants_callbacks:
                 self.room += size
-                self._let_go(outcome)
+                let_go(outcome)
             else:
                 self._called_rows += count
                 self._called_bytes += size
                 self.callbacks.submit(outcome, self._on_called, count, size)
-        self._end_flushes()
+        self.flushes.end()
         self._let_in()
         if waited_for:
-            self._wake_waiting(waited_for)
+            wake_waiting(waited_for)
         if self._leaving:
             self._close_when_done()
 
-    @staticmethod
-    def _tell_holders(outcome: Outcome, waited_for: list[Fates]) -> None:
-        """Write an outcome where those find it who hold a message; note whose messages are waited for."""
-        offset = outcome.base_offset
-        for taken, places in outcome.parts:
-            fates = taken.fates
-            if fates is not None:
-                fates.decide(Decision(places, offset, outcome.error))
-                if fates.waiting:
-                    waited_for.append(fates)
-            if offset >= 0:
-                offset += len(places)
-
-    def _wake_waiting(self, woken: list[Fates]) -> None:
-        """Wake who waits for a message that has an outcome now; at the end of our bookkeeping, which they may rely on."""
-        signals = [signal for fates in woken for message, signal in list(fates.waiting) if message.done]
-        for signal in signals:
-            signal.set()
-        if signals:
-            let_others_run()
-
-    @staticmethod
-    def _report(outcome: Outcome) -> None:
-        for taken, places in outcome.parts:
-            for extra, message in taken.messages(places):
-                if extra[REPORTS] is not None:
-                    extra[REPORTS].put((message, outcome.error))
-
-    @staticmethod
-    def _let_go(outcome: Outcome) -> None:
-        for taken, places in outcome.parts:
-            taken.told(len(places))
-
     def _on_called(self, outcome: Outcome, count: int, size: int) -> None:
         """Count the room of what has been called back: only now, so that slow callbacks slow the producer down."""
-        self._let_go(outcome)
+        let_go(outcome)
         self._called_rows -= count
         self._called_bytes -= size
         self.room += size
@@ -482,29 +488,19 @@ class ProducerCore(RowQueue):
         except Exception as error:
             result.fail(error)
             raise
-        self._flushes.append((self._flush_mark, result))
-        self._flush_mark += 1
-        self._end_flushes()
-
-    def _end_flushes(self) -> None:
-        for mark in [mark for mark, count in self._unresolved.items() if not count]:
-            del self._unresolved[mark]
-        oldest = min(self._unresolved, default=self._flush_mark)
-        done = [entry for entry in self._flushes if entry[0] < oldest]
-        if done:
-            self._flushes = [entry for entry in self._flushes if entry[0] >= oldest]
-        for _mark, result in done:
-            result.succeed(None)
+        self.direct.recall_used()
+        self.flushes.begin(result)
 
     def _close(self, result: Result[int]) -> None:
-        if self._closed:
+        if self.closed:
             result.succeed(0)
             return
         # in this order: a produce() that comes too late for _take_queued sees that we are idle, and posts _refuse_late
-        self._closed = True
+        self.closed = True
         self.idle = True
         if self.queued:
             self._take_queued()
+        self.direct.close()
         self.engine.sender.remove(self)
         left = self._held_rows
         self.apply(self.accumulator.abandon(self._stopped()))
@@ -519,11 +515,12 @@ class ProducerCore(RowQueue):
 
     def _leave(self) -> None:
         self._leaving = True
+        self.direct.close()
         self.collect()
         self._close_when_done()
 
     def _close_when_done(self) -> None:
-        if not self.outstanding and not self._closed:
+        if not self.outstanding and not self.closed:
             self._close(Result())
 
     def _stopped(self) -> ProducerStoppedException:
@@ -546,8 +543,8 @@ class ProducerCore(RowQueue):
             self._place_waiting()
             if self.accumulator.has_unplaced:
                 self.engine.refresh_soon()
-        if self.accumulator.needs_producer_id and not self._asking_id:
-            self._ask_producer_id()
+        if self.accumulator.needs_producer_id:
+            self._id_quest.begin()
         self.apply(self.accumulator.expire(self.engine.loop.now()))
 
     def after_dispatch(self, now: float) -> None:
@@ -562,39 +559,20 @@ class ProducerCore(RowQueue):
         if wake_at != float("inf"):
             self._wake_timer = self.engine.loop.call_at(wake_at, self.engine.sender.dispatch_for, self)
 
-    def _ask_producer_id(self) -> None:
-        self._asking_id = True
-        request = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=2147483647)
-        self.engine.ask_any(request, self._on_producer_id)
-
-    def _on_producer_id(self, reply: Any, error: Optional[Exception]) -> None:
-        if reply is not None and reply.error_code:
-            error = error_for(reply.error_code, api="InitProducerId", topic=self.settings.topic)
-        self.accumulator.obstacle = error
-        if error is None:
-            self._asking_id = False
-            self.failed = None
-            self.accumulator.set_producer_id(reply.producer_id, reply.producer_epoch)
-            self.engine.sender.dispatch_for(self)
-        elif getattr(error, "retriable", True):
-            log.info("no producer id for %s yet, asking again: %s", self.settings.topic, error)
-            self.engine.loop.call_at(self.engine.loop.now() + self.settings.retry_backoff_s, self._ask_id_again)
-        else:
-            self._asking_id = False
-            self._fail(error)
-
-    def _ask_id_again(self) -> None:
-        self._asking_id = False
-        if not self._closed:
-            self.engine.sender.dispatch_for(self)
+    def on_producer_id(self, producer_id: int, epoch: int) -> None:
+        """Number what is to be sent under a new producer id."""
+        self.failed = None
+        self.accumulator.set_producer_id(producer_id, epoch)
+        self.engine.sender.dispatch_for(self)
 
     def give_up(self, error: KafkaException) -> None:
         """Fail everything now and later: the I/O thread ends."""
-        self._fail(error)
+        self.fail(error)
         self._close(Result())
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """Fail everything now and later: the producer can never send."""
         self.failed = error
+        self.direct.close()
         failure = error if isinstance(error, KafkaException) else ProduceFailureError(str(error))
         self.apply(self.accumulator.fail_all(failure))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Optional
 
-from .._machines.accumulator import MAX_IN_FLIGHT, Answer
+from .._machines.accumulator import MAX_IN_FLIGHT, Answer, SendSettings
 from .._machines.batches import Batch
 from .._machines.metadata import ZERO_UUID
 from ..exceptions import OperationTimedOut, UnsupportedVersion, error_for
@@ -45,6 +46,52 @@ def require_zstd(abilities: BrokerAbilities) -> None:
         raise UnsupportedVersion(
             f"zstd needs Produce v{ZSTD_VERSION} (Kafka 2.1), and this broker has v{newest}: use another codec", api="Produce"
         )
+
+
+def produce_version(abilities: BrokerAbilities, settings: SendSettings, topic_ids: Collection[bytes]) -> int:
+    """Return the version of Produce that a broker is spoken to in.
+
+    :raises UnsupportedVersion: when it cannot take what is sent
+    """
+    if settings.codec == ZSTD:
+        require_zstd(abilities)
+    # by the version that is spoken: without one nothing is sent, and what this broker says may be a mistake
+    return choose_version(ProduceRequest, abilities.versions, LAST_NAMED_VERSION if ZERO_UUID in topic_ids else None)
+
+
+def _request(items: list[Item], topic_ids: dict[str, bytes]) -> ProduceRequest:
+    core = items[0][0]
+    topics = {
+        name: ProduceRequest.TopicProduceData(name=name, topic_id=topic_id, partition_data=[])
+        for name, topic_id in topic_ids.items()
+    }
+    for one, batch in items:
+        part = ProduceRequest.PartitionProduceData(index=batch.partition_id, records=batch.data)
+        topics[one.settings.topic].partition_data.append(part)
+    return ProduceRequest(
+        transactional_id=None,
+        acks=core.settings.acks,
+        timeout_ms=core.ack_timeout_ms,
+        topic_data=list(topics.values()),
+    )
+
+
+def answer_in(reply: Any, topic: str, topic_id: bytes, partition_id: int) -> Optional[Answer]:
+    """Return what a reply says of one partition, None when it says nothing."""
+    return _answer_to(_by_place(reply), topic, topic_id, partition_id)
+
+
+def _by_place(reply: Any) -> dict[tuple[Any, int], Any]:
+    return {
+        (topic.topic_id if topic.topic_id != ZERO_UUID else topic.name, part.index): part
+        for topic in reply.responses
+        for part in topic.partition_responses
+    }
+
+
+def _answer_to(answers: dict[tuple[Any, int], Any], topic: str, topic_id: Optional[bytes], partition_id: int) -> Optional[Answer]:
+    part = answers.get((topic_id, partition_id)) or answers.get((topic, partition_id))
+    return None if part is None else Answer(part.error_code, part.base_offset, part.error_message)
 
 
 class Sender:
@@ -177,41 +224,18 @@ class Sender:
             if not live:
                 raise OperationTimedOut("delivery_timeout_ms was over before there was a connection")
             topic_ids.update((core.settings.topic, self._engine.topic_id(core.settings.topic)) for core, _batch in live)
-            request = self._request(abilities, live, topic_ids)
-            for _core, batch in live:
+            version = produce_version(abilities, live[0][0].settings, topic_ids.values())
+            remembered = MAX_IN_FLIGHT if version >= MEMORY_VERSION else 1
+            for core, batch in live:
+                # the first batch goes alone, and more than one under way is only allowed after its answer: this is in time
+                core.accumulator.meet_broker(remembered)
                 batch.is_out = True
-            return request
+            return _request(live, topic_ids), version
 
         def on_done(reply: Optional[Response], error: Optional[Exception], call: Call) -> None:
             self._on_done(items, topic_ids, reply, error, call)
 
         lane.request(Call(build, on_done, deadline, expects_reply=items[0][0].settings.acks != 0))
-
-    @staticmethod
-    def _request(abilities: BrokerAbilities, items: list[Item], topic_ids: dict[str, bytes]) -> tuple[Request, Optional[int]]:
-        core = items[0][0]
-        if core.settings.codec == ZSTD:
-            require_zstd(abilities)
-        cap = LAST_NAMED_VERSION if ZERO_UUID in topic_ids.values() else None
-        # by the version that is spoken: without one nothing is sent, and what this broker says may be a mistake
-        version = choose_version(ProduceRequest, abilities.versions, cap)
-        remembered = MAX_IN_FLIGHT if version >= MEMORY_VERSION else 1
-        topics = {
-            name: ProduceRequest.TopicProduceData(name=name, topic_id=topic_id, partition_data=[])
-            for name, topic_id in topic_ids.items()
-        }
-        for one, batch in items:
-            # the first batch goes alone, and more than one under way is only allowed after its answer: this is in time
-            one.accumulator.meet_broker(remembered)
-            part = ProduceRequest.PartitionProduceData(index=batch.partition_id, records=batch.data)
-            topics[one.settings.topic].partition_data.append(part)
-        request = ProduceRequest(
-            transactional_id=None,
-            acks=core.settings.acks,
-            timeout_ms=core.ack_timeout_ms,
-            topic_data=list(topics.values()),
-        )
-        return request, cap
 
     def _on_done(
         self, items: list[Item], topic_ids: dict[str, bytes], reply: Any, error: Optional[Exception], call: Call
@@ -228,19 +252,16 @@ class Sender:
         self.dispatch()
 
     def _on_reply(self, items: list[Item], topic_ids: dict[str, bytes], reply: Any) -> None:
-        answers: dict[tuple[Any, int], Any] = {}
-        for topic in reply.responses:
-            for part in topic.partition_responses:
-                answers[(topic.topic_id if topic.topic_id != ZERO_UUID else topic.name, part.index)] = part
+        answers = _by_place(reply)
         stale = False
         for core, batch in items:
             name = core.settings.topic
             place = batch.partition_id
-            part = answers.get((topic_ids.get(name), place)) or answers.get((name, place)) if batch.is_out else None
-            if part is None:
+            answer = _answer_to(answers, name, topic_ids.get(name), place) if batch.is_out else None
+            if answer is None:
                 core.on_no_answer(batch, error_for(-1, api="Produce", topic=name, partition=place), batch.is_out)
                 continue
-            stale = stale or bool(part.error_code and error_for(part.error_code).refresh)
-            core.on_answer(batch, Answer(part.error_code, part.base_offset, part.error_message))
+            stale = stale or bool(answer.code and error_for(answer.code).refresh)
+            core.on_answer(batch, answer)
         if stale:
             self._engine.refresh_soon()

@@ -8,8 +8,6 @@ the log keeps its numbers, by which the broker knows it, until it is certain tha
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple, Optional
 
@@ -17,6 +15,8 @@ from ..exceptions import DeliveryTimeout, KafkaException, ProduceFailureError, e
 from ..records.encode import restamp
 from .batches import BATCH_OVERHEAD, Batch, Chunk, Columns, Part, columns_of_parts, take_rows
 from .idempotence import NEW_NUMBERS, OUT_OF_ORDER_SEQUENCE_NUMBER, PartitionSequence, Verdict, judge
+from .loans import Loan
+from .partition_queue import PartitionQueue
 
 #: A broker remembers this many batches per producer and partition; with more in flight it could not tell a duplicate.
 #: Before Kafka 1.0 it is only the last one: see :meth:`Accumulator.meet_broker`.
@@ -28,8 +28,6 @@ MAYBE_WRITTEN = frozenset({7, 20})
 #: Where rows wait whose partition cannot be chosen, because no partition of the topic is known.
 NO_PARTITION = -1
 
-#: So long after an acknowledgement a broker is taken to know our sequence: it forgets a producer that was idle for long.
-PROOF_LASTS_S = 600.0
 
 
 class Outcome(NamedTuple):
@@ -82,89 +80,6 @@ class Answer(NamedTuple):
     code: int
     base_offset: int = -1
     detail: Optional[str] = None
-
-
-class PartitionQueue:
-    """One partition: rows to seal, batches in flight and batches to send again, each oldest first."""
-
-    __slots__ = (
-        "chunks",
-        "in_doubt",
-        "in_flight",
-        "last_error",
-        "must_renumber",
-        "not_before",
-        "orders",
-        "partition_id",
-        "resend",
-        "sequence",
-    )
-
-    def __init__(self, partition_id: int) -> None:
-        self.partition_id = partition_id
-        self.chunks: deque[Chunk] = deque()
-        self.in_flight: deque[Batch] = deque()
-        self.resend: deque[Batch] = deque()
-        self.sequence: Optional[PartitionSequence] = None
-        self.not_before = 0.0
-        #: there is a hole in the sequence: what is sent next needs a new epoch, or a new producer id
-        self.must_renumber = False
-        self.orders = itertools.count()
-        #: a batch was given up that a broker may yet find in a connection that has ended, and write
-        self.in_doubt = False
-        #: why the last attempt failed, until one succeeds: what too late a row is told
-        self.last_error: Optional[Exception] = None
-
-    @property
-    def empty(self) -> bool:
-        """Return whether nothing of this partition is without an outcome."""
-        return not (self.chunks or self.in_flight or self.resend)
-
-    def wants_to_send(self, now: float, idempotent: bool, most_in_flight: int) -> bool:
-        """Return whether a batch may leave now, when at most so many of the partition may be under way."""
-        if now < self.not_before or len(self.in_flight) >= self._most_in_flight(now, idempotent, most_in_flight):
-            return False
-        if self.resend:
-            first = self.next_resend()
-            # in order or not at all: what is in flight must come before what is sent again
-            return first is not None and (not self.in_flight or self.in_flight[-1].order < first.order)
-        return bool(self.chunks) and not self.must_renumber
-
-    def _most_in_flight(self, now: float, idempotent: bool, most: int) -> int:
-        # a broker that knows nothing of a producer takes any sequence as its first: of two batches under way it could
-        # refuse the first (not the leader yet) and write the second
-        proven = self.sequence is not None and now - self.sequence.acked_at < PROOF_LASTS_S
-        return most if proven or not idempotent else 1
-
-    def next_resend(self) -> Optional[Batch]:
-        """Return the batch to send again first, None when all have to wait for new numbers.
-
-        Before numbers change, batches that may be in the log are sent once more under those the broker may know them by.
-        """
-        if not self.must_renumber:
-            return self.resend[0] if self.resend else None
-        return next((batch for batch in self.resend if batch.maybe_written), None)
-
-    @property
-    def can_renumber(self) -> bool:
-        """Return whether nothing may be in the log under the old numbers that we have not heard of."""
-        return not self.in_flight and not any(batch.maybe_written for batch in self.resend)
-
-    def is_oldest(self, batch: Batch) -> bool:
-        """Return whether no batch before ``batch`` may still be written under the numbers that it has.
-
-        What waits for new numbers may not: it is certain that it is not in the log, and it is not sent again as it is.
-        """
-        waiting = [other for other in self.resend if other.maybe_written or not self.must_renumber]
-        return all(other is batch or batch.order < other.order for other in (*self.in_flight, *waiting))
-
-    def put_back(self, batches: Iterable[Batch]) -> None:
-        """Have ``batches`` sent again, each in its place: answers may come in any order."""
-        self.resend = deque(sorted([*self.resend, *batches], key=_order))
-
-
-def _order(batch: Batch) -> tuple[int, ...]:
-    return batch.order
 
 
 class Accumulator:
@@ -335,6 +250,32 @@ class Accumulator:
         batch.producer_epoch = queue.sequence.epoch
         batch.base_sequence = queue.sequence.next_sequence
         return queue.sequence
+
+    # -- lending ------------------------------------------------------------------------------------------------------
+
+    def lend(self, partition_id: int) -> Optional[Loan]:
+        """Return what a thread of the user's needs to send to a partition by itself; None while that is not safe.
+
+        Until :meth:`reclaim` nothing is sent there by us; what is appended waits.
+        """
+        queue = self._queues.get(partition_id)
+        return None if queue is None else queue.lend(self.settings.idempotent)
+
+    def loan_of(self, partition_id: int) -> Optional[Loan]:
+        """Return what is lent of a partition, None when nothing is."""
+        queue = self._queues.get(partition_id)
+        return None if queue is None else queue.loan
+
+    def reclaim(self, loan: Loan) -> Optional[Batch]:
+        """Take a partition back; return the batch that may have been sent, for :meth:`on_answer` or :meth:`on_no_answer`."""
+        queue = self._queues[loan.partition_id]
+        if queue.loan is not loan:
+            return None
+        batch = queue.reclaim(loan)
+        if batch is not None:
+            self._active[loan.partition_id] = queue
+        self._settle(queue)
+        return batch
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 

@@ -27,10 +27,11 @@ class FrameReader:
     A frame larger than ``max_frame``, or of negative size, is refused before memory is spent on it.
     """
 
-    def __init__(self, max_frame: int, peer: str = "the peer") -> None:
+    def __init__(self, max_frame: int, peer: str = "the peer", read_size: int = READ_SIZE) -> None:
         self._max_frame = max_frame
+        self._read_size = read_size
         self._peer = peer
-        self._buffer = bytearray(READ_SIZE)
+        self._buffer = bytearray(read_size)
         self._view = memoryview(self._buffer)
         self._filled = 0
         self._big = bytearray()
@@ -58,7 +59,7 @@ class FrameReader:
             size = self._check_size(start)
             stop = start + 4 + size
             if stop > self._filled:
-                if size + 4 > READ_SIZE // 2:
+                if size + 4 > self._read_size // 2:
                     self._begin_big(start + 4, size)
                     return frames
                 break

@@ -8,6 +8,7 @@ import threading
 from typing import Any, Callable
 
 from pykafka import BalancedConsumer, Broker, Cluster, KafkaClient, Partition, Producer, RangeProtocol, SimpleConsumer, Topic
+from pykafka._engine.direct import LONE_MESSAGES
 from pykafka.cluster import TopicDict
 from pykafka.common import OffsetType
 from pykafka.protocol import (
@@ -89,6 +90,8 @@ class World:
         self.broker = next(iter(self.client.brokers.values()))
         self.producer = self.topic.get_producer(linger_ms=0, delivery_reports=True)
         self.sync = self.topic.get_sync_producer()
+        for _ in range(2 * LONE_MESSAGES):
+            self.sync.produce(b"x")  # from now on it sends by the caller's own thread
         self.full = self.topic.get_producer(max_queued_messages=2, linger_ms=0)
         self.consumer = self.topic.get_simple_consumer("simple", auto_commit_enable=True)
         self.member = self.topic.get_balanced_consumer("g", managed=True, group_protocol="consumer")
@@ -155,6 +158,14 @@ def _filling(how: Callable[[Producer], Any]) -> Call:
             how(world.full)
 
     return call
+
+
+_fill = _filling(lambda producer: producer.produce(b"x"))
+
+
+def _producing(world: World) -> Any:
+    """Wait for room, or, every other time, for an acknowledgement, which a sync producer reads by itself."""
+    return world.sync.produce(b"x") if next(_offsets) % 2 else _fill(world)
 
 
 def _committing(name: str) -> Call:
@@ -236,7 +247,7 @@ WAITING: dict[str, Call] = {
     "Producer.__exit__": lambda world: (world.producer.start(), world.producer.produce(b"x"), world.producer.__exit__()),
     "Producer.flush": lambda world: (world.producer.produce(b"x"), world.producer.flush()),
     "Producer.get_delivery_report": lambda world: world.producer.get_delivery_report(),
-    "Producer.produce": _filling(lambda producer: producer.produce(b"x")),
+    "Producer.produce": _producing,
     "Producer.produce_many": _filling(lambda producer: producer.produce_many([b"x"] * 5)),
     "Producer.stop": _producer_stopping,
     "QueuedMessage.result": lambda world: world.producer.produce(b"x").result(),

@@ -22,6 +22,8 @@ from pykafka import KafkaClient, Topic
 from pykafka.partitioners import murmur2_partitioner
 from pykafka.records import crc32c
 
+from ..support import until
+
 COUNT = 20000
 VALUE = b"v" * 100
 HEADERS = [("trace-id", b"0123456789abcdef"), ("type", b"order"), ("source", b"web")]
@@ -216,3 +218,27 @@ def test_a_hot_path_makes_no_more_calls_than_it_did(bound: Bound, hosts: str, co
     for calls, most in ((counter.python, bound.python), (counter.c, bound.c)):
         number = per_thousand(calls)
         assert number <= most, f"{number:.0f} calls for 1,000 messages:{most_frequent(calls)}"
+
+
+#: A message that is waited for makes its calls alone: so many for each, in all threads.
+LONE_PYTHON, LONE_C = 70, 70
+
+
+def test_a_message_that_is_waited_for_makes_no_more_calls_than_it_did(hosts: str, counter: Counter) -> None:
+    def produce_alone(topic: Topic) -> Iterator[None]:
+        with topic.get_sync_producer() as producer:
+            until(lambda: producer.produce(VALUE) and len(producer._core.direct._loans) == len(topic.partitions))
+            for _ in range(100):
+                producer.produce(VALUE)
+            yield
+            for _ in range(LONE):
+                producer.produce(VALUE)
+
+    with KafkaClient(hosts) as client:
+        counter.count(produce_alone(client.topics["plain"]))
+    for calls, most in ((counter.python, LONE_PYTHON), (counter.c, LONE_C)):
+        number = len(calls) / LONE
+        assert number <= most, f"{number:.1f} calls for each message:{most_frequent(calls)}"
+
+
+LONE = 500

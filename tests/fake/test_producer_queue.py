@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pykafka import KafkaClient
+from pykafka._engine import producing
 from pykafka.exceptions import (
     KafkaException,
     MessageSizeTooLarge,
@@ -38,7 +39,7 @@ def test_on_the_io_thread_nothing_waits_for_itself() -> None:
             assert all(message.done for message in waiting)
 
 
-def test_two_threads_may_wait_for_one_message() -> None:
+def test_two_threads_may_wait_for_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_broker() as broker, KafkaClient(broker.hosts) as client:
         log = Log(broker)
         log.gate.clear()
@@ -46,14 +47,14 @@ def test_two_threads_may_wait_for_one_message() -> None:
             message = producer.produce(b"x")
             core = producer._core
             released, go_on = threading.Event(), threading.Event()
-            wake = core._wake_waiting
+            wake = producing.wake_waiting
 
             def late(woken: Any) -> None:
                 released.set()
                 go_on.wait(20)
                 wake(woken)
 
-            core._wake_waiting = late  # type: ignore[method-assign]
+            monkeypatch.setattr(producing, "wake_waiting", late)
             first = threading.Thread(target=message.result, args=(20,), daemon=True)
             first.start()
             until(lambda: message._fates.waiting, what="the first waiter")

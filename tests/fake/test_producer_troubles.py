@@ -308,7 +308,7 @@ def test_a_producer_started_again_while_it_stops_goes_on() -> None:
         producer.start()
         log.gate.set()
         stopping.join(10)
-        assert first.done and old._closed
+        assert first.done and old.closed
         assert producer.produce(b"2").result(10).offset == 1
         producer.stop()
 

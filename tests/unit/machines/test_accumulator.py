@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pykafka._machines.accumulator import MAX_IN_FLIGHT, PROOF_LASTS_S, Accumulator, Answer
+from pykafka._machines.accumulator import MAX_IN_FLIGHT, Accumulator, Answer
+from pykafka._machines.partition_queue import PROOF_LASTS_S
 from pykafka.exceptions import (
     DeliveryTimeout,
     NotLeaderForPartition,

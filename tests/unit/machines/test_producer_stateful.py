@@ -3,6 +3,9 @@
 Two partitions on three brokers, one connection to each. A request that was sent before its connection ended may still be read by
 its broker, at any time after that. Whatever happens, each row has one outcome, and it is true; logs are in order and have nothing
 twice; sequences have no gap within a producer id and epoch; no more batches of a partition are under way than brokers remember.
+
+A partition may be lent to a thread of the user's, which sends one message after the other by a connection of its own, until it is
+interrupted in the middle, or the partition is wanted back.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pykafka._machines.accumulator import Accumulator, Answer, Outcome
 from pykafka._machines.batches import Batch
+from pykafka._machines.loans import Loan
 from pykafka.exceptions import DeliveryTimeout, KafkaException, SocketDisconnectedError
 from pykafka.records.queued import VALUE, Row
 
@@ -30,6 +34,9 @@ MOST_ROWS = 3
 #: What a broker may say although it has written the batch, although it has not, and for good.
 SAID = {"written": 0, "timed out": TIMED_OUT, "too few now": TOO_FEW_NOW, "too few": TOO_FEW, "refused": REFUSED}
 WRITTEN = frozenset(("written", "timed out", "too few now"))
+
+#: How far a borrower gets with its message before something else happens.
+STEPS = ("sent", "read", "heard")
 
 
 class Link:
@@ -60,6 +67,9 @@ class Producer(RuleBasedStateMachine):
         self.leaders = [0] * PARTITIONS
         self.known = [0] * PARTITIONS
         self.links = [Link() for _ in range(BROKERS)]
+        #: per partition: what is lent of it, and the connection that its borrower uses
+        self.loans: list[Optional[Loan]] = [None] * PARTITIONS
+        self.lines = [Link() for _ in range(PARTITIONS)]
         self.zombies: list[deque[Zombie]] = [deque() for _ in range(BROKERS)]
         self.rows: list[list[Row]] = [[] for _ in range(PARTITIONS)]
         self.fates: dict[bytes, list[tuple[int, Optional[Exception]]]] = {}
@@ -122,9 +132,12 @@ class Producer(RuleBasedStateMachine):
             batch.is_out = True
             self.machine.meet_broker(self.remembered)
             link.going.append(batch)
-            numbers = (batch.producer_id, batch.producer_epoch, where)
-            assert batch.base_sequence <= self.numbered.get(numbers, 0), "a sequence was left out"
-            self.numbered[numbers] = max(self.numbered.get(numbers, 0), batch.base_sequence + batch.row_count)
+            self._look_at_numbers(batch)
+
+    def _look_at_numbers(self, batch: Batch) -> None:
+        numbers = (batch.producer_id, batch.producer_epoch, batch.partition_id)
+        assert batch.base_sequence <= self.numbered.get(numbers, 0), "a sequence was left out"
+        self.numbered[numbers] = max(self.numbered.get(numbers, 0), batch.base_sequence + batch.row_count)
 
     @rule(where=st.integers(0, PARTITIONS - 1))
     def hear_of_the_leader(self, where: int) -> None:
@@ -142,6 +155,86 @@ class Producer(RuleBasedStateMachine):
         """Fail everything that is not under way, now and then."""
         if luck == 0:
             self._settle(self.machine.fail_all(KafkaException("given up")))
+
+    # -- a borrower ---------------------------------------------------------------------------------------------------
+
+    @rule(where=st.integers(0, PARTITIONS - 1))
+    def lend(self, where: int) -> None:
+        """Lend a partition, if the machine does."""
+        if self.loans[where] is None:
+            self.loans[where] = self.machine.lend(where)
+
+    @precondition(lambda self: any(self.loans))
+    @rule(which=st.integers(0, 1), fate=st.sampled_from(["written", "written", *SAID]), step=st.sampled_from(STEPS))
+    def send_directly(self, which: int, fate: str, step: str) -> None:
+        """Have a borrower send a message; it gets as far as ``step`` says, and may be interrupted there by :meth:`end_loan`."""
+        lent = [where for where, loan in enumerate(self.loans) if loan is not None]
+        where = lent[which % len(lent)]
+        loan, line = self.loans[where], self.lines[where]
+        assert loan is not None
+        if loan.batch is None and not self.machine._queues[where].chunks:
+            fresh = [row(b"%d/%05d" % (where, len(self.rows[where])))]
+            self.rows[where] += fresh
+            columns = columns_of_rows(fresh)
+            batch = Batch(where, columns, self.now, self.mark)
+            loan.number(batch)
+            batch.encode(columns, 0)
+            assert loan.begin(batch, line)
+            line.going.append(batch)
+            self._look_at_numbers(batch)
+        if step != "sent" and line.going:
+            batch = line.going.popleft()
+            line.coming.append((batch, self._read(self.known[where], where, bytes(batch.data), 1, fate)))
+        if step == "heard" and line.coming:
+            self._hear_directly(where)
+
+    @rule(
+        where=st.integers(0, PARTITIONS - 1),
+        sends=st.lists(st.tuples(st.sampled_from(["written", "written", *SAID]), st.sampled_from(STEPS)), min_size=1, max_size=4),
+        ends=st.sampled_from(["not", "arrives", "is lost"]),
+    )
+    def borrow(self, where: int, sends: list[tuple[str, str]], ends: str) -> None:
+        """Have a partition lent that goes well, and used for some messages: without this, few runs would get far."""
+        self.go_well(where)
+        self.lend(where)
+        for fate, step in sends:
+            if self.loans[where] is not None:
+                self.send_directly(sum(loan is not None for loan in self.loans[:where]), fate, step)
+        if ends != "not" and self.loans[where] is not None:
+            self.end_loan(sum(loan is not None for loan in self.loans[:where]), ends == "arrives")
+            self.go_well(where)
+
+    def _hear_directly(self, where: int) -> None:
+        loan = self.loans[where]
+        batch, answer = self.lines[where].coming.popleft()
+        assert loan is not None
+        if answer.code == 0:
+            loan.on_acked(batch, self.now)
+            self.fates.setdefault(rows_of(batch)[0][VALUE] or b"", []).append((answer.base_offset, None))
+        else:
+            self._take_back(where)
+            self._settle(self.machine.on_answer(batch, answer, self.now))
+
+    @precondition(lambda self: any(self.loans))
+    @rule(which=st.integers(0, 1), arrives=st.booleans())
+    def end_loan(self, which: int, arrives: bool) -> None:
+        """Take a partition back, whatever its borrower is doing; what it has sent may be read one day."""
+        lent = [where for where, loan in enumerate(self.loans) if loan is not None]
+        where = lent[which % len(lent)]
+        line, self.lines[where] = self.lines[where], Link()
+        if arrives:
+            self.zombies[self.known[where]] += [Zombie(self.known[where], where, bytes(one.data), 1) for one in line.going]
+        batch = self._take_back(where)
+        if batch is not None:
+            self._settle(self.machine.on_no_answer(batch, SocketDisconnectedError("interrupted"), True, self.now))
+
+    def _take_back(self, where: int) -> Optional[Batch]:
+        loan, self.loans[where] = self.loans[where], None
+        assert loan is not None
+        batch = self.machine.reclaim(loan)
+        if batch is not None:
+            self.appended_size += batch.size
+        return batch
 
     # -- brokers ------------------------------------------------------------------------------------------------------
 
@@ -239,6 +332,7 @@ class Producer(RuleBasedStateMachine):
             places = [link for link in self.links for batch in (*link.going, *(one for one, _said in link.coming))
                       if batch.partition_id == where]  # fmt: skip
             assert len(places) <= self.remembered
+            assert not places or self.loans[where] is None, "the machine has sent to what it has lent"
             assert len(set(map(id, places))) <= 1, "batches of one partition are under way to two brokers"
 
     @invariant()
@@ -252,7 +346,8 @@ class Producer(RuleBasedStateMachine):
         """Look whether the machine can go on by itself."""
         for where in self.machine.active:
             queue = self.machine._queues[where]
-            can_go_on = queue.in_flight or where in self.machine.sendable(self.now) or queue.not_before > self.now
+            # a borrower has its answer sooner or later, and then gives back what is wanted
+            can_go_on = queue.loan or queue.in_flight or where in self.machine.sendable(self.now) or queue.not_before > self.now
             assert can_go_on, f"partition {where} is stuck: {queue.resend} {queue.must_renumber}"
             # what is under way and expired has been told of, and comes back at the latest at the deadline of its request
             is_over = all(batch.expired for batch in queue.in_flight) and not queue.resend and not queue.chunks
@@ -282,6 +377,8 @@ class Producer(RuleBasedStateMachine):
         if not self.logs:
             return
         self.known = list(self.leaders)
+        while any(self.loans):
+            self.end_loan(0, arrives=True)
         for _round in range(200):
             if not list(self.machine.active):
                 break

@@ -1,0 +1,284 @@
+"""A sync producer that sends by its caller's thread, with other threads, signal handlers and forks in between."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Callable
+
+import pytest
+
+from pykafka import KafkaClient
+from pykafka import producer as producer_module
+from pykafka._engine import direct, direct_lines
+from pykafka._machines import loans
+from pykafka.exceptions import (
+    DeliveryTimeout,
+    KafkaException,
+    ProduceFailureError,
+    ProducerStoppedException,
+)
+from pykafka.protocol import lone_produce
+from pykafka.testing import FakeCluster
+
+from ..support import run_python, until
+from .direct import FAST, PARTITIONS, warm, warmed, written
+
+
+@pytest.fixture
+def kafka() -> Iterator[FakeCluster]:
+    """Run three brokers with a topic of three partitions."""
+    with FakeCluster(brokers=3, topics={"t": PARTITIONS}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(kafka: FakeCluster) -> Iterator[KafkaClient]:
+    """Make a client of it."""
+    with KafkaClient(hosts=kafka.hosts) as made:
+        yield made
+
+
+# -- other threads ----------------------------------------------------------------------------------------------------
+
+
+def test_threads_that_share_a_producer_lose_nothing(kafka: FakeCluster, client: KafkaClient) -> None:
+    with warmed(client) as producer:
+        made: list[Any] = []
+
+        def produce(thread: int) -> None:
+            made.extend(producer.produce(b"%d-%04d" % (thread, number)) for number in range(150))
+
+        threads = [threading.Thread(target=produce, args=(number,)) for number in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(60)
+        assert len(made) == 8 * 150
+        for message in made:
+            assert kafka.records("t", message.partition_id)[message.offset].value == message.value
+        assert len(client.cluster.engine.direct_lines._all.present()) <= 3 * direct_lines.MAX_LINES
+        warm(producer)
+    assert set(written(kafka).values()) == {1}
+
+
+def test_flush_and_stop_wait_for_what_another_thread_has_sent(kafka: FakeCluster, client: KafkaClient) -> None:
+    producer = warmed(client)
+    for end in (producer.flush, producer.stop):
+        kafka.hold("Produce")
+        sender = threading.Thread(target=producer.produce, args=(b"x",))
+        sender.start()
+        until(lambda: kafka.held("Produce"), what="the message to be under way")
+        ender = threading.Thread(target=end)
+        ender.start()
+        until(lambda: producer._core.flushes, what="the flush to have begun")
+        ender.join(0.05)
+        assert ender.is_alive()
+        kafka.heal()
+        for thread in (sender, ender):
+            thread.join(20)
+            assert not thread.is_alive()
+    assert written(kafka) == Counter([b"x"] * 2)
+
+
+def test_a_message_for_the_same_partition_waits_until_it_is_given_back(kafka: FakeCluster, client: KafkaClient) -> None:
+    with warmed(client) as producer:
+        kafka.hold("Produce")
+        sender = threading.Thread(target=producer.produce, args=(b"first",))
+        sender.start()
+        until(lambda: kafka.held("Produce"), what="the message to be under way")
+        many = threading.Thread(target=producer.produce_many, args=([b"%d" % number for number in range(PARTITIONS)],))
+        many.start()
+        until(lambda: kafka.held("Produce") == PARTITIONS, what="the other partitions' messages")
+        kafka.heal()
+        sender.join(20)
+        many.join(20)
+        assert not many.is_alive()
+    assert written(kafka) == Counter([b"first", *(b"%d" % number for number in range(PARTITIONS))])
+
+
+@pytest.mark.parametrize("how", ["client", "producer"])
+def test_closed_by_another_thread_a_message_has_its_outcome_at_once(kafka: FakeCluster, client: KafkaClient, how: str) -> None:
+    producer = warmed(client)
+    producer._options["pending_timeout_ms"] = 100
+    outcomes: list[Any] = []
+    kafka.hold("Produce")
+
+    def produce() -> None:
+        try:
+            outcomes.append(producer.produce(b"x"))
+        except KafkaException as error:
+            outcomes.append(error)
+
+    producer._options["pending_timeout_ms"] = 20000
+    sender = threading.Thread(target=produce)
+    sender.start()
+    until(lambda: kafka.held("Produce"), what="the message to be under way")
+    producer._options["pending_timeout_ms"] = 50
+    with suppress(ProduceFailureError):
+        client.close() if how == "client" else producer.stop()
+    sender.join(10)
+    assert not sender.is_alive()
+    (outcome,) = outcomes
+    assert isinstance(outcome, DeliveryTimeout) and outcome.possibly_written
+    kafka.heal()
+    with pytest.raises(ProducerStoppedException):
+        producer.produce(b"y")
+
+
+def test_two_clients_share_nothing(kafka: FakeCluster, client: KafkaClient) -> None:
+    with KafkaClient(hosts=kafka.hosts) as other, warmed(client) as mine, warmed(other) as theirs:
+        for number in range(20):
+            mine.produce(b"m%d" % number)
+            theirs.produce(b"t%d" % number)
+    assert set(written(kafka).values()) == {1} and len(written(kafka)) == 40
+
+
+def test_connections_that_cannot_be_made_leave_the_usual_way(
+    kafka: FakeCluster, client: KafkaClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+
+    def refused(*_args: Any) -> Any:
+        tried.append(1)
+        raise ConnectionRefusedError("too many connections")
+
+    monkeypatch.setattr(client.cluster.engine.direct_lines, "_connect", refused)
+    with client.topics["t"].get_sync_producer(**FAST) as producer:
+        for number in range(60):
+            producer.produce(b"%d" % number)
+    assert len(tried) == 1, "not for every message"
+    assert written(kafka) == Counter(b"%d" % number for number in range(60))
+
+
+# -- signals ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_handler_that_produces_in_the_middle_of_a_send(
+    kafka: FakeCluster, client: KafkaClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[bytes] = []
+    with warmed(client) as producer:
+        real = direct_lines.DirectLine._limit
+
+        def interrupted(line: Any, deadline: Any) -> None:
+            if len(inside) < 5:  # each in the middle of the one before
+                inside.append(b"inside%d" % len(inside))
+                producer.produce(inside[-1])
+            real(line, deadline)
+
+        monkeypatch.setattr(direct_lines.DirectLine, "_limit", interrupted)
+        for number in range(12):
+            producer.produce(b"%d" % number)
+    assert written(kafka) == Counter([*inside, *(b"%d" % number for number in range(12))])
+    assert len(inside) == 5
+
+
+@pytest.mark.parametrize("door", ["flush", "result", "stop", "close"])
+def test_a_signal_handler_that_waits_for_what_it_has_interrupted(
+    kafka: FakeCluster, client: KafkaClient, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    producer = warmed(client)
+    waits: list[Callable[[], Any]] = [
+        {
+            "flush": producer.flush,
+            "result": lambda: producer.produce_many([b"%d" % number for number in range(PARTITIONS)])[0].result(20),
+            "stop": producer.stop,
+            "close": client.close,
+        }[door]
+    ]
+    real = direct_lines.DirectLine._limit
+
+    def interrupted(line: Any, deadline: Any) -> None:
+        if waits:
+            waits.pop()()
+        real(line, deadline)
+
+    monkeypatch.setattr(direct_lines.DirectLine, "_limit", interrupted)
+    producer.produce(b"x")
+    producer.stop()
+    assert not waits and written(kafka)[b"x"] == 1
+
+
+#: Whose every opcode is interrupted; what they call runs through.
+INTERRUPTED = {module.__file__ for module in (direct, direct_lines, loans, lone_produce, producer_module)}
+
+
+class Interrupting:
+    """Raises KeyboardInterrupt before the opcode of that number in what is looked at, as a signal handler may."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.seen = 0
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        """Trace."""
+        if frame.f_code.co_filename not in INTERRUPTED:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.seen += 1
+            if self.seen == self.number:
+                raise KeyboardInterrupt
+        return self
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="something else traces")
+def test_interrupted_anywhere_a_message_is_written_once_at_most_and_the_next_ones_go_on(
+    kafka: FakeCluster, client: KafkaClient
+) -> None:
+    with warmed(client) as producer:
+        number, interrupted = 1, 0
+        while True:
+            tracer = Interrupting(number)
+            sys.settrace(tracer)
+            try:
+                producer.produce(b"i%d" % number)
+            except KeyboardInterrupt:
+                interrupted += 1
+            finally:
+                sys.settrace(None)
+            if tracer.seen < number:
+                break  # it has come to its end
+            # each partition once: none is stuck
+            for each in range(PARTITIONS):
+                producer.produce(b"n%d-%d" % (number, each))
+            warm(producer)
+            number += 1
+        assert interrupted > 300
+        producer.flush()
+    log = written(kafka)
+    assert max(log.values()) == 1
+    assert {b"n%d-%d" % (which, each) for which in range(1, number) for each in range(PARTITIONS)} <= set(log)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_leaves_the_connection_and_the_numbers_to_its_parent(kafka: FakeCluster) -> None:
+    script = f"""
+import os, sys
+from pykafka import KafkaClient
+from pykafka.exceptions import ForkedError
+client = KafkaClient(hosts={kafka.hosts!r})
+with client.topics["t"].get_sync_producer() as producer:
+    for number in range(60):
+        producer.produce(b"%d" % number)
+        if number > 20:
+            child = os.fork()
+            if not child:
+                try:
+                    producer.produce(b"from the child")
+                except ForkedError:
+                    os._exit(7)
+                os._exit(1)
+            assert os.waitpid(child, 0)[1] >> 8 == 7
+    assert producer._core.direct._is_open
+client.close()
+"""
+    done = run_python(script)
+    assert done.returncode == 0, done.stderr
+    assert written(kafka) == Counter(b"%d" % number for number in range(60))

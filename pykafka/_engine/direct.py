@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -45,6 +46,8 @@ MISS_WEIGHT = 5
 MOST_MISSED = 10 * MISS_WEIGHT
 #: How much longer than its request may take a partition is waited for that was not given back.
 GRACE_S = 1.0
+#: How often it is looked for who uses it.
+LOOK_EVERY_S = 0.02
 #: For so many partitions requests are kept ready but for the message.
 MOST_KEPT = 1000
 
@@ -69,7 +72,7 @@ class DirectPath:
         self._loans: dict[int, Loan] = {}
         #: every loan that has not ended; the I/O thread's
         self._lent: dict[int, Loan] = {}
-        #: ends the loan of a partition that nobody gives back
+        #: looks for who uses a loan that is wanted back
         self._late: dict[int, Timer] = {}
 
     # -- the caller's thread ------------------------------------------------------------------------------------------
@@ -241,7 +244,7 @@ class DirectPath:
 
         :param own_frames: how many calls of :meth:`produce` are to be found on the stack anyway
         """
-        if len(self._loans) < len(self._lent) and _frames_of_produce() > own_frames:
+        if len(self._loans) < len(self._lent) and len(list(_frames_of_produce(sys._getframe()))) > own_frames:
             self._engine.loop.call_soon(self._end_used)
 
     def abandon(self) -> None:
@@ -280,8 +283,18 @@ class DirectPath:
         if self._loans.pop(partition_id, None) is loan:
             self._reclaim(loan)
         else:
-            late = self._engine.loop.now() + self._engine.request_timeout_s + GRACE_S
-            self._late[partition_id] = self._engine.loop.call_at(late, self._end, loan)
+            self._look_later(loan, self._engine.loop.now() + self._engine.request_timeout_s + GRACE_S)
+
+    def _look_later(self, loan: Loan, until: float) -> None:
+        loop = self._engine.loop
+        self._late[loan.partition_id] = loop.call_at(loop.now() + LOOK_EVERY_S, self._look_for_user, loan, until)
+
+    def _look_for_user(self, loan: Loan, until: float) -> None:
+        """End a loan that nobody will give back: two signals, one after the other, may leave none who would tell us."""
+        if self._engine.loop.now() < until and _is_used(loan):
+            self._look_later(loan, until)
+        else:
+            self._end(loan)
 
     def recall_used(self) -> None:
         """Have back what is in use: the outcome of what is under way is waited for."""
@@ -371,17 +384,24 @@ def acknowledged(message: QueuedMessage) -> bool:
     return bool(fates.decided) and fates.decided[0].error is None
 
 
-def _frames_of_produce() -> int:
-    """Return how many calls of :meth:`DirectPath.produce` the calling thread is in the middle of; more than one by a signal."""
-    frame: Optional[FrameType] = sys._getframe(1)
-    count = 0
+def _frames_of_produce(frame: Optional[FrameType]) -> Iterator[FrameType]:
+    """Yield the calls of :meth:`DirectPath.produce` that a thread is in the middle of; there are several by signals only."""
     while frame is not None:
-        count += frame.f_code is _PRODUCE
+        if frame.f_code is _PRODUCE:
+            yield frame
         frame = frame.f_back
-    return count
+
+
+def _is_used(loan: Loan) -> bool:
+    """Return whether any thread is in the middle of a call that has taken ``loan``."""
+    frames = (frame for top in sys._current_frames().values() for frame in _frames_of_produce(top))
+    return any(frame.f_locals.get(_NAME_OF_LOAN) is loan for frame in frames)
 
 
 _PRODUCE = DirectPath.produce.__code__
+#: What a loan is called there.
+_NAME_OF_LOAN = "loan"
+assert _NAME_OF_LOAN in _PRODUCE.co_varnames
 
 
 def _undecided(core: ProducerCore) -> Fates:

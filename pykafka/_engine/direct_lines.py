@@ -116,7 +116,8 @@ class DirectLine:
         close_quietly(self._sock)
 
     def __del__(self) -> None:
-        self.close()  # who used it was interrupted before it could
+        # who used it was interrupted before it could, maybe in the middle of making it
+        close_quietly(getattr(self, "_sock", None))
 
     def abandon(self) -> None:
         """Let go of the parent's connection, in a forked child."""

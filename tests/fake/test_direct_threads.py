@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -255,6 +256,39 @@ def test_interrupted_anywhere_a_message_is_written_once_at_most_and_the_next_one
     log = written(kafka)
     assert max(log.values()) == 1
     assert {b"n%d-%d" % (which, each) for which in range(1, number) for each in range(PARTITIONS)} <= set(log)
+
+
+def interrupt_once(monkeypatch: pytest.MonkeyPatch, step: Callable[..., Any]) -> None:
+    """Have a signal handler raise when a method of a loan or a connection has done its work, the next time only."""
+    owner = loans.Loan if step.__module__ == loans.__name__ else direct_lines.DirectLine
+    left = [KeyboardInterrupt]
+
+    def interrupted(*args: Any) -> Any:
+        result = step(*args)
+        if left:
+            raise left.pop()
+        return result
+
+    monkeypatch.setattr(owner, step.__name__, interrupted)
+
+
+def test_a_partition_that_nobody_is_left_to_give_back_is_taken_back_as_soon_as_it_is_needed(
+    kafka: FakeCluster, client: KafkaClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warmed(client) as producer:
+        # as after two signals, the second in the middle of what the first has led to
+        monkeypatch.setattr(producer._core.direct, "_take_by_force", lambda partition_id: None)
+        for step in (loans.Loan.number, loans.Loan.begin, direct_lines.DirectLine._limit, loans.Loan.on_acked):
+            interrupt_once(monkeypatch, step)
+            with pytest.raises(KeyboardInterrupt):
+                producer.produce(step.__name__.encode())
+            waited = time.monotonic()
+            for number in range(PARTITIONS):
+                producer.produce(b"%s-%d" % (step.__name__.encode(), number))
+            # far less than the 30 s that a request may take, whatever else the machine does
+            assert time.monotonic() - waited < 15
+            warm(producer)
+    assert max(written(kafka).values()) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -68,6 +68,8 @@ class DirectPath:
         self._missed = 0
         #: without acknowledgements there is nothing to wait for, and greenlets need no thread to be woken
         self._allowed = core.settings.acks != 0 and not greenlets.in_use()
+        #: what a message may take anyway
+        self._longest_s = min(core.engine.request_timeout_s, core.settings.delivery_timeout_s)
         self._requests: dict[int, tuple[BrokerAbilities, LoneProduce]] = {}
         self._loans: dict[int, Loan] = {}
         #: every loan that has not ended; the I/O thread's
@@ -86,8 +88,6 @@ class DirectPath:
             self._count()
             return None
         core = self._core
-        # no longer than it may take anyway
-        deadline = deadline.within(min(self._engine.request_timeout_s, core.settings.delivery_timeout_s))
         fates = _undecided(core)
         taken = _taken(row, fates)
         message = queued_message(row, fates, 0)
@@ -102,7 +102,8 @@ class DirectPath:
                 self._hand_over(taken, partition_id)
             else:
                 self._missed = max(0, self._missed - 1)
-                self._use(loan, taken, message, deadline)
+                now = monotonic()
+                self._use(loan, taken, message, now, min(deadline.at, now + self._longest_s))
         except BaseException:  # a signal handler has raised, wherever we were: what we had taken nobody else will bring back
             with contextlib.suppress(KafkaException):
                 self._engine.loop.call_soon(self._take_by_force, partition_id)
@@ -122,19 +123,19 @@ class DirectPath:
             with contextlib.suppress(KafkaException):  # closed meanwhile: queueing the message tells
                 self._engine.loop.call_soon(self._open)
 
-    def _use(self, loan: Loan, taken: Taken, message: QueuedMessage, deadline: Deadline) -> None:
+    def _use(self, loan: Loan, taken: Taken, message: QueuedMessage, now: float, until: float) -> None:
         """Send ``message`` by ``loan``, if there is a connection for it; the I/O thread sees to what has no outcome then."""
         line: Optional[DirectLine] = None
         try:
-            line = self._line_to(loan.partition_id)
-            made = None if line is None else self._make(loan, line, taken)
+            line = self._line_to(loan.partition_id, now)
+            made = None if line is None else self._make(loan, line, taken, now)
             if line is None or made is None:
                 self._give_back(loan, line)
                 self._hand_over(taken, loan.partition_id)
                 return
             batch, requests = made
             if loan.begin(batch, line):
-                self._exchange(loan, line, batch, requests, message, deadline)
+                self._exchange(loan, line, batch, requests, message, until)
             else:
                 self._engine.direct_lines.give_back(line)
                 self._engine.loop.call_soon(self._settle_unsent, loan, batch, taken)
@@ -143,19 +144,22 @@ class DirectPath:
                 line.close()
             raise
 
-    def _line_to(self, partition_id: int) -> Optional[DirectLine]:
+    def _line_to(self, partition_id: int, now: float) -> Optional[DirectLine]:
         engine = self._engine
         broker = engine.view.leader(self._core.settings.topic, partition_id)
-        return None if broker is None else engine.direct_lines.take(broker, engine.find_lane(broker, "data"))
+        if broker is None:
+            return None
+        lines = engine.direct_lines
+        return lines.take(broker, now) or lines.open(broker, engine.find_lane(broker, "data"), now)
 
-    def _make(self, loan: Loan, line: DirectLine, taken: Taken) -> Optional[tuple[Batch, LoneProduce]]:
+    def _make(self, loan: Loan, line: DirectLine, taken: Taken, now: float) -> Optional[tuple[Batch, LoneProduce]]:
         """Return a batch of one message and what makes requests of it; None where the I/O thread is to tell what is wrong."""
         settings = self._core.settings
         headers = taken.headers(ONE)
         try:
             size = encoded_size(taken.values, taken.keys, headers)
             columns = Columns([(taken, ONE)], taken.values, taken.keys, headers, taken.timestamps, size)
-            batch = Batch(loan.partition_id, columns, monotonic(), 0)
+            batch = Batch(loan.partition_id, columns, now, 0)
             loan.number(batch)
             batch.encode(columns, settings.codec)
             return batch, self._requests_for(line, loan.partition_id)
@@ -182,10 +186,10 @@ class DirectPath:
         return made
 
     def _exchange(
-        self, loan: Loan, line: DirectLine, batch: Batch, requests: LoneProduce, message: QueuedMessage, deadline: Deadline
+        self, loan: Loan, line: DirectLine, batch: Batch, requests: LoneProduce, message: QueuedMessage, until: float
     ) -> None:
         try:
-            offset, reply = line.ask(requests, batch.data, deadline)
+            offset, reply = line.ask(requests, batch.data, batch.born_at, until)
         except (OSError, KafkaException) as error:
             line.close()
             self._fall_back(self._on_no_answer, loan, batch, _as_lost(error, line), message)
@@ -197,7 +201,7 @@ class DirectPath:
                 self._fall_back(self._on_answer, loan, batch, answer, message)
                 return
             offset = answer.base_offset
-        loan.on_acked(batch, monotonic())
+        loan.on_acked(batch, batch.born_at)
         fates: Fates = message._fates  # type: ignore[assignment]  # of ours
         if loan.ended:
             # the I/O thread may be about to ask again what became of the batch: what it is told then is nobody's business

@@ -17,7 +17,6 @@ from .clock import monotonic
 from .resolver import spelled
 from .roster import Roster
 from .tls import close_quietly, wants_more
-from .waiting import Deadline
 
 if TYPE_CHECKING:
     from .._machines.handshake import BrokerAbilities
@@ -53,18 +52,20 @@ class DirectLine:
         self._muted_until = 0.0
         forking.watch(self)
 
-    def ask(self, requests: LoneProduce, records: Buffer, deadline: Deadline) -> tuple[Optional[int], Any]:
+    def ask(self, requests: LoneProduce, records: Buffer, now: float, until: float) -> tuple[Optional[int], Any]:
         """Send a batch and return what :meth:`~pykafka.protocol.lone_produce.LoneProduce.read` makes of the answer.
 
         After any error, or when a signal handler raises in here, the connection is of no more use: close it.
 
-        :raises OSError: when the connection breaks, or there is no answer by ``deadline``
+        :param until: the monotonic second at which nobody waits any longer
+        :raises OSError: when the connection breaks, or there is no answer in time
         :raises KafkaException: when the broker has closed it, or answers nonsense
         """
         sock, reader = self._sock, self._reader
         number = self._next_id
         self._next_id = 0 if number == MAX_CORRELATION_ID else number + 1
-        self._limit(deadline)
+        self._used_at = now
+        self._limit(until - now)
         sock.sendall(requests.frame(records, number))
         frames: list[memoryview] = []
         while not frames:
@@ -73,30 +74,27 @@ class DirectLine:
                 raise SocketDisconnectedError(f"{self.peer} closed the connection")
             frames = reader.received(count)
             if not frames:
-                self._limit(deadline)
+                self._limit(until - monotonic())
         if len(frames) > 1:
             raise ProtocolError(f"{self.peer} sent {len(frames)} answers to one request")
         offset, reply = requests.read(frames[0], number, self.peer)
-        self._used_at = monotonic()
         if reply is not None and reply.throttle_time_ms > 0:
-            self._muted_until = self._used_at + throttled_s(reply.throttle_time_ms)
+            self._muted_until = monotonic() + throttled_s(reply.throttle_time_ms)
         return offset, reply
 
-    def _limit(self, deadline: Deadline) -> None:
-        """Have the socket wait until about ``deadline``: a twentieth of a second is not worth a system call."""
-        left = max(deadline.left(), 0.001)
-        if abs(self._timeout_s - left) > 0.05:
-            self._timeout_s = left
-            self._sock.settimeout(left)
+    def _limit(self, left_s: float) -> None:
+        """Have the socket wait so long at most, or nearly so: a twentieth of a second is not worth a system call."""
+        if abs(self._timeout_s - left_s) > 0.05 or left_s < 0.1:
+            self._timeout_s = max(left_s, 0.001)
+            self._sock.settimeout(self._timeout_s)
 
-    @property
-    def is_muted(self) -> bool:
+    def is_muted(self, now: float) -> bool:
         """Return whether the broker has asked for a pause that is not over yet."""
-        return self._muted_until > 0.0 and monotonic() < self._muted_until
+        return now < self._muted_until
 
-    def is_fit(self) -> bool:
+    def is_fit(self, now: float) -> bool:
         """Return whether the connection stands, as far as can be told without sending anything."""
-        if monotonic() - self._used_at < LOOK_AFTER_S:
+        if now - self._used_at < LOOK_AFTER_S:
             return True
         try:
             self._timeout_s = 0.0
@@ -137,24 +135,21 @@ class DirectLines:
         self._not_before = 0.0
         self._closed = False
 
-    def take(self, broker: BrokerInfo, lane: Optional[Lane]) -> Optional[DirectLine]:
-        """Return a connection to ``broker`` that is the caller's until :meth:`give_back`; None when none is to be had.
-
-        :param lane: the I/O thread's connection to the same broker, which tells how it is reached and what it can do
-        """
-        key = (broker.host, broker.port)
-        idle = self._idle.setdefault(key, [])
-        while True:
+    def take(self, broker: BrokerInfo, now: float) -> Optional[DirectLine]:
+        """Return an idle connection to ``broker``, the caller's until :meth:`give_back`; None when there is none to be used."""
+        idle = self._idle.get((broker.host, broker.port))
+        while idle:
             try:
                 line = idle.pop()
-            except IndexError:
-                return self._open(key, lane)
-            if line.is_muted:
+            except IndexError:  # another thread was faster
+                return None
+            if line.is_muted(now):
                 idle.append(line)
                 return None
-            if line.is_fit():
+            if line.is_fit(now):
                 return line
             line.close()
+        return None
 
     def give_back(self, line: DirectLine) -> None:
         """Have ``line`` used again."""
@@ -177,11 +172,17 @@ class DirectLines:
                 while True:
                     idle.pop().close()  # one by one: what another thread has taken is not ours to close
 
-    def _open(self, key: tuple[str, int], lane: Optional[Lane]) -> Optional[DirectLine]:
-        if self._closed or not self._allowed or lane is None or monotonic() < self._not_before:
+    def open(self, broker: BrokerInfo, lane: Optional[Lane], now: float) -> Optional[DirectLine]:
+        """Return a new connection to ``broker``, as :meth:`take` does; None when there are enough, or none can be made now.
+
+        :param lane: the I/O thread's connection to the same broker, which tells how it is reached and what it can do
+        """
+        key = (broker.host, broker.port)
+        if self._closed or not self._allowed or lane is None or now < self._not_before:
             return None
         reached = lane.reached
-        if reached is None or sum(line.key == key for line in self._all.present()) >= MAX_LINES:
+        present = [line for line in self._all.present() if line.key == key]
+        if reached is None or len(present) >= MAX_LINES or any(line.is_muted(now) for line in present):
             return None
         address, abilities = reached
         try:

@@ -132,7 +132,7 @@ class Loop:
         return True
 
     def _wake(self) -> None:
-        self._sleeping = False
+        # the loop itself notes that it is awake: what a signal handler posts in the middle of this must wake it as well
         try:
             self._wake_send.send(b"\0")
         except (BlockingIOError, OSError) as error:

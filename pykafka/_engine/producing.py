@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
@@ -73,8 +74,9 @@ class ProducerCore(RowQueue):
         self._id_quest = IdQuest(self)
         self.closed = False
         self._leaving = False
-        #: a collection was asked for and has not begun
-        self._hurrying = False
+        #: the number of a collection that was asked for, and of the last one that has begun
+        self._coming = self._begun = 0
+        self._numbers = itertools.count(1)
         self._line = WaitingLine(self._has_room)
         self.callbacks = Callbacks(engine, settings.topic)
         #: the caller's own thread sends by this, where it waits for each message
@@ -98,10 +100,12 @@ class ProducerCore(RowQueue):
         self.full_at = self._max_rows + 1  # asked for once; the collection sets it again
         if not self.idle:
             self.act_at = self.full_at
-        if self._hurrying and not self.engine.loop.stopped:
+        if self._coming > self._begun and not self.engine.loop.stopped:
             return  # what is queued by now is seen by the collection that is to come
-        self._hurrying = True
-        self._post(self.collect)
+        number = next(self._numbers)
+        self._post(self._collect, number)
+        # after it is posted: a signal handler that waits in the middle of this must not rely on what is not there yet
+        self._coming = number
 
     def _refuse_rest(self, refusal: KafkaException) -> None:
         """Give what is queued its outcome, also what others left to this thread to tell of: the I/O thread hears of nothing now.
@@ -116,13 +120,12 @@ class ProducerCore(RowQueue):
         self.callbacks.run_here()
         self.callbacks.retire()
 
-    def _post(self, step: Callable[[], None]) -> None:
+    def _post(self, step: Callable[..., None], *args: int) -> None:
         try:
             self.idle = False
-            self.engine.loop.call_soon(step)
+            self.engine.loop.call_soon(step, *args)
         except BaseException:
             # closed, forked or Ctrl-C: the next produce() is to hear of it, or to try again
-            self._hurrying = False
             self.idle = True
             raise
 
@@ -130,7 +133,6 @@ class ProducerCore(RowQueue):
         """Let go, in a forked child, of what belongs to the parent; every produce() there raises."""
         self.forget_queued()
         self.idle = True
-        self._hurrying = False
         self.direct.abandon()
         self._line = WaitingLine(self._has_room)  # a thread that is not in the child may have held its lock
 
@@ -282,9 +284,12 @@ class ProducerCore(RowQueue):
         elif self._linger_timer is None:
             self._linger_timer = self.engine.loop.call_at(self.engine.loop.now() + self._linger_s, self.collect)
 
+    def _collect(self, number: int) -> None:
+        self._begun = max(self._begun, number)
+        self.collect()
+
     def collect(self) -> None:
         """Take the queued rows, choose their partitions and send what can be sent."""
-        self._hurrying = False
         if self.closed:
             self._refuse_late()
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,7 +179,7 @@ def test_by_tls_as_well() -> None:
             made = [producer.produce(b"%d" % number * 30000) for number in range(6)]
             assert is_direct(producer)
             (line,) = client.cluster.engine.direct_lines._all.present()
-            assert isinstance(line._sock, ssl.SSLSocket) and line.is_fit()
+            assert isinstance(line._sock, ssl.SSLSocket) and line.is_fit(time.monotonic() + 10)
         assert written(kafka) == Counter(message.value for message in made)
 
 
@@ -237,7 +238,7 @@ def test_a_broker_that_closes_idle_connections_costs_no_attempt(
     with warmed(client) as producer:
         kafka.drop_connection()
         monkeypatch.setattr(direct_lines, "LOOK_AFTER_S", 0.0)
-        until(lambda: not any(line.is_fit() for line in client.cluster.engine.direct_lines._all.present()))
+        until(lambda: not any(line.is_fit(time.monotonic()) for line in client.cluster.engine.direct_lines._all.present()))
         kafka.requests.clear()
         made = [producer.produce(b"%d" % number) for number in range(PARTITIONS)]
         assert len(kafka.requests.seen("Produce")) == PARTITIONS, "none was sent by what is closed"
@@ -329,6 +330,6 @@ def test_a_pause_that_the_broker_asks_for_is_kept(kafka: FakeCluster, client: Ka
         assert producer.produce(b"x").offset == 10**6
         lines = other.cluster.engine.direct_lines
         (line,) = lines._all.present()
-        assert line.is_muted
+        assert line.is_muted(time.monotonic())
         producer.produce(b"by the I/O thread, which has not been asked to pause")
         assert lines._all.present() == [line] and line in lines._idle[line.key]

@@ -167,11 +167,11 @@ def test_a_signal_handler_that_produces_in_the_middle_of_a_send(
     with warmed(client) as producer:
         real = direct_lines.DirectLine._limit
 
-        def interrupted(line: Any, deadline: Any) -> None:
+        def interrupted(line: Any, left_s: float) -> None:
             if len(inside) < 5:  # each in the middle of the one before
                 inside.append(b"inside%d" % len(inside))
                 producer.produce(inside[-1])
-            real(line, deadline)
+            real(line, left_s)
 
         monkeypatch.setattr(direct_lines.DirectLine, "_limit", interrupted)
         for number in range(12):
@@ -195,10 +195,10 @@ def test_a_signal_handler_that_waits_for_what_it_has_interrupted(
     ]
     real = direct_lines.DirectLine._limit
 
-    def interrupted(line: Any, deadline: Any) -> None:
+    def interrupted(line: Any, left_s: float) -> None:
         if waits:
             waits.pop()()
-        real(line, deadline)
+        real(line, left_s)
 
     monkeypatch.setattr(direct_lines.DirectLine, "_limit", interrupted)
     producer.produce(b"x")

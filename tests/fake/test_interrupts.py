@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any, Callable
 
 import pytest
 
-from ..support import run_python
+from pykafka import KafkaClient
+from pykafka.testing import FakeCluster
+
+from ..support import run_python, until
 from . import doors
 
 #: How often each call is interrupted. ``INTERRUPTS=20`` is the full measure; a fifth of it runs every time.
@@ -111,3 +115,44 @@ def test_ctrl_c_ends_every_call_that_waits_and_everything_can_be_used_afterwards
     print(f"{cls}: {len(worst)} calls, {TIMES} times each; the longest went on for {longest}")
     # 250 ms is the promise; the machine may be busy with other tests
     assert float(str(longest[1])) < 1.0
+
+
+class First:
+    """Stands for something whose method is called; the first time a signal handler runs right before."""
+
+    def __init__(self, real: Any, name: str, handler: Callable[[], object]) -> None:
+        self._real = real
+        self._name = name
+        self._handlers = [handler]
+
+    def __getattr__(self, name: str) -> Any:
+        return self._call if name == self._name else getattr(self._real, name)
+
+    def _call(self, *args: Any) -> Any:
+        if self._handlers:
+            self._handlers.pop()()
+        return getattr(self._real, self._name)(*args)
+
+
+@pytest.mark.parametrize("place", ["posting", "waking"])
+def test_a_signal_handler_may_wait_in_the_middle_of_asking_the_io_thread_for_something(place: str) -> None:
+    with FakeCluster(topics={"t": 1}) as kafka, KafkaClient(hosts=kafka.hosts) as client:
+        loop = client.cluster.engine.loop
+        with client.topics["t"].get_producer(linger_ms=60000) as producer:
+            producer.produce(b"first").result(20)
+            message = producer.produce(b"waited for")
+            until(lambda: loop._sleeping, what="the I/O thread to have nothing to do")
+            inside: list[Any] = []
+
+            def handler() -> None:
+                inside.append(producer.produce(b"from the handler").result(3))
+
+            if place == "posting":
+                producer._core.engine = First(client.cluster.engine, "", handler)  # type: ignore[assignment]
+                producer._core.engine.loop = First(loop, "call_soon", handler)  # type: ignore[misc]
+            else:
+                loop._wake_send = First(loop._wake_send, "send", handler)  # type: ignore[assignment]
+            assert message.result(20).offset == 1
+            assert inside and inside[0].offset == 2
+            producer._core.engine = client.cluster.engine
+        assert kafka.values("t") == [b"first", b"waited for", b"from the handler"]

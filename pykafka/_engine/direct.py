@@ -27,6 +27,7 @@ from ..records.queued import EXTRA, KEY, TIMESTAMP, VALUE, QueuedMessage, Row, q
 from . import greenlets
 from .clock import monotonic
 from .sender import answer_in, produce_version
+from .waiting import may_wait_here
 
 if TYPE_CHECKING:
     from .._machines.handshake import BrokerAbilities
@@ -84,7 +85,7 @@ class DirectPath:
 
         :raises KafkaException: when the client is closed meanwhile; nothing was sent then
         """
-        if not self._is_open or self._core.queued:
+        if not self._is_open or self._core.queued or not may_wait_here():
             self._count()
             return None
         core = self._core

@@ -31,12 +31,17 @@ def forget_threads() -> None:
     _never_waiting.clear()
 
 
+def may_wait_here() -> bool:
+    """Return whether the calling thread may wait: see :func:`refuse_on_io_thread`."""
+    return threading.get_ident() not in _never_waiting
+
+
 def refuse_on_io_thread(what: str) -> None:
     """Return if the calling thread may wait.
 
     :raises KafkaException: on an I/O thread, where a log handler that uses the client runs
     """
-    if threading.get_ident() in _never_waiting:
+    if not may_wait_here():
         raise KafkaException(
             f"{what} would wait on pykafka's own I/O thread, which has to bring what it waits for: call it from another"
             " thread (a log handler that uses Kafka needs a queue, see logging.handlers.QueueHandler)"

@@ -29,6 +29,7 @@ from pykafka.testing import FakeCluster
 
 from ..support import run_python, until
 from .direct import FAST, PARTITIONS, warm, warmed, written
+from .scripts import on_io_thread
 
 
 @pytest.fixture
@@ -155,6 +156,14 @@ def test_connections_that_cannot_be_made_leave_the_usual_way(
             producer.produce(b"%d" % number)
     assert len(tried) == 1, "not for every message"
     assert written(kafka) == Counter(b"%d" % number for number in range(60))
+
+
+def test_on_the_io_thread_nothing_is_waited_for(kafka: FakeCluster, client: KafkaClient) -> None:
+    with warmed(client) as producer:
+        refusal = on_io_thread(client, lambda: producer.produce(b"from a log handler"))
+        assert isinstance(refusal, KafkaException) and "would wait on pykafka's own I/O thread" in str(refusal)
+        producer.flush()
+    assert written(kafka)[b"from a log handler"] == 1
 
 
 # -- signals ----------------------------------------------------------------------------------------------------------

@@ -259,7 +259,8 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Coll
     brokers = _usable_brokers(reply) or view.brokers
     topics = {} if asked is None else dict(view.topics)
     for info in seen:
-        if info.name:
+        # a topic by a name that no topic can have, which nobody could be given, is ignored, as brokers are
+        if info.name and info.name.isascii():
             topics[info.name] = _newest(view.topics.get(info.name), info, epochs)
     answered = {info.name for info in seen}
     if asked is not None:

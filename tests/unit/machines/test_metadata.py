@@ -115,6 +115,11 @@ def test_a_broker_that_nobody_could_connect_to_is_ignored(row: MetadataResponse.
     assert set(learn(EMPTY_VIEW, answer, None).brokers) == {1, 2}
 
 
+@pytest.mark.parametrize("name", ["", "\u00e9", "t\u2028"])
+def test_a_topic_by_a_name_that_nobody_could_ask_for_is_ignored(name: str) -> None:
+    assert set(learn(EMPTY_VIEW, reply(topic("t", {0: 1}), topic(name, {0: 1})), None).topics) == {"t"}
+
+
 def test_an_answer_without_brokers_or_cluster_id_does_not_make_us_forget_them() -> None:
     known = learn(view(), reply(brokers=(), cluster_id=None), None)
     assert set(known.brokers) == {1, 2}

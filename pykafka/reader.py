@@ -232,28 +232,31 @@ class Reader:
                 return message
             self._raise_worker_exceptions()
             while True:
-                self._put_back_turn()
-                core = self._core
+                before = self._put_back_turn()
                 ready = self._refill()
-                self._turn = deal(ready)
-                self._ready = self._turn.ready
-                self._turn.begin()
-                if self._core is not core:  # a signal handler has stopped the consumer: what was dealt will come again
-                    self._turn = Turn([])
-                    self._ready = self._turn.ready
+                turn = deal(ready)
+                if self._turn is before:
+                    self._turn = turn
+                    self._ready = turn.ready
+                    turn.begin()
+                if self._turn is not turn:
+                    # a signal handler has taken messages, gone elsewhere or stopped: what was dealt is taken, or comes again
                     self._check_running()
                     continue
                 # who fences sets _fenced and then interrupts _turn: one of the two looks saw the other
                 if not any(buffer.tp in self._fenced for buffer in ready):
                     return self._next()
 
-    def _put_back_turn(self) -> None:
-        """End the turn; what was not delivered comes first in the next one."""
-        turn = self._turn
-        turn.end()
-        if self._turn is turn:  # else a signal handler has done it meanwhile
-            self._turn = Turn([])
-            self._ready = self._turn.ready
+    def _put_back_turn(self) -> Turn:
+        """End the turn; what was not delivered comes first in the next one. Return the empty turn that is in its place."""
+        empty = Turn([])
+        while True:
+            turn = self._turn
+            turn.end()
+            if self._turn is turn:  # else a signal handler has begun another one meanwhile
+                self._turn = empty
+                self._ready = empty.ready
+                return empty
 
     def _refill(self) -> list[PartitionBuffer]:
         """Decode what was fetched; return the partitions with messages, the one that came first last time now last."""
@@ -461,10 +464,13 @@ class Reader:
                 self._check_running()
                 return
             self._put_back_turn()
-            for tp, position in positions.items():
-                self._buffers[tp].seek(position)
-                self._buffers[tp].incarnation = core.incarnation(tp)
-            core.seek({tp: (self._buffers[tp].position, self._buffers[tp].generation) for tp in positions})
+            # what was given up since the caller looked is not ours to move
+            moved = {self._buffers[tp]: position for tp, position in positions.items() if tp in self._buffers}
+            for buffer, position in moved.items():
+                buffer.seek(position)
+                buffer.incarnation = core.incarnation(buffer.tp)
+            self._put_back_turn()  # a signal handler may have begun one with what was there before
+            core.seek({buffer.tp: (buffer.position, buffer.generation) for buffer in moved})
 
     def _move(self, positions: Mapping[TopicPartition, int]) -> None:
         with self._lock:
@@ -490,8 +496,10 @@ class Reader:
             core = self._core
             assert core is not None
             self._put_back_turn()
+            tps = [tp for tp in tps if tp in self._buffers]  # the others were given up since the caller looked
             for tp in tps:
                 self._buffers[tp].paused = paused
+            self._put_back_turn()  # as in _seek
             core.pause(tps, paused)
             if paused:
                 self._bound_paused(core, tps)

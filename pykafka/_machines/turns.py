@@ -226,11 +226,12 @@ class PartitionBuffer:
                 break
             if parcel.is_jump and self.available and parcel.generation == self.generation:
                 break  # everything before it is delivered first: a turn's offsets ascend, and a jump can be committed
-            index = self._index(parcel)
+            place = self._place
+            index = place[1] if place[0] is parcel else 0
             if index >= len(parcel.batches):
                 self._finish(parcel)
             elif parcel.generation == self.generation:
-                self._decode(parcel.batches[index], parcel.generation)
+                self._decode(parcel.batches[index], parcel, place)
             # only now: whoever presses Ctrl-C meanwhile finds the batch here next time
             self._go_on(parcel, index)
         if not self.available and self.position is not None:
@@ -239,20 +240,21 @@ class PartitionBuffer:
             self._drop_parcels()
         return self._tell()
 
-    def _decode(self, batch: RawBatch, generation: int) -> None:
-        """Have the messages of ``batch`` ready, which was fetched in ``generation``, if that is the present one still."""
+    def _decode(self, batch: RawBatch, parcel: Parcel, place: tuple[Optional[Parcel], int]) -> None:
+        """Have the messages of ``batch`` ready, the one of ``parcel`` that is next at ``place``, if it is so still at the end."""
+        generation = parcel.generation
         try:
             columns = decode_batch(batch, *self.tp, self._max_decompressed)
         except KafkaException as error:
-            if self.generation == generation:
+            if self.generation == generation and self._place is place and self._parcels and self._parcels[0] is parcel:
                 self.error = error
             return
         fresh = rows_of(columns, self._origin(batch.codec, batch.magic), self.after)
         held_bytes = self.held_bytes + columns.size + ROW_BYTES * len(columns.values)
         count = len(fresh[VALUES])
         row_bytes, after = held_bytes // max(1, self.available + count), batch.next_offset
-        if self.generation != generation:
-            return  # a signal handler has gone elsewhere meanwhile
+        if self.generation != generation or self._place is not place or not self._parcels or self._parcels[0] is not parcel:
+            return  # a signal handler has gone elsewhere meanwhile, or taken the messages
         # nothing but assignments, between which no signal handler runs (from Python 3.10 on)
         if count:  # the cleaner leaves batches without messages, perhaps thousands of them
             self._pieces += (fresh,)
@@ -269,11 +271,13 @@ class PartitionBuffer:
 
     def _join(self) -> None:
         """Have everything that is decoded in one place."""
-        generation = self.generation
-        left = (cut_rows(self._rows, self._start, len(self._rows[VALUES])),) if self._start < len(self._rows[VALUES]) else ()
-        rows = joined(left + self._pieces)
-        if self.generation != generation:
-            return  # a signal handler has gone elsewhere meanwhile
+        source, start, pieces = self._rows, self._start, self._pieces
+        if not pieces:
+            return
+        left = (cut_rows(source, start, len(source[VALUES])),) if start < len(source[VALUES]) else ()
+        rows = joined(left + pieces)
+        if self._rows is not source or self._start != start or self._pieces is not pieces:
+            return  # a signal handler has gone elsewhere meanwhile, or taken messages
         # nothing but assignments, see _decode
         self._rows = rows
         self._start = 0
@@ -281,8 +285,8 @@ class PartitionBuffer:
         self._pieces_count = 0
 
     def _finish(self, parcel: Parcel) -> None:
-        """Note what is behind the batches of ``parcel``, unless a signal handler has gone elsewhere meanwhile."""
-        if parcel.generation != self.generation:
+        """Note what is behind the batches of ``parcel``, unless a signal handler has done so, or gone elsewhere, meanwhile."""
+        if parcel.generation != self.generation or not self._parcels or self._parcels[0] is not parcel:
             return
         # nothing but assignments, see _decode
         if parcel.error is not None:
@@ -295,17 +299,24 @@ class PartitionBuffer:
 
     def share(self, most: int) -> Part:
         """Return the next messages, at most ``most``, with the position behind them; they stay here until :meth:`advance`."""
-        if self._pieces:
-            self._join()
-        whole = len(self._rows[VALUES])
-        stop = min(self._start + most, whole)
-        rows = cut_rows(self._rows, self._start, stop)
-        return Part(self, rows, rows[OFFSETS][-1] + 1 if stop < whole else self.after, self._rows, self._start)
+        self._join()
+        # looked at once: a signal handler may go elsewhere meanwhile, and what is dealt then does not count (see deal)
+        source, start, after = self._rows, self._start, self.after
+        whole = len(source[VALUES])
+        stop = min(start + most, whole)
+        rows = cut_rows(source, start, stop)
+        return Part(self, rows, rows[OFFSETS][-1] + 1 if stop < whole else after, source, start)
 
-    def advance(self, part: Part, count: int) -> None:
-        """Go on behind the first ``count`` messages of ``part``, also a second time and with another count."""
-        if self._rows is part.source:  # else a signal handler has moved the consumer meanwhile
+    def advance(self, part: Part, count: int, turn: Turn, position: Optional[int] = None) -> None:
+        """Go on behind the first ``count`` messages of ``part``, also again and with another count, until ``turn`` is over.
+
+        :param position: the position that is reached by that, None where it is not known yet
+        """
+        # nothing but assignments, see _decode: a signal handler may have moved the consumer meanwhile, or begun the next turn
+        if self._rows is part.source and not turn.is_over:
             self._start = part.start + count
+            if position is not None:
+                self.position = position
 
 
 class Part(NamedTuple):
@@ -333,10 +344,12 @@ class Part(NamedTuple):
 class Turn:
     """Messages of several partitions dealt out one by one; ``ready`` is what the caller takes them from."""
 
-    __slots__ = ("_parts", "_taken_back", "_total", "_values", "ready")
+    __slots__ = ("_parts", "_taken_back", "_total", "_values", "is_over", "ready")
 
     def __init__(self, parts: list[Part]) -> None:
         self._parts = parts
+        #: whether it was ended, by whoever was first: the buffers are another turn's from then on
+        self.is_over = False
         rows = dealt([part.rows for part in parts]) if parts else NO_ROWS
         self._total = len(rows[VALUES])
         #: what shows how far the caller is, and ends :attr:`ready` when it is exhausted
@@ -375,7 +388,7 @@ class Turn:
     def begin(self) -> None:
         """Have the buffers go on behind the turn. Until then, and in the middle of it, :meth:`end` undoes it all the same."""
         for part in self._parts:
-            part.buffer.advance(part, part.size)
+            part.buffer.advance(part, part.size, self)
 
     def end(self) -> None:
         """Have what was not delivered come again from the buffers, and write the positions reached into them.
@@ -385,17 +398,16 @@ class Turn:
         """
         self.interrupt()
         for part, count in zip(self._parts, self._delivered(self._total - len(self._taken_back))):
-            if count:
-                part.buffer.position = part.position_after(count)
-            part.buffer.advance(part, count)
+            part.buffer.advance(part, count, self, part.position_after(count) if count else None)
+        self.is_over = True
 
 
 def deal(buffers: list[PartitionBuffer]) -> Turn:
     """Return a turn with as many messages of each buffer as all of them have, at most MAX_PER_TURN; none may be empty.
 
-    The buffers stay as they are until the turn begins: what is dealt and then lost, to a Ctrl-C, is dealt again. The turn is
-    empty when a signal handler has one of them go on elsewhere meanwhile.
+    The buffers stay as they are until the turn begins: what is dealt and then lost, to a Ctrl-C, is dealt again. Where a signal
+    handler takes messages or goes on elsewhere meanwhile, the turn is not to begin.
     """
     most = min([MAX_PER_TURN, *(buffer.available for buffer in buffers)])
-    parts = [buffer.share(most) for buffer in buffers]
+    parts = [buffer.share(most) for buffer in buffers] if most else []
     return Turn(parts if all(part.size == most for part in parts) else [])

@@ -154,7 +154,7 @@ def test_a_turn_that_is_ended_before_it_began_in_the_middle_or_twice_loses_and_r
         one.refill()
     turn = deal(pairs)
     assert [one.available for one in pairs] == [5, 5], "what is dealt and lost is dealt again"
-    pairs[0].advance(turn._parts[0], 5)  # a Ctrl-C in the middle of beginning
+    pairs[0].advance(turn._parts[0], 5, turn)  # a Ctrl-C in the middle of beginning
     assert next(turn.ready).offset == 0
     for _ in range(2):
         turn.end()

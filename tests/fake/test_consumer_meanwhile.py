@@ -1,0 +1,113 @@
+"""What becomes of consume(), seek() and pause() when signal handlers and rebalances come in the middle of them."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from pykafka import KafkaClient, reader
+from pykafka._machines import turns
+from pykafka.common import TopicPartition
+from pykafka.testing import FakeCluster
+
+from ..support import until
+from .scripts import interrupting
+
+
+@pytest.mark.parametrize("how", ["reset_offsets", "seek", "pause"])
+def test_a_partition_that_is_given_up_while_it_is_to_be_moved_is_left_alone(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebalance does so at any time, between the look whether the partition is ours and the move: it was a KeyError."""
+    with FakeCluster(topics={"t": 2}) as cluster, KafkaClient(cluster.hosts) as client:
+        for partition in range(2):
+            cluster.produce("t", [b"v"] * 3, partition)
+        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=2000) as consumer:
+            both = consumer.partitions
+            assert len(list(islice(consumer, 6))) == 6
+            place, step = {
+                "reset_offsets": (consumer._offsets, "look_up"), "seek": (reader, "owned_tp"), "pause": (reader, "owned_tps"),
+            }[how]  # fmt: skip
+            interrupting(monkeypatch, place, step, lambda: consumer._give_up([TopicPartition("t", 0)], None))
+            if how == "reset_offsets":
+                consumer.reset_offsets()
+            elif how == "seek":
+                consumer.seek(both[0], 0)
+                consumer.seek(both[1], 0)
+            else:
+                consumer.pause(both.values())
+                consumer.seek(both[1], 0)
+                consumer.resume([both[1]])
+            got = [(message.partition_id, message.offset) for message in islice(consumer, 3)]
+            assert got == [(1, 0), (1, 1), (1, 2)]
+
+
+class Handler:
+    """Runs once, at the call number ``number`` in consume(), and does what ``how`` names."""
+
+    def __init__(self, consumer: Any, how: str, number: int) -> None:
+        self.consumer, self.how, self.number = consumer, how, number
+        self.calls = 0
+        #: what was delivered, and how much of it before a seek
+        self.got: list[tuple[int, int]] = []
+        self.sought_at = 0
+        self.expected = [(partition, offset) for partition in range(2) for offset in range(7)]
+
+    def take(self) -> bool:
+        """Consume one message, and return whether there was one."""
+        message = self.consumer.consume()
+        if message is not None:
+            self.got.append((message.partition_id, message.offset))
+        return message is not None
+
+    def profile(self, frame: Any, event: str, arg: Any) -> None:
+        """Count calls: at each a signal handler may run."""
+        self.calls += event == "call" and frame.f_code.co_filename in (reader.__file__, turns.__file__)
+        if self.calls != self.number:
+            return
+        sys.setprofile(None)
+        if "stop" in self.how:
+            self.consumer.stop()
+            self.consumer.start()
+        if "seek" in self.how:
+            self.consumer.seek(self.consumer.partitions[0], 5)
+            self.sought_at = len(self.got)
+            self.expected = [(0, 5), (0, 6), *self.expected[7:]]
+        if "consume" in self.how:
+            self.take()
+
+    def counted(self) -> list[tuple[int, int]]:
+        """Return what was delivered but, after a seek, of partition 0 what came before it."""
+        if len(self.expected) == 14:
+            return sorted(self.got)
+        late = [place for place in self.got[self.sought_at :] if place < (0, 5)]
+        assert len(late) <= 1, "the consume() that was interrupted may have had its message already, and no other"
+        others = [place for place in self.got if place[0]]
+        return sorted(others + [place for place in self.got[self.sought_at :] if not place[0] and place not in late])
+
+
+@pytest.mark.parametrize("how", ["consume", "seek", "seek and consume", "stop and consume"])
+def test_a_signal_handler_in_the_middle_of_consume_may_take_messages_or_go_elsewhere(how: str) -> None:
+    with FakeCluster(topics={"t": 2}) as cluster, KafkaClient(cluster.hosts) as client:
+        for partition in range(2):
+            cluster.produce("t", [b"v"] * 7, partition)
+        number, was_run = 0, True
+        while was_run:
+            number += 1
+            with client.topics["t"].get_simple_consumer(consumer_timeout_ms=2000) as consumer:
+                parcels = consumer._core.parcels  # type: ignore[union-attr]
+                until(lambda kept=parcels: all(kept[TopicPartition("t", partition)] for partition in range(2)), what="messages")
+                handler = Handler(consumer, how, number)
+                sys.setprofile(handler.profile)
+                try:
+                    while len(handler.got) < 6 and handler.take():
+                        pass
+                finally:
+                    sys.setprofile(None)
+                while not set(handler.expected) <= set(handler.counted()) and handler.take():
+                    pass
+                assert consumer.consume(block=False) is None
+            assert handler.counted() == handler.expected, number
+            was_run = handler.calls >= number
+    assert number > 20

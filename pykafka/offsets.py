@@ -416,6 +416,8 @@ class Commits:
         self._settings = settings
         self._now = now
         self._lock = threading.Lock()
+        #: the thread that is in the middle of a commit
+        self._holder: Optional[int] = None
         self._committed: dict[TopicPartition, int] = {}
         self._committed_at = now()
 
@@ -484,11 +486,15 @@ class Commits:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
+        if self._holder == threading.get_ident():  # it would wait for what it has interrupted
+            raise OperationTimedOut("it interrupts a commit of its own thread, which a signal handler cannot wait for; try later")
         if not self._lock.acquire(timeout=self._settings.patience().left()):
             raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator within reach?")
         try:
+            self._holder = threading.get_ident()
             yield
         finally:
+            self._holder = None
             self._lock.release()
 
 

@@ -11,6 +11,7 @@ import pytest
 from pykafka import KafkaClient, reader
 from pykafka._machines import turns
 from pykafka.common import TopicPartition
+from pykafka.exceptions import OperationTimedOut
 from pykafka.testing import FakeCluster
 
 from ..support import until
@@ -111,3 +112,27 @@ def test_a_signal_handler_in_the_middle_of_consume_may_take_messages_or_go_elsew
             assert handler.counted() == handler.expected, number
             was_run = handler.calls >= number
     assert number > 20
+
+
+def test_a_commit_by_a_signal_handler_in_the_middle_of_a_commit_is_refused_and_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
+        cluster.produce("t", [b"v"] * 3)
+        options: Any = {"consumer_timeout_ms": 2000, "offsets_commit_max_retries": 0}
+        with client.topics["t"].get_simple_consumer("g", **options) as consumer:
+            consumer.consume()
+            refused: list[str] = []
+
+            def commit_again() -> None:
+                with pytest.raises(OperationTimedOut) as caught:
+                    consumer.commit_offsets()
+                refused.append(str(caught.value))
+
+            interrupting(monkeypatch, consumer, "_to_commit", commit_again)
+            consumer.commit_offsets()
+            assert "signal handler" in refused[0]
+            assert cluster.committed("g")["t", 0].offset == 1
+            consumer.consume()
+            consumer.commit_offsets()
+            assert cluster.committed("g")["t", 0].offset == 2

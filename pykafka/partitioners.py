@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import threading
 from collections.abc import Iterable, Sequence
@@ -41,8 +42,9 @@ class RandomPartitioner(BasePartitioner):
 
     def __init__(self) -> None:
         self._turn = 0
-        #: reentrant: a signal handler may produce in the middle of a turn
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        #: the turns of messages that threads of the user's send by themselves: signals come there, where a lock could stay locked
+        self.lone_turns = itertools.count(1)
 
     def __call__(self, partitions: Sequence[Any], key: Optional[bytes] = None) -> Any:
         """Return the next of ``partitions``, whatever the key."""

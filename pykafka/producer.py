@@ -190,6 +190,8 @@ class Producer:
             max_queued_bytes=options["max_queued_bytes"],
             ack_timeout_ms=options["ack_timeout_ms"],
         )
+        if type(self._partitioner) is RandomPartitioner:
+            core.deal_one = dealing.one_in_turn(self._partitioner)
         core.wants_reports = self._keeps_reports
         return core
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -32,6 +34,7 @@ from .waiting import may_wait_here
 if TYPE_CHECKING:
     from .._machines.handshake import BrokerAbilities
     from .._machines.loans import Loan
+    from .._machines.metadata import ClusterView
     from .direct_lines import DirectLine
     from .loop import Timer
     from .producing import ProducerCore
@@ -67,8 +70,11 @@ class DirectPath:
         self._lone = 0
         #: how often a partition was another thread's of late; see MISS_WEIGHT
         self._missed = 0
-        #: without acknowledgements there is nothing to wait for, and greenlets need no thread to be woken
-        self._allowed = core.settings.acks != 0 and not greenlets.in_use()
+        #: what is given up goes out again, which only numbers make harmless; and greenlets need no thread to be woken
+        self._allowed = core.settings.idempotent and not greenlets.in_use()
+        #: the partitions to choose from, and the picture of the cluster that they are of
+        self._partition_ids: list[int] = []
+        self._chosen_by: Optional[ClusterView] = None
         #: what a message may take anyway
         self._longest_s = min(core.engine.request_timeout_s, core.settings.delivery_timeout_s)
         self._requests: dict[int, tuple[BrokerAbilities, LoneProduce]] = {}
@@ -85,14 +91,15 @@ class DirectPath:
 
         :raises KafkaException: when the client is closed meanwhile; nothing was sent then
         """
-        if not self._is_open or self._core.queued or not may_wait_here():
+        core = self._core
+        # in this order: what is queued no more is being placed, and what is placed has had its partition taken back
+        if not self._is_open or core.queued or core.placing or not may_wait_here():
             self._count()
             return None
-        core = self._core
         fates = _undecided(core)
         taken = _taken(row, fates)
         message = queued_message(row, fates, 0)
-        partition_id = core.choose(taken)
+        partition_id = self._choose(taken, fates)
         if partition_id is None:
             return None
         try:
@@ -100,7 +107,7 @@ class DirectPath:
             if loan is None or loan.ended:
                 self._miss()
                 self.give_up_here(own_frames=1)
-                self._hand_over(taken, partition_id)
+                core.hand_over(taken, partition_id)
             else:
                 self._missed = max(0, self._missed - 1)
                 now = monotonic()
@@ -111,6 +118,17 @@ class DirectPath:
             raise
         return message
 
+    def _choose(self, taken: Taken, fates: Fates) -> Optional[int]:
+        """Return the partition of a single row, which stays its own; None while none is known."""
+        view = self._engine.view
+        if view is not self._chosen_by:
+            topic = self._core.settings.topic
+            self._partition_ids, self._chosen_by = self._engine.partition_ids(topic) or self._partition_ids, view
+        if not self._partition_ids:
+            return None
+        fates.deal = deal = self._core.deal_one(taken, self._partition_ids)
+        return deal.partition_at(0)
+
     def _miss(self) -> None:
         self._missed += MISS_WEIGHT
         if self._missed > MOST_MISSED:
@@ -120,7 +138,8 @@ class DirectPath:
     def _count(self) -> None:
         core = self._core
         self._lone = 0 if not self._allowed or core.outstanding else self._lone + 1
-        if self._lone == LONE_MESSAGES:
+        if self._lone >= LONE_MESSAGES:
+            self._lone = 0
             with contextlib.suppress(KafkaException):  # closed meanwhile: queueing the message tells
                 self._engine.loop.call_soon(self._open)
 
@@ -128,30 +147,31 @@ class DirectPath:
         """Send ``message`` by ``loan``, if there is a connection for it; the I/O thread sees to what has no outcome then."""
         line: Optional[DirectLine] = None
         try:
-            line = self._line_to(loan.partition_id, now)
+            line = self._line_to(loan.partition_id, now, until)
             made = None if line is None else self._make(loan, line, taken, now)
             if line is None or made is None:
+                # first, so that no later message finds the partition before it
+                self._core.hand_over(taken, loan.partition_id)
                 self._give_back(loan, line)
-                self._hand_over(taken, loan.partition_id)
                 return
             batch, requests = made
             if loan.begin(batch, line):
                 self._exchange(loan, line, batch, requests, message, until)
             else:
-                self._engine.direct_lines.give_back(line)
+                line.close()  # who ended the loan may have shut it
                 self._engine.loop.call_soon(self._settle_unsent, loan, batch, taken)
         except BaseException:
             if line is not None:
-                line.close()
+                line.shut()  # not closed: it may have been given back, and be another thread's
             raise
 
-    def _line_to(self, partition_id: int, now: float) -> Optional[DirectLine]:
+    def _line_to(self, partition_id: int, now: float, until: float) -> Optional[DirectLine]:
         engine = self._engine
         broker = engine.view.leader(self._core.settings.topic, partition_id)
         if broker is None:
             return None
         lines = engine.direct_lines
-        return lines.take(broker, now) or lines.open(broker, engine.find_lane(broker, "data"), now)
+        return lines.take(broker, now) or lines.open(broker, engine.find_lane(broker, "data"), now, until)
 
     def _make(self, loan: Loan, line: DirectLine, taken: Taken, now: float) -> Optional[tuple[Batch, LoneProduce]]:
         """Return a batch of one message and what makes requests of it; None where the I/O thread is to tell what is wrong."""
@@ -195,14 +215,18 @@ class DirectPath:
             line.close()
             self._fall_back(self._on_no_answer, loan, batch, _as_lost(error, line), message)
             return
-        self._engine.direct_lines.give_back(line)
         if offset is None:
+            self._engine.direct_lines.give_back(line)
             answer = answer_in(reply, requests.place.topic, requests.place.topic_id, batch.partition_id)
             if answer is None or answer.code:
                 self._fall_back(self._on_answer, loan, batch, answer, message)
                 return
             offset = answer.base_offset
-        loan.on_acked(batch, batch.born_at)
+            loan.on_acked(batch, batch.born_at)
+        else:
+            loan.on_acked(batch, batch.born_at)
+            # after that: who ends a loan shuts the connection of what is under way
+            self._engine.direct_lines.give_back(line)
         fates: Fates = message._fates  # type: ignore[assignment]  # of ours
         if loan.ended:
             # the I/O thread may be about to ask again what became of the batch: what it is told then is nobody's business
@@ -233,16 +257,13 @@ class DirectPath:
         if line is not None:
             self._engine.direct_lines.give_back(line)
         if not loan.ended:
-            # an ended one that comes here nevertheless is known by that, and never replaces a later one
+            # one that ends just now never replaces a later one, and is known by its end
             self._loans.setdefault(loan.partition_id, loan)
         # after that: who recalls a loan looks for it after saying so
         if loan.recalled:
             found = self._loans.pop(loan.partition_id, None)
             if found is not None:
                 self._engine.loop.call_soon(self._reclaim, found)
-
-    def _hand_over(self, taken: Taken, partition_id: int) -> None:
-        self._engine.loop.call_soon(self._core.take_one, taken, partition_id)
 
     def give_up_here(self, own_frames: int = 0) -> None:
         """Have back what the calling thread is in the middle of using: a signal handler, which is about to wait for it.
@@ -380,7 +401,7 @@ class DirectPath:
     def _settle_unsent(self, loan: Loan, batch: Batch, taken: Taken) -> None:
         """See to a message that was not sent because its loan had ended; unless it was taken for one that was."""
         if loan.returned is not batch:
-            self._core.take_one(taken, loan.partition_id)
+            self._core.hand_over(taken, loan.partition_id)
 
 
 def acknowledged(message: QueuedMessage) -> bool:
@@ -398,9 +419,26 @@ def _frames_of_produce(frame: Optional[FrameType]) -> Iterator[FrameType]:
 
 
 def _is_used(loan: Loan) -> bool:
-    """Return whether any thread is in the middle of a call that has taken ``loan``."""
-    frames = (frame for top in sys._current_frames().values() for frame in _frames_of_produce(top))
-    return any(frame.f_locals.get(_NAME_OF_LOAN) is loan for frame in frames)
+    """Return whether any thread is in the middle of a call that has taken ``loan``, and not in a signal handler there."""
+    for top in sys._current_frames().values():
+        for frame in _frames_of_produce(top):
+            if frame.f_locals.get(_NAME_OF_LOAN) is loan:
+                return _is_ours(top, frame)
+    return False
+
+
+def _is_ours(top: FrameType, bottom: FrameType) -> bool:
+    """Return whether all that runs on top of a call of ours is what it calls itself: a signal handler is somebody else's."""
+    frame: Optional[FrameType] = top
+    while frame is not None and frame is not bottom:
+        if not frame.f_code.co_filename.startswith(_OURS):
+            return False
+        frame = frame.f_back
+    return True
+
+
+#: Where code stands that a message runs through here: this package, and what Python's sockets are made of.
+_OURS = (str(Path(__file__).parents[1]), socket.__file__, str(Path(socket.__file__).with_name("ssl.py")))
 
 
 _PRODUCE = DirectPath.produce.__code__

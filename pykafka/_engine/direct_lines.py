@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from collections.abc import Container
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from .._machines.backoff import throttled_s
+from .._machines.handshake import BrokerAbilities, Handshake
 from ..config import tls_context_maker
 from ..exceptions import ProtocolError, SocketDisconnectedError
-from ..protocol.wire import MAX_CORRELATION_ID, FrameReader
+from ..protocol.wire import MAX_CORRELATION_ID, FrameReader, Wire
 from . import forking
 from .channel import prepare
 from .clock import monotonic
 from .resolver import spelled
 from .roster import Roster
 from .tls import close_quietly, wants_more
+from .waiting import SLICE_S
 
 if TYPE_CHECKING:
-    from .._machines.handshake import BrokerAbilities
     from .._machines.metadata import BrokerInfo
     from ..protocol.lone_produce import LoneProduce
     from ..protocol.primitives import Buffer
     from .lane import ConnectionSettings, Lane
 
+log = logging.getLogger(__name__)
+
+#: A socket's family, and an address.
+Reached = tuple[int, tuple[Any, ...]]
 #: So many threads can use a broker at once by a connection of their own; the others go by the I/O thread, in batches.
 MAX_LINES = 4
 #: Connecting may take so long: the caller has the way by the I/O thread as well, which stands.
@@ -40,17 +46,41 @@ READ_SIZE = 4096
 class DirectLine:
     """A connection to one broker, used by one thread at a time, which waits for its answer."""
 
-    def __init__(self, sock: socket.socket, key: tuple[str, int], abilities: BrokerAbilities, max_frame: int) -> None:
+    def __init__(self, key: tuple[str, int], max_frame: int) -> None:
         self.key = key
-        self.abilities = abilities
         self.peer = spelled(*key)
-        self._sock = sock
+        #: as this very connection was told
+        self.abilities = BrokerAbilities({}, {})
+        self.is_closed = False
+        self._sock: Optional[socket.socket] = None
         self._next_id = 0
         self._timeout_s = -1.0
         self._reader = FrameReader(max_frame, peer=self.peer, read_size=READ_SIZE)
         self._used_at = monotonic()
         self._muted_until = 0.0
         forking.watch(self)
+
+    def connect(
+        self, reached: Reached, settings: ConnectionSettings, make_context: Optional[Callable[[], Any]], until: float
+    ) -> None:
+        """Connect, and ask the broker what it can do: one that takes no more connections lets us connect, and no more.
+
+        :raises OSError: when it cannot be reached, or not by the monotonic second ``until``
+        :raises KafkaException: when the answer is nonsense, or the connection ends instead
+        """
+        family, address = reached
+        self._sock = socket.socket(family, socket.SOCK_STREAM)
+        self._sock.settimeout(max(until - monotonic(), 0.001))
+        prepare(self._sock, settings.source)
+        self._sock.connect(address)
+        if make_context is not None:
+            self._sock = make_context().wrap_socket(self._sock, server_hostname=self.key[0].rstrip("."))
+        wire, handshake = Wire(settings.client_id, peer=self.peer), Handshake(settings.software_version)
+        while not self.abilities.versions:
+            question = b"".join(wire.send(handshake.request(), handshake.version, None))
+            frame = self._exchange(question, monotonic(), until)
+            _tag, reply = wire.receive(frame)
+            self.abilities = handshake.on_reply(reply, self.peer) or self.abilities
 
     def ask(self, requests: LoneProduce, records: Buffer, now: float, until: float) -> tuple[Optional[int], Any]:
         """Send a batch and return what :meth:`~pykafka.protocol.lone_produce.LoneProduce.read` makes of the answer.
@@ -61,32 +91,52 @@ class DirectLine:
         :raises OSError: when the connection breaks, or there is no answer in time
         :raises KafkaException: when the broker has closed it, or answers nonsense
         """
-        sock, reader = self._sock, self._reader
         number = self._next_id
         self._next_id = 0 if number == MAX_CORRELATION_ID else number + 1
         self._used_at = now
-        self._limit(until - now)
-        sock.sendall(requests.frame(records, number))
-        frames: list[memoryview] = []
-        while not frames:
-            count = sock.recv_into(reader.get_buffer())
-            if not count:
-                raise SocketDisconnectedError(f"{self.peer} closed the connection")
-            frames = reader.received(count)
-            if not frames:
-                self._limit(until - monotonic())
-        if len(frames) > 1:
-            raise ProtocolError(f"{self.peer} sent {len(frames)} answers to one request")
-        offset, reply = requests.read(frames[0], number, self.peer)
+        frame = self._exchange(requests.frame(records, number), now, until)
+        offset, reply = requests.read(frame, number, self.peer)
         if reply is not None and reply.throttle_time_ms > 0:
             self._muted_until = monotonic() + throttled_s(reply.throttle_time_ms)
         return offset, reply
 
+    def _exchange(self, data: bytes, now: float, until: float) -> memoryview:
+        """Send ``data`` and return the frame that is the answer."""
+        sock, reader = self._sock, self._reader
+        assert sock is not None
+        self._limit(until - now)
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[sock.send(rest) :]
+            except socket.timeout as error:
+                self._go_on(error, until)
+        frames: list[memoryview] = []
+        while not frames:
+            try:
+                count = sock.recv_into(reader.get_buffer())
+            except socket.timeout as error:
+                self._go_on(error, until)
+                continue
+            if not count:
+                raise SocketDisconnectedError(f"{self.peer} closed the connection")
+            frames = reader.received(count)
+        if len(frames) > 1:
+            raise ProtocolError(f"{self.peer} sent {len(frames)} answers to one request")
+        return frames[0]
+
     def _limit(self, left_s: float) -> None:
-        """Have the socket wait so long at most, or nearly so: a twentieth of a second is not worth a system call."""
-        if abs(self._timeout_s - left_s) > 0.05 or left_s < 0.1:
-            self._timeout_s = max(left_s, 0.001)
-            self._sock.settimeout(self._timeout_s)
+        """Have the socket wait for a slice at most: Ctrl-C does not wake it everywhere, nor what other threads raise here."""
+        slice_s = SLICE_S if left_s > SLICE_S else max(left_s, 0.001)
+        if self._timeout_s != slice_s:
+            self._timeout_s = slice_s
+            cast("socket.socket", self._sock).settimeout(slice_s)
+
+    def _go_on(self, error: OSError, until: float) -> None:
+        left_s = until - monotonic()
+        if left_s <= 0.0:
+            raise error
+        self._limit(left_s)
 
     def is_muted(self, now: float) -> bool:
         """Return whether the broker has asked for a pause that is not over yet."""
@@ -98,8 +148,9 @@ class DirectLine:
             return True
         try:
             self._timeout_s = 0.0
-            self._sock.settimeout(0.0)
-            self._sock.recv(1)  # the end, or bytes that nobody asked for
+            sock = cast("socket.socket", self._sock)
+            sock.settimeout(0.0)
+            sock.recv(1)  # the end, or bytes that nobody asked for
         except OSError as error:
             return isinstance(error, BlockingIOError) or wants_more(error)
         return False
@@ -107,10 +158,12 @@ class DirectLine:
     def shut(self) -> None:
         """Have whoever waits for an answer get an error at once; from any thread. Who uses it closes it then."""
         with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # not TLS's, which another thread may be in the middle of
+            # not shutdown() of TLS, which another thread may be in the middle of
+            socket.socket.shutdown(cast("socket.socket", self._sock), socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close; only for who uses it, since the descriptor may be another connection's right after."""
+        self.is_closed = True
         close_quietly(self._sock)
 
     def __del__(self) -> None:
@@ -119,7 +172,8 @@ class DirectLine:
 
     def abandon(self) -> None:
         """Let go of the parent's connection, in a forked child."""
-        forking.close_descriptor(self._sock)
+        if self._sock is not None:
+            forking.close_descriptor(self._sock)
 
 
 class DirectLines:
@@ -132,7 +186,8 @@ class DirectLines:
         self._allowed = settings.tls is None or self._make_context is not None
         self._idle: dict[tuple[str, int], list[DirectLine]] = {}
         self._all: Roster[DirectLine] = Roster()
-        self._not_before = 0.0
+        #: where no connection could be made: when it is tried again
+        self._not_before: dict[tuple[str, int], float] = {}
         self._closed = False
 
     def take(self, broker: BrokerInfo, now: float) -> Optional[DirectLine]:
@@ -155,55 +210,55 @@ class DirectLines:
         """Have ``line`` used again."""
         self._idle.setdefault(line.key, []).append(line)
         if self._closed:
-            self.close_strays(())
+            self.tidy((), float("inf"))
 
     def close(self) -> None:
         """Close all connections, also those in use; there will be no others."""
         self._closed = True
         for line in self._all.present():
-            line.shut()
-        self.close_strays(())
+            if not line.is_closed:
+                line.shut()
+        self.tidy((), float("inf"))
 
-    def close_strays(self, known: Container[tuple[str, int]]) -> None:
-        """Close idle connections to where no broker is any more."""
-        for key in [key for key in list(self._idle) if key not in known]:
-            idle = self._idle.pop(key, [])
-            with contextlib.suppress(IndexError):
-                while True:
-                    idle.pop().close()  # one by one: what another thread has taken is not ours to close
+    def tidy(self, known: Container[tuple[str, int]], now: float) -> None:
+        """Close idle connections to where no broker is any more, and those that brokers have closed."""
+        for key, idle in list(self._idle.items()):
+            for _ in range(len(idle)):
+                try:
+                    line = idle.pop(0)  # one by one: what another thread has taken is not ours
+                except IndexError:
+                    break
+                if key in known and line.is_fit(now):
+                    idle.append(line)
+                else:
+                    line.close()
 
-    def open(self, broker: BrokerInfo, lane: Optional[Lane], now: float) -> Optional[DirectLine]:
+    def open(self, broker: BrokerInfo, lane: Optional[Lane], now: float, until: float) -> Optional[DirectLine]:
         """Return a new connection to ``broker``, as :meth:`take` does; None when there are enough, or none can be made now.
 
-        :param lane: the I/O thread's connection to the same broker, which tells how it is reached and what it can do
+        :param lane: the I/O thread's connection to the same broker, which tells how it is reached
+        :param until: the monotonic second at which nobody waits any longer
         """
         key = (broker.host, broker.port)
-        if self._closed or not self._allowed or lane is None or now < self._not_before:
+        reached = None if lane is None else lane.reached
+        if self._closed or not self._allowed or reached is None or now < self._not_before.get(key, 0.0):
             return None
-        reached = lane.reached
-        present = [line for line in self._all.present() if line.key == key]
-        if reached is None or len(present) >= MAX_LINES or any(line.is_muted(now) for line in present):
-            return None
-        address, abilities = reached
-        try:
-            sock = self._connect(key[0], *address)
-        except OSError:
-            # whether the broker can be reached is the I/O thread's to find out, and to tell
-            self._not_before = monotonic() + PAUSE_S
-            return None
-        line = DirectLine(sock, key, abilities, self._settings.max_response_bytes)
+        line = DirectLine(key, self._settings.max_response_bytes)
+        # before it is made: threads that begin at the same time are to see each other
         self._all.add(line)
-        return line
-
-    def _connect(self, host: str, family: int, address: tuple[Any, ...]) -> socket.socket:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        present = [each for each in self._all.present() if each.key == key and not each.is_closed]
+        if len(present) > MAX_LINES or any(each.is_muted(now) for each in present):
+            line.close()
+            return None
         try:
-            sock.settimeout(min(CONNECT_S, self._settings.setup_timeout_s))
-            prepare(sock, self._settings.source)
-            sock.connect(address)
-            if self._make_context is not None:
-                sock = self._make_context().wrap_socket(sock, server_hostname=host.rstrip("."))
-        except BaseException:
-            close_quietly(sock)
-            raise
-        return sock
+            line.connect(reached, self._settings, self._make_context, min(until, now + CONNECT_S))
+        except Exception as error:  # a context may be the user's own
+            # whether the broker can be reached is the I/O thread's to find out, and to tell
+            log.debug("no further connection to %s: %s", line.peer, error)
+            line.close()
+            self._not_before[key] = monotonic() + PAUSE_S
+            return None
+        if self._closed:
+            line.close()
+            return None
+        return line

@@ -417,7 +417,7 @@ class Engine:
         known = {(broker.host, broker.port) for broker in self.view.brokers.values()}.union(self._seeds)
         for key in [key for key, lane in self._lanes.items() if key[:2] not in known and not lane.outstanding]:
             self._lanes.pop(key).close()
-        self.direct_lines.close_strays(known)
+        self.direct_lines.tidy(known, self.loop.now())
 
     def adopt(self, connection: Closeable) -> None:
         """Close ``connection`` together with our own, unless it is disowned before."""

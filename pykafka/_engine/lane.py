@@ -145,10 +145,10 @@ class Lane:
         return spelled(self.host, self.port)
 
     @property
-    def reached(self) -> Optional[tuple[tuple[int, tuple[Any, ...]], BrokerAbilities]]:
-        """Return how the broker is reached and what it can do, None while there is no connection; from any thread."""
-        channel, abilities = self._channel, self.abilities
-        return None if channel is None or abilities is None or self.state != "ready" else (channel.reached, abilities)
+    def reached(self) -> Optional[tuple[int, tuple[Any, ...]]]:
+        """Return the family and address by which the broker is reached, None while there is no connection; from any thread."""
+        channel = self._channel
+        return None if channel is None or self.state != "ready" else channel.reached
 
     @property
     def outstanding(self) -> int:

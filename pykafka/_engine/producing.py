@@ -59,6 +59,8 @@ class ProducerCore(RowQueue):
         super().__init__(max_queued_messages, max_queued_bytes)
         self.failed: Optional[Exception] = None
         self._deal = dealer
+        #: the same for a single row, by any thread
+        self.deal_one = dealer
         self._linger_s = linger_s
         self._max_rows = max_queued_messages
         self._max_bytes = max_queued_bytes
@@ -68,6 +70,8 @@ class ProducerCore(RowQueue):
         self._called_rows = 0
         self._called_bytes = 0
         self.partition_ids: list[int] = []
+        #: rows are on their way from the queue to their partitions
+        self.placing = False
         self.flushes = Flushes()
         self._linger_timer: Optional[Timer] = None
         self._wake_timer: Optional[Timer] = None
@@ -94,6 +98,17 @@ class ProducerCore(RowQueue):
                 self.hurry()
         except KafkaException as error:
             self._refuse_rest(error)  # another thread has closed the client just now
+
+    def hand_over(self, taken: Taken, partition_id: int) -> None:
+        """Have a single row sent whose partition is chosen, before whatever is queued from now on."""
+        item = (taken, partition_id)
+        self._handed.append(item)
+        try:
+            self.hurry()
+        except KafkaException:
+            with contextlib.suppress(ValueError):  # who has closed the client has seen to it
+                self._handed.remove(item)
+            raise
 
     def hurry(self) -> None:
         """Have what is queued sent at once: somebody waits for it, or there is enough for full batches."""
@@ -297,9 +312,11 @@ class ProducerCore(RowQueue):
             self._linger_timer.cancel()
             self._linger_timer = None
         try:
+            self.placing = True
             if self.queued:
                 self._take_queued()
         finally:
+            self.placing = False
             # produce() looks at idle after its append, and we look for rows after setting it: one of the two sees the other
             self.idle = True
             if self.queued:
@@ -311,6 +328,8 @@ class ProducerCore(RowQueue):
 
     def _take_queued(self) -> None:
         """Move queued rows into the accumulator, by partition."""
+        while self._handed:
+            self._take_one(*self._handed.popleft())
         segments, count = self.take_all()
         # counted before anything can fail, so that every row has exactly one outcome
         self._held_rows += count
@@ -358,26 +377,11 @@ class ProducerCore(RowQueue):
             self.direct.recall(partition_id)
         return size
 
-    def choose(self, taken: Taken) -> Optional[int]:
-        """Return the partition of a single row, which stays its own; None while none is known. For any thread."""
-        if not self.partition_ids:
-            return None
-        deal = self._deal(taken, self.partition_ids)
-        fates = taken.fates
-        assert fates is not None  # its message is being made
-        fates.deal = deal
-        return deal.partition_at(0)
-
-    def take_one(self, taken: Taken, partition_id: int) -> None:
-        """Send a single row, which has its partition and was never queued."""
+    def _take_one(self, taken: Taken, partition_id: int) -> None:
         columns = columns_of(taken, range(1))
         self._count_in(columns.size)
         self.accumulator.append(partition_id, columns, self.engine.loop.now(), self.flushes.add(1))
-        if self.closed:
-            self.apply(self.accumulator.abandon(self._stopped()))
-            return
         self.direct.recall(partition_id)
-        self.engine.sender.dispatch_for(self)
 
     def adopt(self, batch: Batch, flush_mark: Optional[int]) -> int:
         """Count the row of a batch that another thread has sent; return which flush waits for it."""

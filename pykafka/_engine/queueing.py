@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Optional, Union, cast
 
 from .._machines.segments import Fates, Segment, fates_of
 from ..records.queued import Block, Extra, Row
 
 if TYPE_CHECKING:
-    from .._machines.segments import Delivery
+    from .._machines.segments import Delivery, Taken
 
 #: What a queued row costs beside its value and key: the row, its message, its timestamp, its place in lists.
 ROW_BYTES = 200
@@ -64,6 +65,8 @@ class RowQueue:
         self._end_lock = threading.RLock()
         self._ready: list[Queued] = []
         self._ready_rows = 0
+        #: single rows that have their partition; they go before what was queued after them
+        self._handed: deque[tuple[Taken, int]] = deque()
         self.segment = self._open_segment()
 
     def _open_segment(self) -> Segment:
@@ -108,10 +111,10 @@ class RowQueue:
     @property
     def queued(self) -> int:
         """Return how many rows wait to be collected."""
-        return self._ready_rows + len(self.segment.rows)
+        return self._ready_rows + len(self.segment.rows) + len(self._handed)
 
     def take_all(self) -> tuple[list[Queued], int]:
-        """Return everything queued, in order, and how many rows that is."""
+        """Return everything queued, in order, and how many rows that is; but for what was handed over."""
         with self._lock:
             self._close_segment()
             segments, self._ready = self._ready, []

@@ -69,6 +69,11 @@ def in_turn(partitioner: RandomPartitioner) -> Dealer:
     return lambda taken, partition_ids: InTurn(len(taken), partitioner.advance(len(taken)), partition_ids)
 
 
+def one_in_turn(partitioner: RandomPartitioner) -> Dealer:
+    """Return a dealer for one row at a time, which takes no lock; they have their turns among themselves."""
+    return lambda taken, partition_ids: InTurn(1, next(partitioner.lone_turns), partition_ids)
+
+
 def by_hash(partitioner: HashingPartitioner) -> Dealer:
     """Return a dealer that hashes the keys of all rows at once; only for hashes of our own."""
 

@@ -16,7 +16,7 @@ import logging
 import socket
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from os.path import dirname, join
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -438,7 +438,7 @@ def _is_ours(top: FrameType, bottom: FrameType) -> bool:
 
 
 #: Where code stands that a message runs through here: this package, and what Python's sockets are made of.
-_OURS = (str(Path(__file__).parents[1]), socket.__file__, str(Path(socket.__file__).with_name("ssl.py")))
+_OURS = (dirname(dirname(__file__)), socket.__file__, join(dirname(socket.__file__), "ssl.py"))
 
 
 _PRODUCE = DirectPath.produce.__code__

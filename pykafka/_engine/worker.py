@@ -39,6 +39,8 @@ class Worker:
         self._running_here: Optional[int] = None
         #: the worker that the present job of this one waits for
         self.waits_for: Optional[Worker] = None
+        #: stopped, and nothing is run any more
+        self._is_over = False
         self._complained = False
         self._forked = False
         forking.watch(self)
@@ -97,7 +99,7 @@ class Worker:
     def _run_one(self, job: Optional[Job]) -> bool:
         """Run a job; return whether there may be another. Nothing of it is kept: it may hold a batch of messages."""
         if job is None:
-            return False
+            return self._goes_on_though_stopped()
         if job is _RETIRE:
             return not self._retires()
         fn, args = job
@@ -121,6 +123,19 @@ class Worker:
             # who has seen none in between waits for the lock, and then sees this one
             self._thread = thread
             return False
+
+    def _goes_on_though_stopped(self) -> bool:
+        """Return whether there was another job, submitted after :meth:`stop`, and run it; from False on run_here() runs those."""
+        later: Optional[Job] = None
+        with self._lock:
+            with contextlib.suppress(queue.Empty):
+                while later is None or later is _RETIRE:
+                    later = self._jobs.get_nowait()
+            self._is_over = later is None or later is _RETIRE
+        if self._is_over:
+            return False
+        self._jobs.put(None)
+        return self._run_one(later)
 
     def run_here(self) -> None:
         """Run what was submitted on the calling thread, if no thread could be started for it or ours has ended."""
@@ -162,7 +177,7 @@ class Worker:
     def ended(self) -> bool:
         """Return whether no thread runs any jobs (any more)."""
         thread = self._thread
-        return thread is None or not thread.is_alive()
+        return thread is None or self._is_over or not thread.is_alive()
 
     def stop(self, timeout_s: float) -> None:
         """End the thread after the jobs already submitted, waiting at most ``timeout_s`` for it."""

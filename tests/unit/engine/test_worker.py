@@ -152,3 +152,26 @@ def test_a_finalizer_may_submit_while_an_idle_thread_ends() -> None:
     worker.submit(done.append, "later")
     until(lambda: done[-1] == "later", what="a later one")
     worker.stop(20)
+
+
+def test_what_is_submitted_after_stop_while_an_earlier_job_runs_is_run_by_the_thread() -> None:
+    worker, busy, go_on, done = Worker("busy"), threading.Event(), threading.Event(), []
+
+    def slow() -> None:
+        busy.set()
+        go_on.wait(20)
+
+    worker.submit(slow)
+    assert busy.wait(20)
+    worker.stop(0.0)
+    worker.stop(0.0)
+    worker.submit(done.append, "late")
+    worker.submit(done.append, "later")
+    worker.run_here()  # the thread lives: it is not for us to run them
+    assert not done
+    go_on.set()
+    until(lambda: worker.ended, what="the end of the thread")
+    assert done == ["late", "later"]
+    worker.submit(done.append, "too late for the thread")
+    worker.run_here()
+    assert done[-1] == "too late for the thread"

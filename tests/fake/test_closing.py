@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -72,7 +74,13 @@ def nothing_left_behind() -> Iterator[None]:
     threads, files = set(threading.enumerate()), len(os.listdir("/proc/self/fd"))
     yield
     # close() waits for no callback: their thread ends by itself after the last one
-    until(lambda: not set(threading.enumerate()) - threads, timeout_s=5, what="the end of all threads")
+    try:
+        until(lambda: not set(threading.enumerate()) - threads, timeout_s=5, what="the end of all threads")
+    except AssertionError as error:
+        frames = sys._current_frames()
+        left = {thread.name: frames.get(thread.ident or 0) for thread in set(threading.enumerate()) - threads}
+        where = {name: frame and traceback.extract_stack(frame)[-3:] for name, frame in left.items()}
+        raise AssertionError(f"{error}: {where}") from None
     # the broker, in this very process, notices the end of a connection a little later
     until(lambda: len(os.listdir("/proc/self/fd")) <= files, timeout_s=5, what="the end of all descriptors")
 

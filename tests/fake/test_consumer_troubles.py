@@ -255,8 +255,20 @@ def test_a_commit_waits_for_another_one_within_bounds() -> None:
             topic = client.topics["t"]
             with topic.get_simple_consumer("g", **options) as consumer:
                 pair = [(topic.partitions[0], 1)]
-                with consumer._commits._turn(), pytest.raises(OperationTimedOut, match="another thread's commit"):
+                taken, over = threading.Event(), threading.Event()
+
+                def commit_for_long() -> None:
+                    with consumer._commits._turn():
+                        taken.set()
+                        over.wait(20)
+
+                other = threading.Thread(target=commit_for_long)
+                other.start()
+                taken.wait(20)
+                with pytest.raises(OperationTimedOut, match="another thread's commit"):
                     consumer.commit_offsets(pair)
+                over.set()
+                other.join(20)
                 gate.set()
                 consumer.commit_offsets(pair)
         assert commits(broker) == [1]

@@ -212,7 +212,7 @@ class Accumulator:
             if chunk is None:
                 return None
             batch = Batch(queue.partition_id, chunk.columns, chunk.born_at, chunk.flush_mark)
-            batch.order = (next(queue.orders),)
+            batch.order = queue.take_order()
             sequence = self._number(queue, batch)
             try:
                 batch.encode(chunk.columns, self.settings.codec)

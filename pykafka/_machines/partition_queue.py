@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Iterable
 from typing import Optional
@@ -25,8 +24,8 @@ class PartitionQueue:
         "last_error",
         "loan",
         "must_renumber",
+        "next_order",
         "not_before",
-        "orders",
         "partition_id",
         "resend",
         "sequence",
@@ -41,7 +40,8 @@ class PartitionQueue:
         self.not_before = 0.0
         #: there is a hole in the sequence: what is sent next needs a new epoch, or a new producer id
         self.must_renumber = False
-        self.orders = itertools.count()
+        #: the order of the batch that is sealed next
+        self.next_order = 0
         #: a batch was given up that a broker may yet find in a connection that has ended, and write
         self.in_doubt = False
         #: threads of the user's send to it by themselves meanwhile, one batch at a time, and nothing leaves here
@@ -64,7 +64,20 @@ class PartitionQueue:
             first = self.next_resend()
             # in order or not at all: what is in flight must come before what is sent again
             return first is not None and (not self.in_flight or self.in_flight[-1].order < first.order)
-        return bool(self.chunks) and not self.must_renumber
+        return bool(self.chunks) and not self.must_renumber and (not idempotent or self._is_remembered(most_in_flight))
+
+    def _is_remembered(self, most: int) -> bool:
+        """Return whether a broker that has one batch more would still know the oldest one again that has no outcome.
+
+        Batches behind that one may have theirs already, so those under way are not all that it has to remember.
+        """
+        first = [batches[0].order[0] for batches in (self.in_flight, self.resend) if batches]
+        return not first or self.next_order - min(first) < most
+
+    def take_order(self) -> tuple[int, ...]:
+        """Return the place of the batch that is sealed next."""
+        self.next_order += 1
+        return (self.next_order - 1,)
 
     def _most_in_flight(self, now: float, idempotent: bool, most: int) -> int:
         # a broker that knows nothing of a producer takes any sequence as its first: of two batches under way it could
@@ -102,7 +115,7 @@ class PartitionQueue:
         self.loan = None
         batch = loan.end(self.sequence)
         if batch is not None:
-            batch.order = (next(self.orders),)
+            batch.order = self.take_order()
             batch.attempts = 1
             batch.is_out = True
             batch.place = loan.place

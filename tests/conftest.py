@@ -83,6 +83,17 @@ def kafka3(broker_version: str) -> Iterator[KafkaCluster]:
 
 
 @pytest.fixture
+def cluster(kafka3: KafkaCluster) -> Iterator[KafkaCluster]:
+    """Three nodes, all of them running again afterwards."""
+    yield kafka3
+    for node in kafka3.nodes:
+        node.resume()
+        if not node.running:
+            node.start()
+    kafka3.wait_until_up()
+
+
+@pytest.fixture
 def alone(broker_version: str) -> Iterator[KafkaCluster]:
     """One real broker for this test alone, which may do to it what it likes."""
     _need_java()

@@ -18,17 +18,17 @@ import sys
 from collections.abc import Iterator
 from os.path import dirname, join
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from .._machines.accumulator import Answer
 from .._machines.batches import Batch, Columns, encoded_size
 from .._machines.segments import Decision, Fates, Taken
-from ..exceptions import DeliveryTimeout, KafkaException, SocketDisconnectedError, UnsupportedVersion, error_for
+from ..exceptions import DeliveryTimeout, KafkaException, SocketDisconnectedError, UnsupportedVersion
 from ..protocol.lone_produce import LoneProduce, Place
 from ..records.queued import EXTRA, KEY, TIMESTAMP, VALUE, QueuedMessage, Row, queued_message
 from . import greenlets
 from .clock import monotonic
-from .sender import answer_in, produce_version
+from .sender import answer_in, produce_version, tell_answer
 from .waiting import may_wait_here
 
 if TYPE_CHECKING:
@@ -216,17 +216,15 @@ class DirectPath:
             self._fall_back(self._on_no_answer, loan, batch, _as_lost(error, line), message)
             return
         if offset is None:
-            self._engine.direct_lines.give_back(line)
             answer = answer_in(reply, requests.place.topic, requests.place.topic_id, batch.partition_id)
             if answer is None or answer.code:
+                self._engine.direct_lines.give_back(line)
                 self._fall_back(self._on_answer, loan, batch, answer, message)
                 return
             offset = answer.base_offset
-            loan.on_acked(batch, batch.born_at)
-        else:
-            loan.on_acked(batch, batch.born_at)
-            # after that: who ends a loan shuts the connection of what is under way
-            self._engine.direct_lines.give_back(line)
+        loan.on_acked(batch, batch.born_at)
+        # after that: who ends a loan shuts the connection of what is under way
+        self._engine.direct_lines.give_back(line)
         fates: Fates = message._fates  # type: ignore[assignment]  # of ours
         if loan.ended:
             # the I/O thread may be about to ask again what became of the batch: what it is told then is nobody's business
@@ -324,16 +322,18 @@ class DirectPath:
 
     def recall_used(self) -> None:
         """Have back what is in use: the outcome of what is under way is waited for."""
-        for partition_id, loan in list(self._lent.items()):
-            if self._loans.get(partition_id) is not loan:
-                if loan.flush_mark is None:
-                    loan.flush_mark = self._core.flushes.add(1)
-                self.recall(partition_id)
+        for loan in self._used():
+            if loan.flush_mark is None:
+                loan.flush_mark = self._core.flushes.add(1)
+            self.recall(loan.partition_id)
 
     def _end_used(self) -> None:
-        for partition_id, loan in list(self._lent.items()):
-            if self._loans.get(partition_id) is not loan:
-                self._end(loan)
+        for loan in self._used():
+            self._end(loan)
+
+    def _used(self) -> list[Loan]:
+        """Return what is lent and not in the table, where it would be nobody's."""
+        return [loan for partition_id, loan in self._lent.items() if self._loans.get(partition_id) is not loan]
 
     def close(self) -> None:
         """Take everything back by force: the producer ends."""
@@ -353,9 +353,7 @@ class DirectPath:
             self._loans.pop(loan.partition_id, None)
             batch = self._reclaim(loan)
             if batch is not None:
-                shut = getattr(loan.place, "shut", None)
-                if shut is not None:
-                    shut()
+                cast("DirectLine", loan.place).shut()
                 lost = SocketDisconnectedError("the thread that sent the message was interrupted, or had no answer in time")
                 self._core.on_no_answer(batch, lost, True)
                 self._engine.sender.dispatch_for(self._core)
@@ -388,13 +386,8 @@ class DirectPath:
     def _on_answer(self, loan: Loan, batch: Batch, answer: Optional[Answer]) -> None:
         """Act on an answer that is not simply an acknowledgement; one that came too late is asked for again already."""
         if self._reclaim(loan) is batch:
-            topic, partition_id = self._core.settings.topic, batch.partition_id
-            if answer is None:
-                missing = error_for(-1, api="Produce", topic=topic, partition=partition_id)
-                self._core.on_no_answer(batch, missing, True)
-            else:
-                self._core.on_answer(batch, answer)
-            if answer is None or error_for(answer.code).refresh:
+            is_stale = tell_answer(self._core, batch, answer)
+            if is_stale or answer is None:
                 self._engine.refresh_soon()
             self._engine.sender.dispatch_for(self._core)
 

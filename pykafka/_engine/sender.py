@@ -81,6 +81,16 @@ def answer_in(reply: Any, topic: str, topic_id: bytes, partition_id: int) -> Opt
     return _answer_to(_by_place(reply), topic, topic_id, partition_id)
 
 
+def tell_answer(core: ProducerCore, batch: Batch, answer: Optional[Answer]) -> bool:
+    """Have a producer act on what a reply says of a batch, None for nothing; return whether our metadata is stale."""
+    if answer is None:
+        missing = error_for(-1, api="Produce", topic=core.settings.topic, partition=batch.partition_id)
+        core.on_no_answer(batch, missing, batch.is_out)
+        return False
+    core.on_answer(batch, answer)
+    return bool(answer.code and error_for(answer.code).refresh)
+
+
 def _by_place(reply: Any) -> dict[tuple[Any, int], Any]:
     return {
         (topic.topic_id if topic.topic_id != ZERO_UUID else topic.name, part.index): part
@@ -256,12 +266,7 @@ class Sender:
         stale = False
         for core, batch in items:
             name = core.settings.topic
-            place = batch.partition_id
-            answer = _answer_to(answers, name, topic_ids.get(name), place) if batch.is_out else None
-            if answer is None:
-                core.on_no_answer(batch, error_for(-1, api="Produce", topic=name, partition=place), batch.is_out)
-                continue
-            stale = stale or bool(answer.code and error_for(answer.code).refresh)
-            core.on_answer(batch, answer)
+            answer = _answer_to(answers, name, topic_ids.get(name), batch.partition_id) if batch.is_out else None
+            stale |= tell_answer(core, batch, answer)
         if stale:
             self._engine.refresh_soon()

@@ -29,7 +29,6 @@ MAYBE_WRITTEN = frozenset({7, 20})
 NO_PARTITION = -1
 
 
-
 class Outcome(NamedTuple):
     """What became of some rows: ``error`` is None when they are in the log, from ``base_offset`` on (-1: not told).
 
@@ -260,11 +259,6 @@ class Accumulator:
         """
         queue = self._queues.get(partition_id)
         return None if queue is None else queue.lend(self.settings.idempotent)
-
-    def loan_of(self, partition_id: int) -> Optional[Loan]:
-        """Return what is lent of a partition, None when nothing is."""
-        queue = self._queues.get(partition_id)
-        return None if queue is None else queue.loan
 
     def reclaim(self, loan: Loan) -> Optional[Batch]:
         """Take a partition back; return the batch that may have been sent, for :meth:`on_answer` or :meth:`on_no_answer`."""

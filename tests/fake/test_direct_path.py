@@ -6,7 +6,6 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -26,20 +25,6 @@ from pykafka.testing import FakeCluster
 from ..support import until
 from .direct import FAST, PARTITIONS, is_direct, warm, warmed, written
 from .scripts import on_io_thread
-
-
-@pytest.fixture
-def kafka() -> Iterator[FakeCluster]:
-    """Run three brokers with a topic of three partitions."""
-    with FakeCluster(brokers=3, topics={"t": PARTITIONS}) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def client(kafka: FakeCluster) -> Iterator[KafkaClient]:
-    """Make a client of it."""
-    with KafkaClient(hosts=kafka.hosts) as made:
-        yield made
 
 
 class Posts:

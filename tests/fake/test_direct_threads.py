@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Callable
@@ -31,21 +30,6 @@ from pykafka.testing import FakeCluster
 from ..support import run_python, until
 from .direct import FAST, PARTITIONS, warm, warmed, written
 from .scripts import on_io_thread
-
-
-@pytest.fixture
-def kafka() -> Iterator[FakeCluster]:
-    """Run three brokers with a topic of three partitions."""
-    with FakeCluster(brokers=3, topics={"t": PARTITIONS}) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def client(kafka: FakeCluster) -> Iterator[KafkaClient]:
-    """Make a client of it."""
-    with KafkaClient(hosts=kafka.hosts) as made:
-        yield made
-
 
 # -- other threads ----------------------------------------------------------------------------------------------------
 

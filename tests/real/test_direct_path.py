@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
@@ -49,17 +48,6 @@ def test_what_goes_directly_is_read_byte_for_byte_by_another_client(
         assert producer._core.direct._is_open, "none of them had to take the usual way"
     got = read_by_confluent(kafka, topic.name.decode(), len(before) + len(sent))
     assert got[len(before) :] == sent
-
-
-@pytest.fixture
-def cluster(kafka3: KafkaCluster) -> Iterator[KafkaCluster]:
-    """Three nodes, all of them running again afterwards."""
-    yield kafka3
-    for node in kafka3.nodes:
-        node.resume()
-        if not node.running:
-            node.start()
-    kafka3.wait_until_up()
 
 
 class Waiting(threading.Thread):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,17 +15,6 @@ from ..support import create_topic, read_all, until
 
 #: A client that notices a frozen broker within seconds.
 IMPATIENT = {"socket_timeout_ms": 4000}
-
-
-@pytest.fixture
-def cluster(kafka3: KafkaCluster) -> Iterator[KafkaCluster]:
-    """Three nodes, all of them running again afterwards."""
-    yield kafka3
-    for node in kafka3.nodes:
-        node.resume()
-        if not node.running:
-            node.start()
-    kafka3.wait_until_up()
 
 
 class Load:

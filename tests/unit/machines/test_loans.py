@@ -173,10 +173,10 @@ def test_only_a_partition_with_nothing_under_way_is_lent_and_only_once() -> None
 def test_nothing_is_sent_to_what_is_lent_until_it_is_back() -> None:
     machine = accumulator()
     loan = machine.lend(0)
-    assert loan is not None and machine.loan_of(0) is loan
+    assert loan is not None and machine._queues[0].loan is loan
     add(machine, "waits")
     assert machine.sendable(0.0) == []
-    assert machine.reclaim(loan) is None and machine.loan_of(0) is None
+    assert machine.reclaim(loan) is None and machine._queues[0].loan is None
     assert send(machine).base_sequence == 0
     assert machine.reclaim(loan) is None, "twice is harmless"
 

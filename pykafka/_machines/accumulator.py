@@ -14,7 +14,7 @@ from typing import NamedTuple, Optional
 from ..exceptions import DeliveryTimeout, KafkaException, ProduceFailureError, error_for
 from ..records.encode import restamp
 from .batches import BATCH_OVERHEAD, Batch, Chunk, Columns, Part, columns_of_parts, take_rows
-from .idempotence import NEW_NUMBERS, OUT_OF_ORDER_SEQUENCE_NUMBER, PartitionSequence, Verdict, judge
+from .idempotence import NEW_NUMBERS, OUT_OF_ORDER_SEQUENCE_NUMBER, SENT_AGAIN, PartitionSequence, Verdict, judge
 from .loans import Loan
 from .partition_queue import PartitionQueue
 
@@ -211,7 +211,7 @@ class Accumulator:
             if chunk is None:
                 return None
             batch = Batch(queue.partition_id, chunk.columns, chunk.born_at, chunk.flush_mark)
-            batch.order = queue.take_order()
+            batch.order = (next(queue.orders),)
             sequence = self._number(queue, batch)
             try:
                 batch.encode(chunk.columns, self.settings.codec)
@@ -355,6 +355,8 @@ class Accumulator:
             queue.not_before = now + self.settings.retry_backoff_s
             queue.last_error = error
             queue.put_back([batch])
+        if batch.expired or verdict not in SENT_AGAIN:
+            queue.on_left(batch)
         self._settle(queue)
         # rows that were too late have had their outcome; what the broker says of them now only matters to the sequence
         return [] if batch.expired else outcomes
@@ -381,6 +383,7 @@ class Accumulator:
             half.attempts = batch.attempts
             half.is_half = True
             half.maybe_written = batch.maybe_written
+            half.followers = batch.followers
             half.producer_id = batch.producer_id
             half.producer_epoch = batch.producer_epoch
             if batch.base_sequence >= 0:
@@ -410,6 +413,7 @@ class Accumulator:
             if numbered_by is not None:
                 numbered_by.take(batch.row_count)
             batch.is_half = False
+            batch.followers = 0
             restamp(batch.data, batch.producer_id, batch.producer_epoch, batch.base_sequence)
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -430,6 +434,7 @@ class Accumulator:
                     outcomes.append(Outcome(batch.parts, -1, late, batch.flush_mark, batch.size))
             while queue.resend and queue.resend[0].born_at <= born_before:
                 batch = queue.resend.popleft()
+                queue.on_left(batch)
                 queue.in_doubt |= batch.maybe_written
                 if not batch.maybe_written:
                     queue.must_renumber |= self.settings.idempotent

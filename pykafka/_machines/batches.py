@@ -129,6 +129,7 @@ class Batch:
         "data",
         "expired",
         "flush_mark",
+        "followers",
         "is_half",
         "is_out",
         "maybe_written",
@@ -156,6 +157,8 @@ class Batch:
         self.producer_epoch = -1
         self.base_sequence = -1
         self.attempts = 0
+        #: how many batches behind it have left while it had no outcome: a broker remembers no more than a few
+        self.followers = 0
         #: a broker that has the whole batch does not recognise the half of it
         self.is_half = False
         #: an earlier attempt may have reached the log although nobody told us

@@ -28,6 +28,9 @@ class Verdict(enum.Enum):
 #: Verdicts after which the partition goes on under another epoch.
 NEW_NUMBERS = frozenset({Verdict.RENUMBER, Verdict.FAIL_AND_RENUMBER})
 
+#: Verdicts after which the batch, or its halves, are sent again, unless it is too late.
+SENT_AGAIN = frozenset({Verdict.RETRY, Verdict.RENUMBER, Verdict.SPLIT})
+
 NONE = 0
 MESSAGE_TOO_LARGE = 10
 OUT_OF_ORDER_SEQUENCE_NUMBER = 45

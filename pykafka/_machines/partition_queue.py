@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable
 from typing import Optional
@@ -24,8 +25,8 @@ class PartitionQueue:
         "last_error",
         "loan",
         "must_renumber",
-        "next_order",
         "not_before",
+        "orders",
         "partition_id",
         "resend",
         "sequence",
@@ -40,8 +41,7 @@ class PartitionQueue:
         self.not_before = 0.0
         #: there is a hole in the sequence: what is sent next needs a new epoch, or a new producer id
         self.must_renumber = False
-        #: the order of the batch that is sealed next
-        self.next_order = 0
+        self.orders = itertools.count()
         #: a batch was given up that a broker may yet find in a connection that has ended, and write
         self.in_doubt = False
         #: threads of the user's send to it by themselves meanwhile, one batch at a time, and nothing leaves here
@@ -58,26 +58,27 @@ class PartitionQueue:
         """Return whether a batch may leave now, when at most so many of the partition may be under way."""
         if self.loan is not None or now < self.not_before:
             return False
-        if len(self.in_flight) >= self._most_in_flight(now, idempotent, most_in_flight):
+        if self._remembered >= self._most_in_flight(now, idempotent, most_in_flight):
             return False
         if self.resend:
             first = self.next_resend()
             # in order or not at all: what is in flight must come before what is sent again
             return first is not None and (not self.in_flight or self.in_flight[-1].order < first.order)
-        return bool(self.chunks) and not self.must_renumber and (not idempotent or self._is_remembered(most_in_flight))
+        return bool(self.chunks) and not self.must_renumber
 
-    def _is_remembered(self, most: int) -> bool:
-        """Return whether a broker that has one batch more would still know the oldest one again that has no outcome.
+    @property
+    def _remembered(self) -> int:
+        """Return how many batches a broker has to remember so that it knows the oldest one again that is under way.
 
-        Batches behind that one may have theirs already, so those under way are not all that it has to remember.
+        Those behind it that have left already count: the broker cannot tell them from those whose answers are missing.
         """
-        first = [batches[0].order[0] for batches in (self.in_flight, self.resend) if batches]
-        return not first or self.next_order - min(first) < most
+        return len(self.in_flight) + self.in_flight[0].followers if self.in_flight else 0
 
-    def take_order(self) -> tuple[int, ...]:
-        """Return the place of the batch that is sealed next."""
-        self.next_order += 1
-        return (self.next_order - 1,)
+    def on_left(self, batch: Batch) -> None:
+        """Note that ``batch`` has its outcome, and may be in the log behind older ones that have none."""
+        if self.resend or (self.in_flight and self.in_flight[0].order < batch.order):
+            for other in (*self.in_flight, *self.resend):
+                other.followers += other.order < batch.order
 
     def _most_in_flight(self, now: float, idempotent: bool, most: int) -> int:
         # a broker that knows nothing of a producer takes any sequence as its first: of two batches under way it could
@@ -115,7 +116,7 @@ class PartitionQueue:
         self.loan = None
         batch = loan.end(self.sequence)
         if batch is not None:
-            batch.order = self.take_order()
+            batch.order = (next(self.orders),)
             batch.attempts = 1
             batch.is_out = True
             batch.place = loan.place

@@ -2,59 +2,72 @@
 
 from __future__ import annotations
 
-from pykafka._machines.accumulator import Answer
+from collections.abc import Sequence
+
+from pykafka._machines.accumulator import Accumulator, Answer
+from pykafka._machines.batches import Batch
 from pykafka.exceptions import SocketDisconnectedError
 
-from .making import accumulator, add, send, send_each, stamp_of
+from .making import accumulator, add, send, send_each
+from .simulated_broker import REMEMBERED, SimulatedPartition
 
-OK, TIMED_OUT, OUT_OF_ORDER = Answer(0, 40), Answer(7), Answer(45)
+TIMED_OUT, TOO_LARGE, OUT_OF_ORDER = Answer(7), Answer(10), Answer(45)
 LOST = SocketDisconnectedError("the connection broke")
 
 
-class Broker:
-    """Knows a producer's last five batches again, as Kafka does; ``log`` is what it has written."""
+def send_all(machine: Accumulator, now: float) -> list[Batch]:
+    """Return all that may leave now."""
+    batches = []
+    while machine.has_more(0, now):
+        batches.append(send(machine, now=now))
+    return batches
 
-    def __init__(self) -> None:
-        self.log: list[tuple[int, int, int]] = []
 
-    def take(self, batch: object) -> Answer:
-        stamp = stamp_of(batch)
-        epoch, sequence = stamp[1:]
-        mine = [one for one in self.log if one[1] == epoch]
-        if stamp in mine[-5:]:
-            return OK
-        if self.log and self.log[-1][1] == epoch and sequence != mine[-1][2] + 1:
-            return OUT_OF_ORDER
-        self.log.append(stamp)
-        return OK
+def put_the_first_in_doubt(machine: Accumulator, broker: SimulatedPartition, batches: Sequence[Batch], now: float) -> None:
+    """Have all ``batches`` written; the broker says REQUEST_TIMED_OUT (7) of the first, and acknowledges the others."""
+    said = [broker.append(bytes(batch.data)) for batch in batches]
+    machine.on_answer(batches[0], TIMED_OUT, now)
+    for batch, answer in zip(batches[1:], said[1:]):
+        machine.on_answer(batch, answer, now)
+
+
+def lose_the_answers(machine: Accumulator, broker: SimulatedPartition, batches: Sequence[Batch], now: float) -> None:
+    """Have all ``batches`` written; the connection ends before any answer is read."""
+    for batch in batches:
+        broker.append(bytes(batch.data))
+    for batch in batches:
+        machine.on_no_answer(batch, LOST, True, now)
+
+
+def go_well(machine: Accumulator, broker: SimulatedPartition, now: float) -> None:
+    """Have everything sent and answered, until nothing is left."""
+    for step in range(20):
+        for batch in send_all(machine, now + step):
+            machine.on_answer(batch, broker.append(bytes(batch.data)), now + step)
+    assert not list(machine.active)
 
 
 def test_a_batch_is_not_written_twice_when_more_are_written_behind_it_than_a_broker_remembers() -> None:
-    machine, broker = accumulator(), Broker()
-    # a is written, but the broker says REQUEST_TIMED_OUT (7); b, c, d, e behind it are written and acknowledged
-    first = send_each(machine, *"abcde")
-    answers = [broker.take(batch) for batch in first]
-    machine.on_answer(first[0], TIMED_OUT, 0.0)
-    for batch, answer in list(zip(first, answers))[1:]:
+    machine, broker = accumulator(), SimulatedPartition(REMEMBERED)
+    put_the_first_in_doubt(machine, broker, send_each(machine, *"abcde"), 0.0)
+    # a is sent again, and known again; f would make the broker forget it
+    for mark, name in enumerate("fghi"):
+        add(machine, name, mark=mark)
+    lose_the_answers(machine, broker, send_all(machine, 1.0), 1.0)
+    go_well(machine, broker, 2.0)
+    assert broker.log == [b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h", b"i"]
+
+
+def test_the_halves_of_a_batch_that_was_too_large_count_as_the_batches_they_are() -> None:
+    machine, broker = accumulator(), SimulatedPartition(REMEMBERED)
+    first = send_each(machine, "a")
+    add(machine, "b", "c")
+    first += [send(machine), *send_each(machine, *"def")]
+    broker.append(bytes(first[0].data))
+    for batch, answer in zip(first, (TIMED_OUT, TOO_LARGE, OUT_OF_ORDER, OUT_OF_ORDER, OUT_OF_ORDER)):
         machine.on_answer(batch, answer, 0.0)
-    # a is sent again (and known again), f to i behind it are written; the connection breaks before any answer
-    add(machine, "f", mark=1)
-    again = send(machine, now=1.0)
-    assert stamp_of(again) == stamp_of(first[0])
-    behind = [send(machine, now=1.0)] if machine.has_more(0, 1.0) else []
-    for name in "ghi":
-        add(machine, name, mark=2)
-        if machine.has_more(0, 1.0):
-            behind.append(send(machine, now=1.0))
-    for batch in (again, *behind):
-        assert broker.take(batch).code in (0, 45)
-    for batch in (again, *behind):
-        machine.on_no_answer(batch, LOST, True, 1.0)
-    # everything goes out once more, until nothing is left
-    for now in range(2, 12):
-        out = []
-        while machine.has_more(0, float(now)):
-            out.append(send(machine, now=float(now)))
-        for batch in out:
-            machine.on_answer(batch, broker.take(batch), float(now))
-    assert [stamp for stamp in broker.log if stamp[1] > 0] == [], "written again under another epoch: twice in the log"
+    # a is known again, and b, c, d and e are written; f, which was under way with them, would make the broker forget a
+    put_the_first_in_doubt(machine, broker, send_all(machine, 1.0), 1.0)
+    lose_the_answers(machine, broker, send_all(machine, 2.0), 2.0)
+    go_well(machine, broker, 3.0)
+    assert broker.log == [b"a", b"b", b"c", b"d", b"e", b"f"]

@@ -33,7 +33,8 @@ NOT_LEADER, TIMED_OUT, TOO_LARGE, TOO_FEW, TOO_FEW_NOW, REFUSED = 6, 7, 10, 19, 
 MOST_ROWS = 3
 #: What a broker may say although it has written the batch, although it has not, and for good.
 SAID = {"written": 0, "timed out": TIMED_OUT, "too few now": TOO_FEW_NOW, "too few": TOO_FEW, "refused": REFUSED}
-WRITTEN = frozenset(("written", "timed out", "too few now"))
+DOUBTS = ("written", "timed out", "too few now")
+WRITTEN = frozenset(DOUBTS)
 
 #: How far a borrower gets with its message before something else happens.
 STEPS = ("sent", "read", "heard")
@@ -256,20 +257,46 @@ class Producer(RuleBasedStateMachine):
         return answer if answer.code or fate == "written" else Answer(SAID[fate])
 
     @precondition(lambda self: any(link.going for link in self.links))
-    @rule(which=st.integers(0, 5), times=st.integers(1, 5), fate=st.sampled_from(["written", "written", *SAID]))
-    def work_some(self, which: int, times: int, fate: str) -> None:
-        """Have a broker read what has come by its connection; the last of it may go wrong."""
+    @rule(
+        which=st.integers(0, 5),
+        times=st.integers(1, 5),
+        fate=st.sampled_from(["written", "written", *SAID]),
+        place=st.sampled_from(["last", "last", "first"]),
+    )
+    def work_some(self, which: int, times: int, fate: str, place: str) -> None:
+        """Have a broker read what has come by its connection; the first or the last of it may go wrong."""
         busy = [broker for broker, link in enumerate(self.links) if link.going]
-        self.work(busy[which % len(busy)], times, fate)
+        self.work(busy[which % len(busy)], times, fate, place)
 
-    def work(self, broker: int, times: int, fate: str) -> None:
+    def work(self, broker: int, times: int, fate: str, place: str = "last") -> None:
         """Have a broker read what has come."""
         link = self.links[broker]
-        for number in range(min(times, len(link.going))):
+        count = min(times, len(link.going))
+        at = 0 if place == "first" else count - 1
+        for number in range(count):
             batch = link.going.popleft()
-            is_last = number == times - 1 or not link.going
-            said = self._read(broker, batch.partition_id, bytes(batch.data), batch.row_count, fate if is_last else "written")
+            said = self._read(broker, batch.partition_id, bytes(batch.data), batch.row_count, fate if number == at else "written")
             link.coming.append((batch, said))
+
+    @rule(where=st.integers(0, PARTITIONS - 1), losses=st.lists(st.sampled_from([*DOUBTS, "cut"]), min_size=1, max_size=4))
+    def go_on_behind_a_doubt(self, where: int, losses: list[str]) -> None:
+        """Have the oldest batch of a partition be in doubt again and again, while those behind it go well or are lost with it.
+
+        A broker knows a few batches again, and no more: without this, few runs would get that far.
+        """
+        self.go_well(where)
+        for fate in losses:
+            for _ in range(REMEMBERED):
+                self.append(where, 1)
+                self.flush()
+            self.wait(BACKOFF_S)
+            self.send(where, ROOMY, REMEMBERED)
+            broker = self.known[where]
+            self.work(broker, 9, "written" if fate == "cut" else fate, "first")
+            if fate != "cut":
+                self.hear(broker, 9)
+            elif self.links[broker].coming:
+                self.cut_off(broker, 0, all_sent=True)
 
     @precondition(lambda self: any(link.coming for link in self.links))
     @rule(which=st.integers(0, 5), times=st.integers(1, 5))
@@ -304,7 +331,10 @@ class Producer(RuleBasedStateMachine):
         :param all_sent: whether what did not get through counts as sent: the client cannot know what of it the socket had
         """
         busy = [broker for broker, link in enumerate(self.links) if link.going or link.coming]
-        broker = busy[which % len(busy)]
+        self.cut_off(busy[which % len(busy)], arrives, all_sent)
+
+    def cut_off(self, broker: int, arrives: int, all_sent: bool) -> None:
+        """End the connection to a broker."""
         link, self.links[broker] = self.links[broker], Link()
         late = list(link.going)[:arrives]
         self.zombies[broker] += [Zombie(broker, one.partition_id, bytes(one.data), one.row_count) for one in late]
@@ -379,7 +409,7 @@ class Producer(RuleBasedStateMachine):
         self.known = list(self.leaders)
         while any(self.loans):
             self.end_loan(0, arrives=True)
-        for _round in range(200):
+        for _round in range(2000):
             if not list(self.machine.active):
                 break
             self.wait(BACKOFF_S)

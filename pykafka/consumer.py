@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._engine.fetching import FetchCore, weakly
@@ -15,7 +14,7 @@ from ._engine.waiting import Deadline, refuse_on_io_thread
 from ._machines.fetch_requests import FetchSettings
 from ._machines.turns import PartitionBuffer
 from .common import TopicPartition
-from .exceptions import KafkaException
+from .exceptions import ConsumerStoppedException, KafkaException
 from .offset_arguments import PartitionOffsets, checked_offset, destinations, owned_tp, pairs
 from .offsets import Commits, Committer, OffsetManager, OffsetSettings
 from .placing import go_on_after_out_of_range
@@ -43,19 +42,45 @@ class Consumer(Reader):
         self._offsets = OffsetManager(cluster, settings)
         self._commits = Commits(self._offsets, settings, cluster.engine.loop.now)
         self._auto_commits: Optional[Ticker] = None
-        self._is_starting = self._is_stop_wanted = False
+        self._is_starting = self._is_stop_wanted = self._is_stopping = False
 
-    @contextmanager
-    def _starting(self) -> Iterator[None]:
-        """Have a stop() that a signal handler calls meanwhile wait: what is half started cannot be stopped.
+    def _start(self) -> None:
+        """Begin to read, for who derives from us."""
+        raise NotImplementedError
 
-        Who starts looks at ``_is_stop_wanted`` after that.
+    def _stop(self) -> bool:
+        """End what _start() has begun, for who derives from us; return False when somebody else sees to what is left."""
+        raise NotImplementedError
+
+    def _start_whole(self) -> None:
+        """Start, and have a stop() that a signal handler calls meanwhile wait: what is half started cannot be stopped.
+
+        The caller looks at ``_is_stop_wanted`` after that.
         """
         self._is_starting, self._is_stop_wanted = True, False
         try:
-            yield
+            self._start()
         finally:
             self._is_starting = False
+
+    def _stop_whole(self) -> bool:
+        """Stop, and have a start() that a signal handler calls meanwhile refused: it would wait for what waits for it."""
+        before, self._is_stopping = self._is_stopping, True
+        try:
+            return self._stop()
+        finally:
+            self._is_stopping = before
+
+    def _wants_to_start(self) -> bool:
+        """Return whether start() has anything to do.
+
+        :raises ConsumerStoppedException: when a signal handler calls it in the middle of a stop()
+        """
+        if self._is_stopping:
+            raise ConsumerStoppedException(
+                f"{self!r}: start() interrupts a stop() of its own thread, which has to end first; start it again after that"
+            )
+        return not self._running and not self._is_starting
 
     def _wait_unlocked(self, is_done: Callable[[], bool]) -> None:
         """Wait until ``is_done()``, STOP_TIMEOUT_S at most, letting go of the lock meanwhile even if the caller has it.

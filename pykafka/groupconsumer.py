@@ -97,10 +97,9 @@ class GroupConsumer(GroupReader):
         :raises KafkaException: when it could not be joined: nothing was started then
         """
         with self._lifecycle:
-            if self._running or self._is_starting:
+            if not self._wants_to_start():
                 return
-            with self._starting():
-                self._start()
+            self._start_whole()
             if self._is_stop_wanted:
                 self.stop()
         self._wait_for_the_first_share()
@@ -156,22 +155,28 @@ class GroupConsumer(GroupReader):
             self._is_stop_wanted = self._is_starting
             if self._is_starting or not self._running:
                 return
-            session, worker = self._session, self._worker
-            assert session is not None and worker is not None
-            self._stop_ticking()
-            with self._lock:  # from here on nobody joins again
-                self._running = False
-            self._wake()
-            worker.submit(self._first.fail, ConsumerStoppedException(f"{self!r} was stopped"))
-            with suppress(KafkaException):  # the client was closed, and with it all connections
-                session.leave("the consumer was stopped")
-            if worker.in_worker():
-                self._stopped_by_callback = True
-                return  # a callback stops us: it is in the way of what is left to do, which _note_end will see to
-            self._wait_unlocked(lambda: session.has_left or self._cluster.engine.closed)
-            session.wait_until_left(Deadline(0.0))
-            self._finish()
+            if not self._stop_whole():
+                return
         self._raise_worker_exceptions()
+
+    def _stop(self) -> bool:
+        session, worker = self._session, self._worker
+        if session is None or worker is None:
+            return False  # a signal handler's stop() came in between
+        self._stop_ticking()
+        with self._lock:  # from here on nobody joins again
+            self._running = False
+        self._wake()
+        worker.submit(self._first.fail, ConsumerStoppedException(f"{self!r} was stopped"))
+        with suppress(KafkaException):  # the client was closed, and with it all connections
+            session.leave("the consumer was stopped")
+        if worker.in_worker():
+            self._stopped_by_callback = True
+            return False  # a callback stops us: it is in the way of what is left to do, which _note_end will see to
+        self._wait_unlocked(lambda: session.has_left or self._cluster.engine.closed)
+        session.wait_until_left(Deadline(0.0))
+        self._finish()
+        return True
 
     def _finish(self) -> None:
         """End everything that goes on in the background; twice is harmless."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
 from ._engine.waiting import Deadline
@@ -432,15 +431,21 @@ class Commits:
         :param who: is asked first, so that whatever is read belongs to that seat or to a later one, never to an earlier one
         :raises KafkaException: when it could not be committed
         """
-        with self._turn():
+
+        def commit_all() -> None:
             by = who()
             self._commit(read(), by, None)
 
+        self._in_turn(commit_all)
+
     def commit_moved(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
         """Commit those offsets of what ``read()`` returns that have changed since the last commit."""
-        with self._turn():
+
+        def commit_what_moved() -> None:
             by = who()
             self._commit(self._moved(read()), by, None)
+
+        self._in_turn(commit_what_moved)
 
     def commit_in_background(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
         """Do as :meth:`commit_moved` with less patience: there is another time soon.
@@ -448,10 +453,13 @@ class Commits:
         Everything is committed once in a while although nothing moved: brokers forget the offsets of a group without
         members some time (a day, before Kafka 2.1) after the last commit.
         """
-        with self._turn():
+
+        def commit_what_moved_or_is_old() -> None:
             by, positions = who(), read()
             stale = self._now() - self._committed_at > RECOMMIT_S
             self._commit(positions if stale else self._moved(positions), by, self._settings.timeout_s)
+
+        self._in_turn(commit_what_moved_or_is_old)
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """Know nothing of these partitions any more: others commit them from now on."""
@@ -470,10 +478,13 @@ class Commits:
         :param before: what :meth:`committed` was when the partition went there: whatever was committed since is newer
         :param is_read: whether the partition is (still) read here; asked after ``who``
         """
-        with self._turn():
+
+        def commit_target() -> None:
             by = who()
             if self.committed(tp) == before and is_read():
                 self._commit({tp: target}, by, self._settings.timeout_s)
+
+        self._in_turn(commit_target)
 
     def _moved(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         return {tp: position for tp, position in positions.items() if self._committed.get(tp) != position}
@@ -484,18 +495,23 @@ class Commits:
         if offsets:
             self._committed_at = self._now()
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _in_turn(self, act: Callable[[], None]) -> None:
+        """Call ``act()`` when no other commit is under way, and none begins before it has ended."""
         if self._holder == threading.get_ident():  # it would wait for what it has interrupted
             raise OperationTimedOut("it interrupts a commit of its own thread, which a signal handler cannot wait for; try later")
-        if not self._lock.acquire(timeout=self._settings.patience().left()):
-            raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator within reach?")
+        patience_s = self._settings.patience().left()
+        has_lock: list[bool] = []
         try:
+            # in one call of C, so that Ctrl-C cannot come in between, and we always know whether we have it
+            has_lock.extend(map(self._lock.acquire, (True,), (patience_s,)))
+            if not has_lock[0]:
+                raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator within reach?")
             self._holder = threading.get_ident()
-            yield
+            act()
         finally:
-            self._holder = None
-            self._lock.release()
+            if has_lock and has_lock[0]:
+                self._holder = None
+                self._lock.release()
 
 
 def committed_by_group(cluster: Cluster, group: str) -> dict[str, dict[int, OffsetFetchPartitionResponse]]:

@@ -101,10 +101,9 @@ class SimpleConsumer(Consumer):
         :raises KafkaException: when the offsets could not be had: nothing was started then
         """
         with self._lifecycle:
-            if self._running or self._is_starting:
+            if not self._wants_to_start():
                 return
-            with self._starting():
-                self._start()
+            self._start_whole()
             if self._is_stop_wanted:
                 self.stop()
 
@@ -142,13 +141,17 @@ class SimpleConsumer(Consumer):
             self._is_stop_wanted = self._is_starting
             if self._is_starting or not self._running:
                 return
-            core = self._end()
-            if core is None:
-                return  # a signal handler's stop() came in between
-            try:
-                self._end_auto_commits()
-            finally:
-                core.stop(Deadline(STOP_TIMEOUT_S))
+            self._stop_whole()
+
+    def _stop(self) -> bool:
+        core = self._end()
+        if core is None:
+            return False  # a signal handler's stop() came in between
+        try:
+            self._end_auto_commits()
+        finally:
+            core.stop(Deadline(STOP_TIMEOUT_S))
+        return True
 
     cleanup = stop
 

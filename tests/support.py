@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Container
 from pathlib import Path
-from typing import Any, Callable
+from types import FrameType
+from typing import Any, Callable, Optional
 
 from pykafka import KafkaClient, Topic
 from pykafka.broker import CreateTopicRequest
@@ -81,3 +83,23 @@ def fill_stderr(blocking: bool) -> None:
             os.write(2, b"x" * 4096)
     except BlockingIOError:
         os.set_blocking(2, blocking)
+
+
+class Interrupting:
+    """A trace function that raises KeyboardInterrupt before an opcode, counted in some files, as a signal handler may."""
+
+    def __init__(self, number: int, files: Container[Optional[str]]) -> None:
+        self.number = number
+        self.files = files
+        self.seen = 0
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        """Trace."""
+        if frame.f_code.co_filename not in self.files:
+            return None
+        frame.f_trace_opcodes = True
+        if event in ("opcode", "line"):  # CPython 3.12 tells of lines only
+            self.seen += 1
+            if self.seen == self.number:
+                raise KeyboardInterrupt
+        return self

@@ -11,7 +11,7 @@ import pytest
 from pykafka import KafkaClient, reader
 from pykafka._machines import turns
 from pykafka.common import TopicPartition
-from pykafka.exceptions import OperationTimedOut
+from pykafka.exceptions import ConsumerStoppedException, OperationTimedOut
 from pykafka.testing import FakeCluster
 
 from ..support import until
@@ -24,7 +24,8 @@ def test_a_partition_that_is_given_up_while_it_is_to_be_moved_is_left_alone(how:
     with FakeCluster(topics={"t": 2}) as cluster, KafkaClient(cluster.hosts) as client:
         for partition in range(2):
             cluster.produce("t", [b"v"] * 3, partition)
-        with client.topics["t"].get_simple_consumer(consumer_timeout_ms=2000) as consumer:
+        given = list(client.topics["t"].partitions.values())  # without, it would take up again what it is found not to have
+        with client.topics["t"].get_simple_consumer(partitions=given, consumer_timeout_ms=2000) as consumer:
             both = consumer.partitions
             assert len(list(islice(consumer, 6))) == 6
             place, step = {
@@ -136,3 +137,32 @@ def test_a_commit_by_a_signal_handler_in_the_middle_of_a_commit_is_refused_and_d
             consumer.consume()
             consumer.commit_offsets()
             assert cluster.committed("g")["t", 0].offset == 2
+
+
+@pytest.mark.parametrize("kind", ["simple", "balanced"])
+def test_a_start_by_a_signal_handler_in_the_middle_of_a_stop_is_refused_and_does_not_wait_for_it(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
+        cluster.produce("t", [b"v"] * 3)
+        topic, options = client.topics["t"], {"consumer_timeout_ms": 5000, "auto_commit_enable": True}
+        consumer: Any
+        if kind == "simple":
+            consumer = topic.get_simple_consumer("g", **options)
+        else:
+            consumer = topic.get_balanced_consumer("g", managed=True, **options)
+        assert consumer.consume().offset == 0
+        refused: list[str] = []
+
+        def start_again() -> None:
+            with pytest.raises(ConsumerStoppedException) as caught:
+                consumer.start()
+            refused.append(str(caught.value))
+
+        interrupting(monkeypatch, consumer, "_end_auto_commits" if kind == "simple" else "_stop_ticking", start_again)
+        consumer.stop()
+        assert "interrupts a stop()" in refused[0]
+        assert cluster.committed("g")["t", 0].offset == 1
+        consumer.start()
+        assert consumer.consume().offset == 1
+        consumer.stop()

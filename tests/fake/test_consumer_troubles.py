@@ -258,11 +258,10 @@ def test_a_commit_waits_for_another_one_within_bounds() -> None:
                 taken, over = threading.Event(), threading.Event()
 
                 def commit_for_long() -> None:
-                    with consumer._commits._turn():
-                        taken.set()
-                        over.wait(20)
+                    taken.set()
+                    over.wait(20)
 
-                other = threading.Thread(target=commit_for_long)
+                other = threading.Thread(target=consumer._commits._in_turn, args=(commit_for_long,))
                 other.start()
                 taken.wait(20)
                 with pytest.raises(OperationTimedOut, match="another thread's commit"):

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from types import FrameType
 from typing import Any, Callable
 
 import pytest
@@ -27,7 +26,7 @@ from pykafka.exceptions import (
 from pykafka.protocol import lone_produce
 from pykafka.testing import FakeCluster
 
-from ..support import run_python, until
+from ..support import Interrupting, run_python, until
 from .direct import FAST, PARTITIONS, warm, warmed, written
 from .scripts import on_io_thread
 
@@ -257,25 +256,6 @@ INTERRUPTED = {
 }
 
 
-class Interrupting:
-    """Raises KeyboardInterrupt before the opcode of that number in what is looked at, as a signal handler may."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.seen = 0
-
-    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
-        """Trace."""
-        if frame.f_code.co_filename not in INTERRUPTED:
-            return None
-        frame.f_trace_opcodes = True
-        if event in ("opcode", "line"):  # CPython 3.12 tells of lines only
-            self.seen += 1
-            if self.seen == self.number:
-                raise KeyboardInterrupt
-        return self
-
-
 @pytest.mark.skipif(sys.gettrace() is not None, reason="something else traces")
 def test_interrupted_anywhere_a_message_is_written_once_at_most_and_the_next_ones_go_on(
     kafka: FakeCluster, client: KafkaClient
@@ -283,7 +263,7 @@ def test_interrupted_anywhere_a_message_is_written_once_at_most_and_the_next_one
     with warmed(client) as producer:
         number, interrupted = 1, 0
         while True:
-            tracer = Interrupting(number)
+            tracer = Interrupting(number, INTERRUPTED)
             sys.settrace(tracer)
             try:
                 producer.produce(b"i%d" % number)

@@ -243,14 +243,22 @@ class GroupReader(Consumer):
         callback = self._options[name]
         found = [partition for tp in sorted(partitions) for partition in [self._topics.partition(tp)] if partition is not None]
         if callback is not None and found:
-            callback(self, found)
+            self._run(callback, found)
+
+    def _run(self, callback: Callable[..., Any], *args: Any) -> Any:
+        """Return what the user's function returns, None when it calls sys.exit(): that is for the thread that consumes."""
+        try:
+            return callback(self, *args)
+        except SystemExit as end:
+            self._fail(end)
+            return None
 
     def _call_after_rebalance(self, before: dict[Any, int]) -> None:
         """Call post_rebalance_callback if there is anything new; what it returns is where partitions go on."""
         callback, after = self._options["post_rebalance_callback"], self._held()
         if callback is None or before.keys() == after.keys():
             return
-        moves = answered_moves(callback(self, before, after), {self._key(tp): own for tp, own in self._owned.items()})
+        moves = answered_moves(self._run(callback, before, after), {self._key(tp): own for tp, own in self._owned.items()})
         if moves:
             self.reset_offsets(moves)
 

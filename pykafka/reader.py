@@ -68,7 +68,7 @@ class Reader:
         self._fenced: dict[TopicPartition, object] = {}
         #: held for a moment by whoever changes _fenced; it is looked into without
         self._fence_lock = threading.Lock()
-        self._worker_error: Optional[Exception] = None
+        self._worker_error: Optional[BaseException] = None
         forking.watch_with(self, type(self)._let_go)
 
     def __del__(self) -> None:
@@ -521,7 +521,7 @@ class Reader:
 
     # -- what went wrong in the background ----------------------------------------------------------------------------
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Have the next consume() raise ``error``, unless there is another one that nobody has heard of yet."""
         self._worker_error = self._worker_error or error
         self._wake()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any, Callable
@@ -306,6 +307,18 @@ def test_partitions_are_read_although_on_assign_failed_and_that_is_raised_once(
             consumer.consume()
         read_one(consumer)
     assert "beginning with new partitions failed" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["on_assign", "post_rebalance_callback"])
+def test_sys_exit_in_a_callback_ends_who_consumes_and_not_the_thread_that_others_rely_on(
+    client: KafkaClient, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with by_hand(client, **{name: lambda *_args: sys.exit(3)}) as consumer:
+        with pytest.raises(SystemExit) as ended:
+            read_one(consumer)
+        assert ended.value.code == 3
+        read_one(consumer)  # whoever goes on nevertheless can
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_a_callback_that_is_overtaken_by_stop_has_no_error_for_it(client: KafkaClient, caplog: pytest.LogCaptureFixture) -> None:

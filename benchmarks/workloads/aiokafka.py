@@ -86,12 +86,13 @@ async def _produce_callback(job: Job) -> Result:
 
 
 async def _produce_waited(job: Job) -> Result:
-    topic, values = job.topic, job.values
+    topic, portions = job.topic, list(job.portions)
     async with _producer(job) as producer:
         with Meter() as meter:
-            made = [await producer.send(topic, value) for value in values]
-            for future in made:
-                await future
+            for values in portions:
+                made = [await producer.send(topic, value) for value in values]
+                for future in made:
+                    await future
     return meter.rate(job.count)
 
 

@@ -64,11 +64,12 @@ def _produce_callback(job: Job) -> Result:
 
 
 def _produce_waited(job: Job) -> Result:
-    topic, values = job.topic, job.values
+    topic, portions = job.topic, list(job.portions)
     with _producer(job) as producer, Meter() as meter:
-        made = [producer.send(topic, value) for value in values]
-        for future in made:
-            future.get(30)
+        for values in portions:
+            made = [producer.send(topic, value) for value in values]
+            for future in made:
+                future.get(30)
     return meter.rate(job.count)
 
 

@@ -95,11 +95,12 @@ def _produce_callback(job: Job, topic: Any) -> Result:
 
 
 def _produce_waited(job: Job, topic: Any) -> Result:
-    values = job.values
+    portions = list(job.portions)
     with _producer(topic) as producer, Meter() as meter:
-        made = [producer.produce(value) for value in values]
-        for message in made:
-            message.result(30)
+        for values in portions:
+            made = [producer.produce(value) for value in values]
+            for message in made:
+                message.result(30)
     return meter.rate(job.count)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
-import struct
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
@@ -44,11 +42,6 @@ LOOK_AFTER_S = 1.0
 #: An answer to Produce is small; a larger one gets a buffer of its own.
 READ_SIZE = 4096
 
-#: What a socket raises that has waited for as long as :func:`_limit_waits` has told it.
-WAITED = (socket.timeout, BlockingIOError)
-#: The struct timeval of a socket's options.
-_TIMEVAL = struct.Struct("@ll")
-
 
 class DirectLine:
     """A connection to one broker, used by one thread at a time, which waits for its answer."""
@@ -60,7 +53,6 @@ class DirectLine:
         self.abilities = BrokerAbilities({}, {})
         self.is_closed = False
         self._sock: Optional[socket.socket] = None
-        self._is_plain = True
         self._next_id = 0
         self._timeout_s = -1.0
         self._reader = FrameReader(max_frame, peer=self.peer, read_size=READ_SIZE)
@@ -82,7 +74,6 @@ class DirectLine:
         prepare(self._sock, settings.source)
         self._sock.connect(address)
         if make_context is not None:
-            self._is_plain = False
             self._sock = make_context().wrap_socket(self._sock, server_hostname=self.key[0].rstrip("."))
         wire, handshake = Wire(settings.client_id, peer=self.peer), Handshake(settings.software_version)
         while not self.abilities.versions:
@@ -118,13 +109,13 @@ class DirectLine:
         while rest:
             try:
                 rest = rest[sock.send(rest) :]
-            except WAITED as error:
+            except socket.timeout as error:
                 self._go_on(error, until)
         frames: list[memoryview] = []
         while not frames:
             try:
                 count = sock.recv_into(reader.get_buffer())
-            except WAITED as error:
+            except socket.timeout as error:
                 self._go_on(error, until)
                 continue
             if not count:
@@ -139,12 +130,12 @@ class DirectLine:
         slice_s = SLICE_S if left_s > SLICE_S else max(left_s, 0.001)
         if self._timeout_s != slice_s:
             self._timeout_s = slice_s
-            _limit_waits(cast("socket.socket", self._sock), slice_s, self._is_plain)
+            cast("socket.socket", self._sock).settimeout(slice_s)
 
     def _go_on(self, error: OSError, until: float) -> None:
         left_s = until - monotonic()
         if left_s <= 0.0:
-            raise socket.timeout("timed out") from error
+            raise error
         self._limit(left_s)
 
     def is_muted(self, now: float) -> bool:
@@ -183,22 +174,6 @@ class DirectLine:
         """Let go of the parent's connection, in a forked child."""
         if self._sock is not None:
             forking.close_descriptor(self._sock)
-
-
-def _limit_waits(sock: socket.socket, seconds: float, is_plain: bool) -> None:
-    """Have ``sock`` raise one of :data:`WAITED` when it has waited for so long, at least a millisecond.
-
-    By the kernel's own limits where that is possible: with Python's a poll() goes before each call, which is a twentieth of
-    the time that a message takes. TLS would go on waiting.
-    """
-    if is_plain and os.name == "posix":
-        limit = _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6))
-        with contextlib.suppress(OSError):  # a system with a timeval of another shape
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-            sock.settimeout(None)
-            return
-    sock.settimeout(seconds)
 
 
 class DirectLines:

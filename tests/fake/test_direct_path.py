@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import struct
 import threading
 import time
 from collections import Counter
@@ -276,25 +275,6 @@ def test_a_message_that_is_too_slow_is_still_being_sent_and_keeps_its_place(kafk
         producer._options["pending_timeout_ms"] = 20000
         producer.produce(b"last")
     assert [value for value in kafka.values("t", 0) if value != b"warm"] == [b"slow", b"behind it", b"last"]
-
-
-@pytest.mark.parametrize("shape", ["@ll", "@ii"], ids=["limited by the kernel", "by Python, where a timeval is otherwise"])
-def test_an_answer_that_is_late_is_waited_for_in_slices(
-    kafka: FakeCluster, client: KafkaClient, monkeypatch: pytest.MonkeyPatch, shape: str
-) -> None:
-    slices: list[float] = []
-    real = direct_lines.DirectLine._go_on
-
-    def go_on(line: direct_lines.DirectLine, error: OSError, until: float) -> None:
-        slices.append(until)
-        real(line, error, until)
-
-    monkeypatch.setattr(direct_lines, "_TIMEVAL", struct.Struct(shape))
-    monkeypatch.setattr(direct_lines.DirectLine, "_go_on", go_on)
-    with warmed(client) as producer:
-        kafka.delay("Produce", 3 * direct_lines.SLICE_S)
-        message = producer.produce(b"late")
-        assert len(slices) >= 2 and kafka.records("t", message.partition_id)[message.offset].value == b"late"
 
 
 def test_answers_that_are_garbage_end_the_connection_and_nothing_is_lost(kafka: FakeCluster, client: KafkaClient) -> None:

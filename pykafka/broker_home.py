@@ -78,7 +78,7 @@ class NamePool:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._lent: set[int] = set()
 
     @contextmanager
@@ -111,9 +111,9 @@ class RequestHandlers:
 
     def _settle(self) -> None:
         """Begin with nothing: also in a forked child, where locks may be held for ever and all connections are the parent's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         #: one lock for each name, held while its connection is made: stop() must not wait for that
-        self._connecting: dict[str, threading.Lock] = {}
+        self._connecting: dict[str, Any] = {}
         self._made: dict[str, tuple[RequestHandler, BrokerConnection]] = {}
         self._stops = 0
 
@@ -125,7 +125,7 @@ class RequestHandlers:
         home.require_open()
         with self._lock:
             stops = self._stops
-            connecting = self._connecting.setdefault(name, threading.Lock())
+            connecting = self._connecting.setdefault(name, threading.RLock())
         with connecting:
             with self._lock:
                 known = self._made.get(name)
@@ -136,6 +136,7 @@ class RequestHandlers:
             with self._lock:
                 closed = self._stops != stops
                 if not closed:
+                    known = self._made.get(name)  # a signal handler in the middle of this may have made one, too
                     self._made[name] = handler, connection
             if closed:
                 connection.disconnect()

@@ -14,11 +14,11 @@ from ._engine.waiting import Deadline, refuse_on_io_thread
 from ._machines.fetch_requests import FetchSettings
 from ._machines.turns import PartitionBuffer
 from .common import TopicPartition
-from .exceptions import ConsumerStoppedException, KafkaException
+from .exceptions import KafkaException
 from .offset_arguments import PartitionOffsets, checked_offset, destinations, owned_tp, pairs
 from .offsets import Commits, Committer, OffsetManager, OffsetSettings
 from .placing import go_on_after_out_of_range
-from .reader import Reader
+from .reader import STOP_TIMEOUT_S, Reader
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds that stop() waits for the I/O thread.
-STOP_TIMEOUT_S = 10.0
 #: Pause between looks whether all is done that stop() waits for (seconds).
 LOOK_S = 0.01
 
@@ -42,7 +40,10 @@ class Consumer(Reader):
         self._offsets = OffsetManager(cluster, settings)
         self._commits = Commits(self._offsets, settings, cluster.engine.loop.now)
         self._auto_commits: Optional[Ticker] = None
-        self._is_starting = self._is_stop_wanted = self._is_stopping = False
+        self._is_starting = self._is_stop_wanted = False
+        self._is_stopping = self._is_start_wanted = False
+        #: a stop() was interrupted: another one does the rest
+        self._is_half_stopped = False
 
     def _start(self) -> None:
         """Begin to read, for who derives from us."""
@@ -52,35 +53,52 @@ class Consumer(Reader):
         """End what _start() has begun, for who derives from us; return False when somebody else sees to what is left."""
         raise NotImplementedError
 
+    def _wants_to_start(self) -> bool:
+        """Return whether start() has anything to do now; in the middle of a stop(), for a signal handler, it has after that."""
+        self._is_start_wanted = self._is_stopping
+        return not (self._running or self._is_starting or self._is_stopping)
+
     def _start_whole(self) -> None:
         """Start, and have a stop() that a signal handler calls meanwhile wait: what is half started cannot be stopped.
 
         The caller looks at ``_is_stop_wanted`` after that.
         """
+        if self._is_half_stopped:
+            self._stop_whole()
         self._is_starting, self._is_stop_wanted = True, False
         try:
             self._start()
+        except BaseException:  # Ctrl-C, too: what has begun would go on, and nobody could stop it
+            self._undo_start()
+            raise
         finally:
             self._is_starting = False
 
+    def _undo_start(self) -> None:
+        """End what a start that failed has begun, without waiting."""
+        self._stop_ticking()
+        self._end()
+        self._abandon()
+        self._unfinished.clear()
+
+    def _wants_to_stop(self) -> bool:
+        """Return whether stop() has anything to do now; in the middle of a start(), for a signal handler, it has after that."""
+        self._is_stop_wanted = self._is_starting
+        return (self._running or self._is_half_stopped) and not (self._is_starting or self._is_stopping)
+
     def _stop_whole(self) -> bool:
-        """Stop, and have a start() that a signal handler calls meanwhile refused: it would wait for what waits for it."""
-        before, self._is_stopping = self._is_stopping, True
-        try:
-            return self._stop()
-        finally:
-            self._is_stopping = before
+        """Stop, or do the rest of a stop() that was interrupted, and have a start() by a signal handler wait until it is done.
 
-    def _wants_to_start(self) -> bool:
-        """Return whether start() has anything to do.
-
-        :raises ConsumerStoppedException: when a signal handler calls it in the middle of a stop()
+        The caller looks at ``_is_start_wanted`` after that.
         """
-        if self._is_stopping:
-            raise ConsumerStoppedException(
-                f"{self!r}: start() interrupts a stop() of its own thread, which has to end first; start it again after that"
-            )
-        return not self._running and not self._is_starting
+        self._is_stopping, self._is_half_stopped, self._is_start_wanted = True, True, False
+        self._commits.suspend()
+        try:
+            ended = self._stop()
+            self._is_half_stopped = False
+            return ended
+        finally:
+            self._is_stopping = False
 
     def _wait_unlocked(self, is_done: Callable[[], bool]) -> None:
         """Wait until ``is_done()``, STOP_TIMEOUT_S at most, letting go of the lock meanwhile even if the caller has it.
@@ -100,7 +118,9 @@ class Consumer(Reader):
 
     def _make_core(self) -> FetchCore:
         out_of_range, unplaced = (weakly(weakref.WeakMethod(hook)) for hook in (self._on_out_of_range, self._on_unplaced))
-        return FetchCore(self._cluster.engine, FetchSettings.of(self._options), out_of_range, unplaced)
+        core = FetchCore(self._cluster.engine, FetchSettings.of(self._options), out_of_range, unplaced)
+        self._unfinished.append(core)
+        return core
 
     def _committer(self) -> Committer:
         """Return who commits."""

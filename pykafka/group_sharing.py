@@ -94,7 +94,7 @@ def _ask(protocol: GroupMembershipProtocol, topic: str, takers: list[str], numbe
     for member in takers:
         try:
             chosen = protocol.decide_partitions(participants, dict(partitions), member.encode())
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # whoever waits for a share is to be told
             raise KafkaException(f"decide_partitions of {protocol!r} for member {member} of {topic} failed: {error!r}") from error
         try:
             shares[member] = sorted(partition.id for partition in chosen)

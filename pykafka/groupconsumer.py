@@ -18,7 +18,6 @@ from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
 from ._machines.member import AWAY, Assign, Decide, Ended, Event, LookUp, Lost, Member, Rebalanced, Revoke
 from .common import TopicPartition, spelled
-from .consumer import STOP_TIMEOUT_S
 from .exceptions import ConsumerStoppedException, KafkaConfigError, KafkaException
 from .group_protocols import AUTO, CONSUMER, OTHER_PROTOCOL, make_member, member_settings
 from .group_reader import GroupReader
@@ -152,17 +151,20 @@ class GroupConsumer(GroupReader):
         if self._in_worker() and not self._running:
             return  # a callback that another thread's stop() waits for
         with self._lifecycle:
-            self._is_stop_wanted = self._is_starting
-            if self._is_starting or not self._running:
+            if not self._wants_to_stop():
                 return
-            if not self._stop_whole():
-                return
-        self._raise_worker_exceptions()
+            ended, wants_start = self._stop_whole(), self._is_start_wanted
+        try:
+            if ended:
+                self._raise_worker_exceptions()
+        finally:
+            if wants_start:
+                self.start()
 
     def _stop(self) -> bool:
         session, worker = self._session, self._worker
         if session is None or worker is None:
-            return False  # a signal handler's stop() came in between
+            return False  # what was interrupted had ended everything
         self._stop_ticking()
         with self._lock:  # from here on nobody joins again
             self._running = False
@@ -183,17 +185,16 @@ class GroupConsumer(GroupReader):
         session, worker = self._session, self._worker
         if session is None or worker is None:
             return
-        self._worker = None
         if self._topic_looks is not None:
             self._topic_looks.stop()
         session.close()
         worker.stop(0.0)
         self._wait_unlocked(lambda: worker.ended or worker.in_worker())
         self._topics.end()
-        core = self._end()
-        if core is not None:
-            core.stop(Deadline(STOP_TIMEOUT_S))
+        self._end()
+        self._stop_cores()
         self._owned = {}
+        self._worker = None  # last: who was interrupted before begins again
 
     def _abandon(self) -> None:
         super()._abandon()
@@ -201,6 +202,14 @@ class GroupConsumer(GroupReader):
             self._session.abandon()
         if self._worker is not None:
             self._worker.stop(0.0)
+
+    def _undo_start(self) -> None:
+        super()._undo_start()
+        if self._topic_looks is not None:
+            self._topic_looks.stop()
+        with suppress(KafkaException):  # the client was closed, and with it all of that
+            self._topics.end()
+        self._worker = None
 
     def _let_go(self) -> None:
         super()._let_go()

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
-from ._engine.waiting import Deadline
+from ._engine.waiting import SLICE_S, Deadline
 from ._errors.context import asking_about, during
 from ._machines.positions import COMMITTED, start_rule
 from .common import TopicPartition, by_topic, spelled
@@ -417,6 +417,7 @@ class Commits:
         self._lock = threading.Lock()
         #: the thread that is in the middle of a commit
         self._holder: Optional[int] = None
+        self._is_suspended = False
         self._committed: dict[TopicPartition, int] = {}
         self._committed_at = now()
 
@@ -499,19 +500,27 @@ class Commits:
         """Call ``act()`` when no other commit is under way, and none begins before it has ended."""
         if self._holder == threading.get_ident():  # it would wait for what it has interrupted
             raise OperationTimedOut("it interrupts a commit of its own thread, which a signal handler cannot wait for; try later")
-        patience_s = self._settings.patience().left()
-        has_lock: list[bool] = []
+        deadline = self._settings.patience()
+        has_lock = [False]
         try:
-            # in one call of C, so that Ctrl-C cannot come in between, and we always know whether we have it
-            has_lock.extend(map(self._lock.acquire, (True,), (patience_s,)))
-            if not has_lock[0]:
-                raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator within reach?")
+            while not has_lock[-1]:
+                if deadline.passed:
+                    raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator in reach?")
+                if self._is_suspended:
+                    raise OperationTimedOut("another thread's commit was interrupted by a signal handler that stops the consumer")
+                # in one call of C, so that Ctrl-C cannot come in between, and we always know whether we have it
+                has_lock.extend(map(self._lock.acquire, (True,), (min(deadline.left(), SLICE_S),)))
             self._holder = threading.get_ident()
             act()
         finally:
-            if has_lock and has_lock[0]:
-                self._holder = None
+            if has_lock[-1]:
+                self._holder, self._is_suspended = None, False
                 self._lock.release()
+
+    def suspend(self) -> None:
+        """Have nobody wait for the commit that the calling thread is in the middle of, if it is: it waits for others itself."""
+        if self._holder == threading.get_ident():
+            self._is_suspended = True
 
 
 def committed_by_group(cluster: Cluster, group: str) -> dict[str, dict[int, OffsetFetchPartitionResponse]]:

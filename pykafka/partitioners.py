@@ -42,7 +42,7 @@ class RandomPartitioner(BasePartitioner):
 
     def __init__(self) -> None:
         self._turn = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         #: the turns of messages that threads of the user's send by themselves: signals come there, where a lock could stay locked
         self.lone_turns = itertools.count(1)
 

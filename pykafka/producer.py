@@ -122,7 +122,9 @@ class Producer:
         self._running = False
         #: while running: messages, those with a key too, need nothing looked at but their types and size
         self._quick = self._quick_keyed = False
-        self._lock = threading.Lock()
+        #: a signal handler may start or stop us in the middle of either
+        self._lock = threading.RLock()
+        self._is_starting = self._is_stop_wanted = False
         self._core: ProducerCore
         #: what stop() has not finished: Ctrl-C may interrupt it, and start() come before it is done
         self._unfinished: list[ProducerCore] = []
@@ -157,18 +159,27 @@ class Producer:
     def start(self) -> None:
         """Begin to accept messages; does nothing when running. A stopped producer can be started again."""
         with self._lock:
-            if self._running:
+            if self._running or self._is_starting:
                 return
-            engine = self._cluster.engine
-            core = self._make_core()
-            self._cluster.track(self)
-            engine.loop.call_soon(engine.sender.add, core)
-            engine.use_topics([self._topic.name.decode()])
-            exiting.flush_at_exit(core)
-            self._core = core
-            self._running = True
-            self._quick_keyed = not (self._sync or self._serializer or self._reports or self._chooser)
-            self._quick = self._quick_keyed and not self._needs_key
+            self._is_starting, self._is_stop_wanted = True, False
+            try:
+                self._start()
+            finally:
+                self._is_starting = False
+        if self._is_stop_wanted:
+            self.stop()
+
+    def _start(self) -> None:
+        engine = self._cluster.engine
+        core = self._make_core()
+        self._cluster.track(self)
+        engine.loop.call_soon(engine.sender.add, core)
+        engine.use_topics([self._topic.name.decode()])
+        exiting.flush_at_exit(core)
+        self._core = core
+        self._running = True
+        self._quick_keyed = not (self._sync or self._serializer or self._reports or self._chooser)
+        self._quick = self._quick_keyed and not self._needs_key
 
     def _make_core(self) -> ProducerCore:
         options = self._options
@@ -217,6 +228,9 @@ class Producer:
         :raises ProduceFailureError: when messages were still undecided; each has an error and says so in its report
         """
         with self._lock:
+            self._is_stop_wanted = self._is_starting
+            if self._is_starting:
+                return  # a signal handler: what is half started is stopped when it is whole
             if self._running:
                 self._unfinished.append(self._core)  # first: Ctrl-C may come between any two lines
                 self._running = self._quick = self._quick_keyed = False

@@ -7,6 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Seconds that stop() waits for the I/O thread.
+STOP_TIMEOUT_S = 10.0
 #: How often a waiting consume() looks at its unblock_event (seconds); an event cannot wake us.
 UNBLOCK_POLL_S = 0.05
 #: How often a waiting consume() looks around although nothing has woken it (seconds).
@@ -53,6 +56,8 @@ class Reader:
         #: call stop() in the middle of either, so the thread that has them can take them again
         self._lifecycle, self._lock = threading.RLock(), threading.RLock()
         self._core: Optional[FetchCore] = None
+        #: those made that are not known to have stopped: Ctrl-C may come between any two lines
+        self._unfinished: list[FetchCore] = []
         #: the partitions that are read; replaced whenever there is another one, so that who looks through it needs no lock
         self._owned: dict[TopicPartition, Partition] = {}
         #: replaced in the same way
@@ -75,18 +80,20 @@ class Reader:
         if getattr(self, "_running", False):
             self._abandon()
             warnings.warn(f"{self!r} was never stopped: use a with block, or stop()", ResourceWarning, source=self, stacklevel=2)
+        elif getattr(self, "_unfinished", None):
+            self._abandon()  # a stop() was interrupted
 
     def _abandon(self) -> None:
         """End what goes on in the background without waiting: nobody holds the consumer any more."""
-        if self._core is not None:
-            self._core.abandon()
+        for core in self._unfinished:
+            core.abandon()
 
     def _let_go(self) -> None:
         """In a forked child: forget what was fetched, which is the parent's, and any lock another thread held."""
         self._lifecycle, self._lock = threading.RLock(), threading.RLock()
         self._running = False
         self._turn.interrupt()
-        self._core, self._buffers, self._order = None, {}, []
+        self._core, self._buffers, self._order, self._unfinished = None, {}, [], []
 
     def _check_not_forked(self) -> None:
         if self._cluster.engine.loop.forked:
@@ -110,17 +117,25 @@ class Reader:
             self._running = True
 
     def _end(self) -> Optional[FetchCore]:
-        """Deliver nothing any more; return the core, to be stopped, or None when somebody else has it already."""
+        """Deliver nothing any more; return the core, or None when that was so already. :meth:`_stop_cores` follows."""
         with self._lock:
             self._running = False
+            if self._core is None:
+                return None
             self._put_back_turn()
             self._parked, self._parked_ids = self._positions(), self._log_ids()
             self._forget_error(self._owned)
             core, self._core = self._core, None
             self._buffers, self._order = {}, []
-        if core is not None:
-            core.notify()
+        core.notify()
         return core
+
+    def _stop_cores(self) -> None:
+        """Have nothing fetched any more, and wait for that."""
+        for core in list(self._unfinished):
+            core.stop(Deadline(STOP_TIMEOUT_S))
+            with suppress(ValueError):  # another thread was faster
+                self._unfinished.remove(core)
 
     def _make_buffer(self, core: FetchCore, tp: TopicPartition, partition: Partition) -> PartitionBuffer:
         return PartitionBuffer(tp, partition, core.parcels[tp], self._options["max_decompressed_bytes"])
@@ -522,8 +537,9 @@ class Reader:
     # -- what went wrong in the background ----------------------------------------------------------------------------
 
     def _fail(self, error: BaseException) -> None:
-        """Have the next consume() raise ``error``, unless there is another one that nobody has heard of yet."""
-        self._worker_error = self._worker_error or error
+        """Have the next consume() raise ``error``, unless there is another one that nobody has heard of yet; all are logged."""
+        if self._worker_error is None or isinstance(error, SystemExit):  # the program is to end
+            self._worker_error = error
         self._wake()
 
     def _wake(self) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._engine.fetching import FetchCore
-from ._engine.waiting import Deadline
 from ._machines.positions import held_offset
 from .common import OffsetType, TopicPartition
 from .config import CONSUMER, check_options, to_name
-from .consumer import STOP_TIMEOUT_S, Consumer
+from .consumer import Consumer
 from .deserializing import Deserializer
 from .exceptions import ConsumerStoppedException as ConsumerStoppedException
 from .offset_arguments import chosen_partitions
@@ -138,19 +137,21 @@ class SimpleConsumer(Consumer):
         :raises KafkaException: when the last commit failed
         """
         with self._lifecycle:
-            self._is_stop_wanted = self._is_starting
-            if self._is_starting or not self._running:
+            if not self._wants_to_stop():
                 return
-            self._stop_whole()
+            try:
+                self._stop_whole()
+            finally:
+                wants_start = self._is_start_wanted
+        if wants_start:
+            self.start()
 
     def _stop(self) -> bool:
-        core = self._end()
-        if core is None:
-            return False  # a signal handler's stop() came in between
         try:
-            self._end_auto_commits()
+            if self._end() is not None:
+                self._end_auto_commits()
         finally:
-            core.stop(Deadline(STOP_TIMEOUT_S))
+            self._stop_cores()
         return True
 
     cleanup = stop

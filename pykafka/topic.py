@@ -32,7 +32,7 @@ class Topic:
         self._cluster = cluster
         self._name = to_name(name, "topic")
         self._text = self._name.decode()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may look in the middle of another look
         self._known: Optional[TopicInfo] = None
         self._partitions: dict[int, Partition] = {}
 

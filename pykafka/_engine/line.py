@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import Callable
 
 from .waiting import SLICE_S, Deadline
@@ -35,7 +36,7 @@ class WaitingLine:
 
     def __init__(self, has_room: Callable[[int, int], bool]) -> None:
         self._has_room = has_room
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may produce in the middle of produce()
         self._waiting: deque[_Ticket] = deque()
 
     def __len__(self) -> int:
@@ -87,23 +88,32 @@ class WaitingLine:
         """Let everybody in who fits, in order, up to the first who does not."""
         let_in: list[_Ticket] = []
         with self._lock:
-            while self._waiting and self._has_room(self._waiting[0].count, self._waiting[0].size):
-                ticket = self._waiting.popleft()
-                ticket.enter()
-                ticket.entered = True
-                let_in.append(ticket)
+            while self._waiting:
+                ticket = self._waiting[0]
+                if not self._has_room(ticket.count, ticket.size):
+                    break
+                if self._enter(ticket):
+                    let_in.append(ticket)
         for ticket in let_in:
             ticket.changed.set()
+
+    def _enter(self, ticket: _Ticket) -> bool:
+        """Let a thread in, under the lock; return False when a signal handler in the middle of this has done so already."""
+        try:
+            self._waiting.remove(ticket)
+        except ValueError:
+            return False
+        ticket.enter()
+        ticket.entered = True
+        return True
 
     def _let_in_anyway(self, ticket: _Ticket) -> None:
         with self._lock:
             if not ticket.entered:
-                self._waiting.remove(ticket)
-                ticket.enter()
-                ticket.entered = True
+                self._enter(ticket)
 
     def _leave(self, ticket: _Ticket) -> None:
-        with self._lock:
+        with self._lock, suppress(ValueError):
             if not ticket.entered:
                 self._waiting.remove(ticket)
         self.let_in()  # whoever stood behind us may fit where we did not

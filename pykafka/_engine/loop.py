@@ -83,7 +83,7 @@ class Loop:
         self._ended = False
         self._stopped = threading.Event()
         self._thread: Optional[threading.Thread] = None
-        self._start_lock = threading.Lock()
+        self._start_lock = threading.RLock()
         self.forked = False
         forking.watch(self)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -11,7 +14,8 @@ import pytest
 from pykafka import KafkaClient, reader
 from pykafka._machines import turns
 from pykafka.common import TopicPartition
-from pykafka.exceptions import ConsumerStoppedException, OperationTimedOut
+from pykafka.exceptions import KafkaException, OperationTimedOut
+from pykafka.reader import STOP_TIMEOUT_S
 from pykafka.testing import FakeCluster
 
 from ..support import until
@@ -139,30 +143,114 @@ def test_a_commit_by_a_signal_handler_in_the_middle_of_a_commit_is_refused_and_d
             assert cluster.committed("g")["t", 0].offset == 2
 
 
+def consumer_of(kind: str, topic: Any) -> Any:
+    """Return a consumer that commits by itself."""
+    options = {"consumer_timeout_ms": 5000, "auto_commit_enable": True}
+    if kind == "simple":
+        return topic.get_simple_consumer("g", **options)
+    return topic.get_balanced_consumer("g", managed=True, **options)
+
+
 @pytest.mark.parametrize("kind", ["simple", "balanced"])
-def test_a_start_by_a_signal_handler_in_the_middle_of_a_stop_is_refused_and_does_not_wait_for_it(
+def test_a_start_by_a_signal_handler_in_the_middle_of_a_stop_is_done_after_it(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
         cluster.produce("t", [b"v"] * 3)
-        topic, options = client.topics["t"], {"consumer_timeout_ms": 5000, "auto_commit_enable": True}
-        consumer: Any
-        if kind == "simple":
-            consumer = topic.get_simple_consumer("g", **options)
-        else:
-            consumer = topic.get_balanced_consumer("g", managed=True, **options)
+        consumer = consumer_of(kind, client.topics["t"])
         assert consumer.consume().offset == 0
-        refused: list[str] = []
+        running: list[bool] = []
 
         def start_again() -> None:
-            with pytest.raises(ConsumerStoppedException) as caught:
-                consumer.start()
-            refused.append(str(caught.value))
+            consumer.start()
+            running.append(consumer._running)
 
-        interrupting(monkeypatch, consumer, "_end_auto_commits" if kind == "simple" else "_stop_ticking", start_again)
+        interrupting(monkeypatch, consumer, "_end", start_again)
         consumer.stop()
-        assert "interrupts a stop()" in refused[0]
+        assert running == [False]
         assert cluster.committed("g")["t", 0].offset == 1
-        consumer.start()
         assert consumer.consume().offset == 1
         consumer.stop()
+
+
+@pytest.mark.parametrize("kind", ["simple", "balanced"])
+def test_a_stop_by_a_signal_handler_in_the_middle_of_a_commit_is_not_held_up_by_it(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
+        cluster.produce("t", [b"v"] * 3)
+        consumer = consumer_of(kind, client.topics["t"])
+        assert consumer.consume().offset == 0
+        took: list[float] = []
+
+        def stop() -> None:
+            began = time.monotonic()
+            with pytest.raises(OperationTimedOut, match="signal handler"):
+                consumer.stop()
+            took.append(time.monotonic() - began)
+
+        interrupting(monkeypatch, consumer, "_to_commit", stop)
+        with suppress(KafkaException):
+            consumer.commit_offsets()
+        assert took[0] < STOP_TIMEOUT_S / 2
+        consumer.start()
+        assert consumer.consume() is not None
+        consumer.stop()
+
+
+STOP_STEPS = {
+    "simple": ["_end", "_end_auto_commits", "_stop_cores"],
+    "balanced": ["_stop_ticking", "_wake", "_wait_unlocked", "_end", "_stop_cores", "_finish"],
+}
+
+
+@pytest.mark.parametrize("then", ["stop", "start"])
+@pytest.mark.parametrize(("kind", "step"), [(kind, step) for kind, steps in STOP_STEPS.items() for step in steps])
+def test_what_is_left_of_a_stop_that_was_interrupted_is_done_by_the_next_call(
+    kind: str, step: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeCluster(topics={"t": 1}) as cluster:
+        cluster.produce("t", [b"v"] * 3)
+        with KafkaClient(cluster.hosts) as client:
+            consumer = consumer_of(kind, client.topics["t"])
+            assert consumer.consume().offset == 0
+            interrupting(monkeypatch, consumer, step, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                consumer.stop()
+            getattr(consumer, then)()
+            if then == "start":
+                assert consumer.consume() is not None
+                consumer.stop()
+            assert not consumer._unfinished and not consumer._running
+            assert kind == "simple" or consumer._worker is None
+            until(lambda: not [each for each in threading.enumerate() if each.name.startswith("pykafka-group")], what="threads")
+
+
+START_STEPS = {
+    "simple": ["_make_core", "_begin", "_start_auto_commits"],
+    "balanced": ["_make_member", "_make_core", "_begin", "_start_auto_commits"],
+}
+
+
+@pytest.mark.parametrize(("kind", "step"), [(kind, step) for kind, steps in START_STEPS.items() for step in steps])
+def test_a_start_that_was_interrupted_leaves_nothing_and_can_be_done_again(
+    kind: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
+        cluster.produce("t", [b"v"] * 3)
+        consumer = consumer_of(kind, client.topics["t"])
+        consumer.stop()
+        interrupting(monkeypatch, consumer, step, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            consumer.start()
+        assert not consumer._unfinished and not consumer._running
+        until(lambda: not [each for each in threading.enumerate() if each.name.startswith("pykafka-group")], what="threads")
+        consumer.start()
+        assert consumer.consume().offset == 0
+        consumer.stop()
+        assert cluster.committed("g")["t", 0].offset == 1
+
+
+def interrupt() -> None:
+    """Do as Ctrl-C."""
+    raise KeyboardInterrupt

@@ -318,6 +318,10 @@ def test_sys_exit_in_a_callback_ends_who_consumes_and_not_the_thread_that_others
             read_one(consumer)
         assert ended.value.code == 3
         read_one(consumer)  # whoever goes on nevertheless can
+        consumer._fail(ValueError("nobody has heard of it"))
+        consumer._run(lambda *_args: sys.exit(4))
+        with pytest.raises(SystemExit):
+            consumer.consume(block=False)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 

@@ -14,7 +14,6 @@ from pykafka import KafkaClient, reader
 from pykafka._machines import turns
 from pykafka.balancedconsumer import BalancedConsumer
 from pykafka.common import TopicPartition
-from pykafka.consumer import STOP_TIMEOUT_S
 from pykafka.exceptions import ConsumerStoppedException, GroupIdNotFound, StaleMemberEpoch
 from pykafka.groupconsumer import CHOICES
 from pykafka.protocol.messages import (
@@ -31,6 +30,7 @@ from pykafka.protocol.messages import (
     OffsetFetchResponse,
     SyncGroupResponse,
 )
+from pykafka.reader import STOP_TIMEOUT_S
 
 from ..support import until
 from .broker import FakeBroker, fake_broker

@@ -68,7 +68,7 @@ KEYED_BARS = (Bar(7), Bar(3.5), Bar(0.4))
 WORKLOADS: dict[str, Workload] = {
     "produce": Workload("produce()", "produce", 800000, (Bar(12), Bar(5), Bar(0.7, 1.0))),
     "produce_callback": Workload("produce(), a callback each", "produce_callback", 400000, WAITED_BARS),
-    "produce_waited": Workload("produce(), each waited for, 10,000 at a time", "produce_waited", 400000, WAITED_BARS),
+    "produce_waited": Workload("produce(), each waited for", "produce_waited", 400000, WAITED_BARS),
     "produce_keyed": Workload("produce(), 4,096 keys", "produce", 500000, KEYED_BARS, {"keys": 4096}),
     "produce_distinct": Workload("produce(), every key another", "produce", 500000, KEYED_BARS, {"keys": 1000000}),
     "produce_1kb": Workload("produce(), 1 KB", "produce", 200000, (Bar(8), Bar(4), Bar(0.6)), {"value_bytes": 1024}),

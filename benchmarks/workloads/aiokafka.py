@@ -86,13 +86,12 @@ async def _produce_callback(job: Job) -> Result:
 
 
 async def _produce_waited(job: Job) -> Result:
-    topic, portions = job.topic, list(job.portions)
+    topic, values = job.topic, job.values
     async with _producer(job) as producer:
         with Meter() as meter:
-            for values in portions:
-                made = [await producer.send(topic, value) for value in values]
-                for future in made:
-                    await future
+            made = [await producer.send(topic, value) for value in values]
+            for future in made:
+                await future
     return meter.rate(job.count)
 
 

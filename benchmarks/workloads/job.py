@@ -20,8 +20,6 @@ WARM_UP = b"first"
 #: What is given at once to whoever asks for batches: our default, and the best for clients that make messages in Python. More
 #: than 700 objects kept at a time have the garbage collector of CPython 3.11 look through them all.
 BATCH = 500
-#: So many messages are produced before all of them are waited for, by every client: what is kept, Python's collector visits.
-WAITED_AT_ONCE = 10000
 #: So many more messages than are measured stand in a topic: some are fetched before, and some beyond the last one.
 MARGIN = 10000
 #: How many messages are produced one by one and waited for, and how many before them, which do not count.
@@ -56,12 +54,6 @@ class Job(NamedTuple):
         make = random_value if self.codec is None else json_value
         some = [make(chance, self.value_bytes) for _ in range(min(DIFFERENT, self.count))]
         return repeated(some, self.count)
-
-    @property
-    def portions(self) -> Iterator[list[bytes]]:
-        """Return the values in portions of WAITED_AT_ONCE."""
-        values = self.values
-        return (values[first : first + WAITED_AT_ONCE] for first in range(0, len(values), WAITED_AT_ONCE))
 
     @property
     def some_keys(self) -> list[bytes]:

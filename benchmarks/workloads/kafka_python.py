@@ -64,12 +64,11 @@ def _produce_callback(job: Job) -> Result:
 
 
 def _produce_waited(job: Job) -> Result:
-    topic, portions = job.topic, list(job.portions)
+    topic, values = job.topic, job.values
     with _producer(job) as producer, Meter() as meter:
-        for values in portions:
-            made = [producer.send(topic, value) for value in values]
-            for future in made:
-                future.get(30)
+        made = [producer.send(topic, value) for value in values]
+        for future in made:
+            future.get(30)
     return meter.rate(job.count)
 
 

@@ -95,12 +95,11 @@ def _produce_callback(job: Job, topic: Any) -> Result:
 
 
 def _produce_waited(job: Job, topic: Any) -> Result:
-    portions = list(job.portions)
+    values = job.values
     with _producer(topic) as producer, Meter() as meter:
-        for values in portions:
-            made = [producer.produce(value) for value in values]
-            for message in made:
-                message.result(30)
+        made = [producer.produce(value) for value in values]
+        for message in made:
+            message.result(30)
     return meter.rate(job.count)
 
 

@@ -13,10 +13,11 @@ from ._engine.ticker import Ticker
 from ._engine.waiting import Deadline, refuse_on_io_thread
 from ._machines.fetch_requests import FetchSettings
 from ._machines.turns import PartitionBuffer
+from .commits import Commits
 from .common import TopicPartition
-from .exceptions import KafkaException
+from .exceptions import ConsumerStoppedException, KafkaException
 from .offset_arguments import PartitionOffsets, checked_offset, destinations, owned_tp, pairs
-from .offsets import Commits, Committer, OffsetManager, OffsetSettings
+from .offsets import Committer, OffsetManager, OffsetSettings
 from .placing import go_on_after_out_of_range
 from .reader import STOP_TIMEOUT_S, Reader
 
@@ -38,11 +39,12 @@ class Consumer(Reader):
         self._group: Optional[bytes] = options["consumer_group"]
         settings = OffsetSettings.of(options, cluster.offsets_timeout_s)
         self._offsets = OffsetManager(cluster, settings)
-        self._commits = Commits(self._offsets, settings, cluster.engine.loop.now)
+        pause = weakly(weakref.WeakMethod(self._pause_unlocked))
+        self._commits = Commits(self._offsets, settings, cluster.engine.loop.now, pause)
         self._auto_commits: Optional[Ticker] = None
         self._is_starting = self._is_stop_wanted = False
         self._is_stopping = self._is_start_wanted = False
-        #: a stop() was interrupted: another one does the rest
+        #: a stop() was interrupted, or is by a callback, which is in its way: another one, or the next start(), does the rest
         self._is_half_stopped = False
 
     def _start(self) -> None:
@@ -63,8 +65,8 @@ class Consumer(Reader):
 
         The caller looks at ``_is_stop_wanted`` after that.
         """
-        if self._is_half_stopped:
-            self._stop_whole()
+        if self._is_half_stopped and not self._stop_whole():
+            raise ConsumerStoppedException(f"{self!r} is stopped by this very callback: start() it after that")
         self._is_starting, self._is_stop_wanted = True, False
         try:
             self._start()
@@ -95,7 +97,7 @@ class Consumer(Reader):
         self._commits.suspend()
         try:
             ended = self._stop()
-            self._is_half_stopped = False
+            self._is_half_stopped = not ended
             return ended
         finally:
             self._is_stopping = False
@@ -112,9 +114,13 @@ class Consumer(Reader):
             return  # whatever is waited for cannot come about here
         deadline = Deadline(STOP_TIMEOUT_S)
         with self._lock:
-            unlocked = threading.Condition(self._lock)
             while not is_done() and not deadline.passed:
-                unlocked.wait(LOOK_S)
+                self._pause_unlocked()
+
+    def _pause_unlocked(self) -> None:
+        """Wait a moment without the lock, even if the caller has it."""
+        with self._lock:
+            threading.Condition(self._lock).wait(LOOK_S)
 
     def _make_core(self) -> FetchCore:
         out_of_range, unplaced = (weakly(weakref.WeakMethod(hook)) for hook in (self._on_out_of_range, self._on_unplaced))

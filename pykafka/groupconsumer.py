@@ -164,7 +164,7 @@ class GroupConsumer(GroupReader):
     def _stop(self) -> bool:
         session, worker = self._session, self._worker
         if session is None or worker is None:
-            return False  # what was interrupted had ended everything
+            return True  # what was interrupted had ended everything
         self._stop_ticking()
         with self._lock:  # from here on nobody joins again
             self._running = False
@@ -194,7 +194,7 @@ class GroupConsumer(GroupReader):
         self._end()
         self._stop_cores()
         self._owned = {}
-        self._worker = None  # last: who was interrupted before begins again
+        self._is_half_stopped, self._worker = False, None  # last: who was interrupted before begins again
 
     def _abandon(self) -> None:
         super()._abandon()

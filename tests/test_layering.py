@@ -16,8 +16,8 @@ WIRE = {"protocol", "records", "compression"}
 PURE = {"_machines", "partitioners", "membershipprotocol"}
 SETTINGS = {"config"}
 CLIENT = {
-    "client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offset_arguments", "offsets", "handlers",
-    "topic_arguments", "placing", "deserializing", "reader", "consumer", "balancedconsumer", "managedbalancedconsumer",
+    "client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offset_arguments", "offsets", "commits",
+    "handlers", "topic_arguments", "placing", "deserializing", "reader", "consumer", "balancedconsumer", "managedbalancedconsumer",
     "broker_home", "connection", "group_requests", "quorum", "groupconsumer", "group_topics", "group_sharing", "group_protocols",
     "group_commits", "group_reader", "produce_arguments", "delivery_reports",
 }  # fmt: skip

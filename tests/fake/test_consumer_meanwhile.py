@@ -14,7 +14,7 @@ import pytest
 from pykafka import KafkaClient, reader
 from pykafka._machines import turns
 from pykafka.common import TopicPartition
-from pykafka.exceptions import KafkaException, OperationTimedOut
+from pykafka.exceptions import ConsumerStoppedException, KafkaException, OperationTimedOut
 from pykafka.reader import STOP_TIMEOUT_S
 from pykafka.testing import FakeCluster
 
@@ -198,6 +198,38 @@ def test_a_stop_by_a_signal_handler_in_the_middle_of_a_commit_is_not_held_up_by_
         consumer.stop()
 
 
+@pytest.mark.parametrize("kind", ["simple", "balanced"])
+@pytest.mark.parametrize("call", ["stop", "commit_offsets"])
+def test_a_handler_in_the_middle_of_consume_does_not_wait_for_a_commit_that_waits_for_consume(
+    kind: str, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
+        consumer = consumer_of(kind, client.topics["t"])
+        cluster.produce("t", [b"v"] * 3)
+        in_turn, took = threading.Event(), []
+
+        def commit() -> dict[TopicPartition, int]:
+            in_turn.set()
+            with consumer._lock:
+                return {}
+
+        def handle() -> None:
+            # consume() has the lock here, and the other thread's commit its turn
+            other = threading.Thread(target=consumer._commits.commit, args=(commit, consumer._committer))
+            other.start()
+            assert in_turn.wait(20)
+            began = time.monotonic()
+            getattr(consumer, call)()
+            took.append(time.monotonic() - began)
+            other.join(20)
+
+        interrupting(monkeypatch, turns.PartitionBuffer, "refill", handle)
+        with suppress(ConsumerStoppedException):
+            consumer.consume()
+        assert took[0] < STOP_TIMEOUT_S / 2
+        consumer.stop()
+
+
 STOP_STEPS = {
     "simple": ["_end", "_end_auto_commits", "_stop_cores"],
     "balanced": ["_stop_ticking", "_wake", "_wait_unlocked", "_end", "_stop_cores", "_finish"],
@@ -254,3 +286,27 @@ def test_a_start_that_was_interrupted_leaves_nothing_and_can_be_done_again(
 def interrupt() -> None:
     """Do as Ctrl-C."""
     raise KeyboardInterrupt
+
+
+def test_a_member_that_a_callback_has_stopped_can_be_started_by_anybody_else_and_leaves_no_thread() -> None:
+    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
+        cluster.produce("t", [b"v"] * 3)
+        refused: list[str] = []
+
+        def on_assign(consumer: Any, _partitions: Any) -> None:
+            if not refused:
+                consumer.stop()
+                with pytest.raises(ConsumerStoppedException) as caught:
+                    consumer.start()
+                refused.append(str(caught.value))
+
+        consumer = client.topics["t"].get_balanced_consumer(
+            "g", managed=True, consumer_timeout_ms=5000, on_assign=on_assign, auto_start=False
+        )
+        consumer.start()
+        until(lambda: refused, what="the callback")
+        for _ in range(3):
+            consumer.start()
+            assert consumer.consume() is not None
+            consumer.stop()
+        until(lambda: not [each for each in threading.enumerate() if each.name.startswith("pykafka-group")], what="threads")

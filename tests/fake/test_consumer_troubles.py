@@ -203,7 +203,7 @@ def test_a_consumer_that_delivered_nothing_does_not_undo_what_somebody_else_comm
 
 
 def test_offsets_that_do_not_move_are_committed_again_before_brokers_forget_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pykafka.offsets.RECOMMIT_S", 0.0)
+    monkeypatch.setattr("pykafka.commits.RECOMMIT_S", 0.0)
     with fake_broker() as broker:
         script(broker, {}, start=5)
         options = {"auto_commit_enable": True, "auto_commit_interval_ms": 20}

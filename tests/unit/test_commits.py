@@ -8,8 +8,9 @@ from functools import partial
 
 import pytest
 
-from pykafka import offsets
-from pykafka.offsets import Commits, OffsetSettings
+from pykafka import commits as commits_module
+from pykafka.commits import Commits
+from pykafka.offsets import OffsetSettings
 
 from ..support import Interrupting
 
@@ -18,7 +19,7 @@ SETTINGS = OffsetSettings(b"g", -2, False, False, max_retries=0, backoff_s=0.0, 
 
 def commits() -> Commits:
     """Return commits that have nowhere to go."""
-    return Commits(None, SETTINGS, lambda: 0.0)  # type: ignore[arg-type]  # nothing is committed here
+    return Commits(None, SETTINGS, lambda: 0.0, lambda: None)  # type: ignore[arg-type]  # nothing is committed here
 
 
 @pytest.mark.skipif(sys.gettrace() is not None, reason="something else traces")
@@ -31,7 +32,7 @@ def test_ctrl_c_while_a_commit_waits_for_its_turn_is_in_the_way_of_no_later_comm
         sys.settrace(None)
 
     while not begun:
-        turns, interrupting = commits(), Interrupting(number, {offsets.__file__})
+        turns, interrupting = commits(), Interrupting(number, {commits_module.__file__})
         sys.settrace(interrupting)
         try:
             with suppress(KeyboardInterrupt):

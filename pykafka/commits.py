@@ -1,0 +1,140 @@
+"""What one consumer has committed, and whose turn it is to commit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Callable, Optional
+
+from .common import TopicPartition
+from .exceptions import OperationTimedOut
+
+if TYPE_CHECKING:
+    from .offsets import Committer, OffsetManager, OffsetSettings
+
+#: With auto-commit, offsets that have not moved are committed again after this many seconds.
+RECOMMIT_S = 6 * 3600.0
+#: A commit that waits for another thread's looks so often for who waits for whom (seconds).
+TURN_LOOK_S = 0.01
+
+
+class Commits:
+    """What one consumer has committed. One commit at a time, so that the retry of an old one never undoes a newer one."""
+
+    def __init__(
+        self, offsets: OffsetManager, settings: OffsetSettings, now: Callable[[], float], pause: Callable[[], None]
+    ) -> None:
+        """Make one; ``pause()`` waits a moment, letting go of what another thread's commit may need to go on."""
+        self._offsets = offsets
+        self._pause = pause
+        self._settings = settings
+        self._now = now
+        self._lock = threading.Lock()
+        #: the thread that is in the middle of a commit
+        self._holder: Optional[int] = None
+        self._is_suspended = False
+        self._committed: dict[TopicPartition, int] = {}
+        self._committed_at = now()
+
+    def note(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Take ``offsets`` for what the group has: where partitions started."""
+        self._committed = {**self._committed, **offsets}
+        self._committed_at = self._now()
+
+    def commit(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
+        """Commit what ``read()`` returns once it is our turn.
+
+        :param who: is asked first, so that whatever is read belongs to that seat or to a later one, never to an earlier one
+        :raises KafkaException: when it could not be committed
+        """
+
+        def commit_all() -> None:
+            by = who()
+            self._commit(read(), by, None)
+
+        self._in_turn(commit_all)
+
+    def commit_moved(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
+        """Commit those offsets of what ``read()`` returns that have changed since the last commit."""
+
+        def commit_what_moved() -> None:
+            by = who()
+            self._commit(self._moved(read()), by, None)
+
+        self._in_turn(commit_what_moved)
+
+    def commit_in_background(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
+        """Do as :meth:`commit_moved` with less patience: there is another time soon.
+
+        Everything is committed once in a while although nothing moved: brokers forget the offsets of a group without
+        members some time (a day, before Kafka 2.1) after the last commit.
+        """
+
+        def commit_what_moved_or_is_old() -> None:
+            by, positions = who(), read()
+            stale = self._now() - self._committed_at > RECOMMIT_S
+            self._commit(positions if stale else self._moved(positions), by, self._settings.timeout_s)
+
+        self._in_turn(commit_what_moved_or_is_old)
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """Know nothing of these partitions any more: others commit them from now on."""
+        gone = set(partitions)
+        self._committed = {tp: offset for tp, offset in self._committed.items() if tp not in gone}
+
+    def committed(self, tp: TopicPartition) -> Optional[int]:
+        """Return what was last committed for a partition, as far as this consumer knows."""
+        return self._committed.get(tp)
+
+    def commit_jump(
+        self, tp: TopicPartition, target: int, before: Optional[int], is_read: Callable[[], bool], who: Callable[[], Committer]
+    ) -> None:
+        """Commit the offset a partition went on from because its own was not in the log, unless ``before`` is out of date.
+
+        :param before: what :meth:`committed` was when the partition went there: whatever was committed since is newer
+        :param is_read: whether the partition is (still) read here; asked after ``who``
+        """
+
+        def commit_target() -> None:
+            by = who()
+            if self.committed(tp) == before and is_read():
+                self._commit({tp: target}, by, self._settings.timeout_s)
+
+        self._in_turn(commit_target)
+
+    def _moved(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        return {tp: position for tp, position in positions.items() if self._committed.get(tp) != position}
+
+    def _commit(self, offsets: Mapping[TopicPartition, int], by: Committer, within_s: Optional[float]) -> None:
+        self._offsets.commit(offsets, by, within_s)
+        self._committed.update(offsets)
+        if offsets:
+            self._committed_at = self._now()
+
+    def _in_turn(self, act: Callable[[], None]) -> None:
+        """Call ``act()`` when no other commit is under way, and none begins before it has ended."""
+        if self._holder == threading.get_ident():  # it would wait for what it has interrupted
+            raise OperationTimedOut("it interrupts a commit of its own thread, which a signal handler cannot wait for; try later")
+        deadline = self._settings.patience()
+        has_lock = [False]
+        try:
+            while not has_lock[-1]:
+                if deadline.passed:
+                    raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator in reach?")
+                if self._is_suspended:
+                    raise OperationTimedOut("another thread's commit was interrupted by a signal handler that stops the consumer")
+                # in one call of C, so that Ctrl-C cannot come in between, and we always know whether we have it
+                has_lock.extend(map(self._lock.acquire, (True,), (TURN_LOOK_S,)))
+                if not has_lock[-1]:
+                    self._pause()
+            self._holder = threading.get_ident()
+            act()
+        finally:
+            if has_lock[-1]:
+                self._holder, self._is_suspended = None, False
+                self._lock.release()
+
+    def suspend(self) -> None:
+        """Have nobody wait for the commit that the calling thread is in the middle of, if it is: it waits for others itself."""
+        if self._holder == threading.get_ident():
+            self._is_suspended = True

@@ -17,9 +17,9 @@ PURE = {"_machines", "partitioners", "membershipprotocol"}
 SETTINGS = {"config"}
 CLIENT = {
     "client", "cluster", "topic", "partition", "broker", "producer", "simpleconsumer", "offset_arguments", "offsets", "commits",
-    "handlers", "topic_arguments", "placing", "deserializing", "reader", "consumer", "balancedconsumer", "managedbalancedconsumer",
-    "broker_home", "connection", "group_requests", "quorum", "groupconsumer", "group_topics", "group_sharing", "group_protocols",
-    "group_commits", "group_reader", "produce_arguments", "delivery_reports",
+    "handlers", "topic_arguments", "placing", "deserializing", "reader", "consumer", "balancedconsumer",
+    "managedbalancedconsumer", "broker_home", "connection", "group_requests", "quorum", "groupconsumer",
+    "group_topics", "group_sharing", "group_protocols", "group_commits", "group_reader", "produce_arguments", "delivery_reports",
 }  # fmt: skip
 #: What ``pykafka.testing`` uses of ours; of ``records`` it is only the checksum, see below.
 SHARED_WITH_TESTING = {"exceptions", "_errors", "common", "_version", "protocol", "compression", "records"}

@@ -47,21 +47,11 @@ class Commits:
         :param who: is asked first, so that whatever is read belongs to that seat or to a later one, never to an earlier one
         :raises KafkaException: when it could not be committed
         """
-
-        def commit_all() -> None:
-            by = who()
-            self._commit(read(), by, None)
-
-        self._in_turn(commit_all)
+        self._in_turn(lambda: self._commit(who(), read(), None))
 
     def commit_moved(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
         """Commit those offsets of what ``read()`` returns that have changed since the last commit."""
-
-        def commit_what_moved() -> None:
-            by = who()
-            self._commit(self._moved(read()), by, None)
-
-        self._in_turn(commit_what_moved)
+        self._in_turn(lambda: self._commit(who(), self._moved(read()), None))
 
     def commit_in_background(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
         """Do as :meth:`commit_moved` with less patience: there is another time soon.
@@ -69,13 +59,7 @@ class Commits:
         Everything is committed once in a while although nothing moved: brokers forget the offsets of a group without
         members some time (a day, before Kafka 2.1) after the last commit.
         """
-
-        def commit_what_moved_or_is_old() -> None:
-            by, positions = who(), read()
-            stale = self._now() - self._committed_at > RECOMMIT_S
-            self._commit(positions if stale else self._moved(positions), by, self._settings.timeout_s)
-
-        self._in_turn(commit_what_moved_or_is_old)
+        self._in_turn(lambda: self._commit(who(), self._due(read()), self._settings.timeout_s))
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """Know nothing of these partitions any more: others commit them from now on."""
@@ -98,14 +82,17 @@ class Commits:
         def commit_target() -> None:
             by = who()
             if self.committed(tp) == before and is_read():
-                self._commit({tp: target}, by, self._settings.timeout_s)
+                self._commit(by, {tp: target}, self._settings.timeout_s)
 
         self._in_turn(commit_target)
 
     def _moved(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         return {tp: position for tp, position in positions.items() if self._committed.get(tp) != position}
 
-    def _commit(self, offsets: Mapping[TopicPartition, int], by: Committer, within_s: Optional[float]) -> None:
+    def _due(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        return positions if self._now() - self._committed_at > RECOMMIT_S else self._moved(positions)
+
+    def _commit(self, by: Committer, offsets: Mapping[TopicPartition, int], within_s: Optional[float]) -> None:
         self._offsets.commit(offsets, by, within_s)
         self._committed.update(offsets)
         if offsets:

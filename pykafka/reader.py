@@ -116,19 +116,19 @@ class Reader:
             self._parked, self._parked_ids = {}, {}
             self._running = True
 
-    def _end(self) -> Optional[FetchCore]:
-        """Deliver nothing any more; return the core, or None when that was so already. :meth:`_stop_cores` follows."""
+    def _end(self) -> bool:
+        """Deliver nothing any more; return False when that was so already. :meth:`_stop_cores` follows."""
         with self._lock:
             self._running = False
             if self._core is None:
-                return None
+                return False
             self._put_back_turn()
             self._parked, self._parked_ids = self._positions(), self._log_ids()
             self._forget_error(self._owned)
             core, self._core = self._core, None
             self._buffers, self._order = {}, []
         core.notify()
-        return core
+        return True
 
     def _stop_cores(self) -> None:
         """Have nothing fetched any more, and wait for that."""

@@ -139,16 +139,14 @@ class SimpleConsumer(Consumer):
         with self._lifecycle:
             if not self._wants_to_stop():
                 return
-            try:
-                self._stop_whole()
-            finally:
-                wants_start = self._is_start_wanted
+            self._stop_whole()
+            wants_start = self._is_start_wanted
         if wants_start:
             self.start()
 
     def _stop(self) -> bool:
         try:
-            if self._end() is not None:
+            if self._end():
                 self._end_auto_commits()
         finally:
             self._stop_cores()

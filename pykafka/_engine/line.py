@@ -109,8 +109,7 @@ class WaitingLine:
 
     def _let_in_anyway(self, ticket: _Ticket) -> None:
         with self._lock:
-            if not ticket.entered:
-                self._enter(ticket)
+            self._enter(ticket)
 
     def _leave(self, ticket: _Ticket) -> None:
         with self._lock, suppress(ValueError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any
 
@@ -151,14 +152,21 @@ def consumer_of(kind: str, topic: Any) -> Any:
     return topic.get_balanced_consumer("g", managed=True, **options)
 
 
-@pytest.mark.parametrize("kind", ["simple", "balanced"])
-def test_a_start_by_a_signal_handler_in_the_middle_of_a_stop_is_done_after_it(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def consuming(kind: str) -> Iterator[tuple[FakeCluster, Any]]:
+    """Run a cluster with three messages, and a consumer that has had the first."""
     with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
         cluster.produce("t", [b"v"] * 3)
         consumer = consumer_of(kind, client.topics["t"])
         assert consumer.consume().offset == 0
+        yield cluster, consumer
+
+
+@pytest.mark.parametrize("kind", ["simple", "balanced"])
+def test_a_start_by_a_signal_handler_in_the_middle_of_a_stop_is_done_after_it(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with consuming(kind) as (cluster, consumer):
         running: list[bool] = []
 
         def start_again() -> None:
@@ -177,10 +185,7 @@ def test_a_start_by_a_signal_handler_in_the_middle_of_a_stop_is_done_after_it(
 def test_a_stop_by_a_signal_handler_in_the_middle_of_a_commit_is_not_held_up_by_it(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
-        cluster.produce("t", [b"v"] * 3)
-        consumer = consumer_of(kind, client.topics["t"])
-        assert consumer.consume().offset == 0
+    with consuming(kind) as (_cluster, consumer):
         took: list[float] = []
 
         def stop() -> None:
@@ -241,21 +246,17 @@ STOP_STEPS = {
 def test_what_is_left_of_a_stop_that_was_interrupted_is_done_by_the_next_call(
     kind: str, step: str, then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FakeCluster(topics={"t": 1}) as cluster:
-        cluster.produce("t", [b"v"] * 3)
-        with KafkaClient(cluster.hosts) as client:
-            consumer = consumer_of(kind, client.topics["t"])
-            assert consumer.consume().offset == 0
-            interrupting(monkeypatch, consumer, step, interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                consumer.stop()
-            getattr(consumer, then)()
-            if then == "start":
-                assert consumer.consume() is not None
-                consumer.stop()
-            assert not consumer._unfinished and not consumer._running
-            assert kind == "simple" or consumer._worker is None
-            until(lambda: not [each for each in threading.enumerate() if each.name.startswith("pykafka-group")], what="threads")
+    with consuming(kind) as (_cluster, consumer):
+        interrupting(monkeypatch, consumer, step, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            consumer.stop()
+        getattr(consumer, then)()
+        if then == "start":
+            assert consumer.consume() is not None
+            consumer.stop()
+        assert not consumer._unfinished and not consumer._running
+        assert kind == "simple" or consumer._worker is None
+        until(lambda: not [each for each in threading.enumerate() if each.name.startswith("pykafka-group")], what="threads")
 
 
 START_STEPS = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pykafka import KafkaClient
+from pykafka import KafkaClient, Producer
 from pykafka._engine import line
 from pykafka._engine.line import WaitingLine
 from pykafka._engine.waiting import Deadline
@@ -23,56 +23,56 @@ def cluster() -> Iterator[FakeCluster]:
         yield fake
 
 
-def test_a_stop_by_a_signal_handler_in_the_middle_of_a_start_is_done_after_it(
-    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def producer(cluster: FakeCluster) -> Iterator[Producer]:
+    """Make one that is stopped."""
     with KafkaClient(cluster.hosts) as client:
-        producer = client.topics["t"].get_producer()
-        producer.stop()
-        for step in ("_make_core", "_dealer"):
-            interrupting(monkeypatch, producer, step, producer.stop)
-            producer.start()
-            with pytest.raises(ProducerStoppedException):
-                producer.produce(b"refused")
+        made = client.topics["t"].get_producer()
+        made.stop()
+        yield made
+
+
+def test_a_stop_by_a_signal_handler_in_the_middle_of_a_start_is_done_after_it(
+    cluster: FakeCluster, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in ("_make_core", "_dealer"):
+        interrupting(monkeypatch, producer, step, producer.stop)
         producer.start()
-        producer.produce(b"1").result(20)
-        producer.stop()
+        with pytest.raises(ProducerStoppedException):
+            producer.produce(b"refused")
+    producer.start()
+    producer.produce(b"1").result(20)
+    producer.stop()
     assert cluster.values("t") == [b"1"]
 
 
 def test_a_start_by_a_signal_handler_in_the_middle_of_a_start_makes_no_second_queue(
-    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with KafkaClient(cluster.hosts) as client:
-        producer = client.topics["t"].get_producer()
-        producer.stop()
-        cores: list[Any] = []
+    cores: list[Any] = []
 
-        def start_again() -> None:
-            producer.start()
-            cores.append(producer._core)
-
-        before = producer._core
-        interrupting(monkeypatch, producer, "_make_core", start_again)
+    def start_again() -> None:
         producer.start()
-        assert cores == [before] and producer._core is not before
-        producer.produce(b"1").result(20)
-        producer.stop()
+        cores.append(producer._core)
+
+    before = producer._core
+    interrupting(monkeypatch, producer, "_make_core", start_again)
+    producer.start()
+    assert cores == [before] and producer._core is not before
+    producer.produce(b"1").result(20)
+    producer.stop()
 
 
-def test_a_start_that_fails_can_be_tried_again(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_fails_can_be_tried_again(producer: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    with KafkaClient(cluster.hosts) as client:
-        producer = client.topics["t"].get_producer()
-        producer.stop()
-        interrupting(monkeypatch, producer, "_make_core", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            producer.start()
+    interrupting(monkeypatch, producer, "_make_core", interrupt)
+    with pytest.raises(KeyboardInterrupt):
         producer.start()
-        producer.produce(b"1").result(20)
-        producer.stop()
+    producer.start()
+    producer.produce(b"1").result(20)
+    producer.stop()
 
 
 def test_a_signal_handler_may_look_at_partitions_in_the_middle_of_another_look(

@@ -228,14 +228,12 @@ class Reader:
         core = self._core
         if core is None:
             return  # stopped meanwhile: the caller finds out at its next look
-        with core.arrived:
+
+        def has_come() -> bool:
             open_ = (tp for tp, buffer in self._buffers.items() if not buffer.paused and tp not in self._fenced)
-            if self._running and not any(core.parcels.get(tp) for tp in open_):
-                core.waiting += 1
-                try:
-                    core.arrived.wait(min(slice_s, deadline.left()))
-                finally:
-                    core.waiting -= 1
+            return not self._running or any(core.parcels.get(tp) for tp in open_)
+
+        core.arrived.wait(has_come, min(slice_s, deadline.left()))
 
     def _next_turn(self) -> Optional[Message]:
         """Return the first message of a new turn, or None when nothing has been fetched."""

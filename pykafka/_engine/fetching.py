@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable
@@ -23,7 +22,7 @@ from ..records.batch import RawBatch
 from .clock import let_others_run
 from .lane import Call
 from .loop import Timer
-from .waiting import Deadline, Result
+from .waiting import Deadline, News, Result
 
 if TYPE_CHECKING:
     from .._machines.handshake import BrokerAbilities
@@ -52,6 +51,8 @@ REPEAT_S = 30.0
 LITTLE_BYTES = 16 * 1024
 #: The first pause after a failed fetch (seconds); it doubles up to fetch_error_backoff_ms.
 FIRST_PAUSE_S = 0.05
+#: The pause before a place is looked up again (seconds), however short fetch_error_backoff_ms is: all consumers share the thread.
+LEAST_LOOK_S = 0.1
 _numbers = itertools.count(1)
 
 
@@ -88,9 +89,7 @@ class FetchCore:
         self.settings = settings
         #: replaced whenever a partition is added or dropped, so that who looks through it needs no lock; _fetches as well
         self.parcels: dict[TopicPartition, deque[Parcel]] = {}
-        self.arrived = threading.Condition()
-        #: how many wait for that, under its lock
-        self.waiting = 0
+        self.arrived = News()
         self.starved = False
         self._on_out_of_range = on_out_of_range
         self._on_unplaced = on_unplaced
@@ -282,7 +281,7 @@ class FetchCore:
 
     def _place_failed(self, partitions: list[TopicPartition]) -> None:
         self._unplaced.difference_update(partitions)
-        self._place_not_before = self.engine.loop.now() + self.settings.error_backoff_s
+        self._place_not_before = self.engine.loop.now() + max(LEAST_LOOK_S, self.settings.error_backoff_s)
         self._plan()
 
     def _look_for_unplaced(self, now: float) -> None:
@@ -331,6 +330,7 @@ class FetchCore:
         fetch.position = position
         if error.retriable:
             self._pause_after(fetch, error)
+            fetch.not_before = max(fetch.not_before, self.engine.loop.now() + LEAST_LOOK_S)
         else:
             self._fail(fetch, error)
             self.notify()
@@ -343,8 +343,7 @@ class FetchCore:
 
     def notify(self) -> None:
         """Wake whoever waits for something to arrive; from any thread."""
-        with self.arrived:
-            self.arrived.notify_all()
+        self.arrived.tell()
 
     def _pause(self, partitions: list[TopicPartition], paused: bool) -> None:
         for tp in partitions:
@@ -507,7 +506,7 @@ class FetchCore:
                     size += len(part.records)
                     arrived |= self._on_records(fetch, position, part)
         if arrived:
-            waited_for = self.waiting
+            waited_for = len(self.arrived)
             self.notify()
             if waited_for and size <= LITTLE_BYTES:
                 let_others_run()  # a few messages are with the user before we ask for more, which takes as long

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import struct
-import threading
 from collections import deque
 from typing import Any, Callable, Optional, Protocol
 
@@ -13,7 +12,7 @@ from ..protocol.primitives import Buffer
 from .channel import Channel
 from .loop import Loop
 from .resolver import spelled
-from .waiting import SLICE_S, Deadline, refuse_on_io_thread
+from .waiting import SLICE_S, Deadline, News, refuse_on_io_thread
 
 _NUMBER = struct.Struct(">i")
 #: Seconds that closing waits for the I/O thread to end.
@@ -66,7 +65,7 @@ class FrameConnection:
         self._engine = engine
         self._loop = Loop("pykafka-connection", on_death=self.close_on_loop) if engine is None else engine.loop
         self._channel: Optional[Channel] = None
-        self._changed = threading.Condition()
+        self._changed = News()
         self._opened = False
         self._closed_by: Optional[Exception] = None
         self._frames: deque[memoryview] = deque()
@@ -111,7 +110,7 @@ class FrameConnection:
                 self._unanswered.append((number, wants_answer))
                 self._channel.send([frame])
                 ends_at.append(self._channel.given)
-                self._notify()
+                self._changed.tell()
 
         self._loop.call_soon(write)
         if not self._wait(lambda: bool(ends_at) and self._is_written(ends_at[0]), deadline):
@@ -159,19 +158,14 @@ class FrameConnection:
     def _wait(self, ready: Callable[[], bool], deadline: Deadline) -> bool:
         """Return True once ``ready()``, False when ``deadline`` passed first; raise why the connection has ended."""
         refuse_on_io_thread("talking to a broker")
-        with self._changed:
-            while not ready():
-                if self._closed_by is not None:
-                    # it may be raised again and again: its traceback would grow each time
-                    raise self._closed_by.with_traceback(None)
-                if deadline.passed:
-                    return False
-                self._changed.wait(min(deadline.left(), SLICE_S))
+        while not ready():
+            if self._closed_by is not None:
+                # it may be raised again and again: its traceback would grow each time
+                raise self._closed_by.with_traceback(None)
+            if deadline.passed:
+                return False
+            self._changed.wait(lambda: ready() or self._closed_by is not None, min(deadline.left(), SLICE_S))
         return True
-
-    def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------
 
@@ -196,7 +190,7 @@ class FrameConnection:
     def on_open(self) -> None:
         """Let the opener go on."""
         self._opened = True
-        self._notify()
+        self._changed.tell()
 
     def on_frame(self, frame: memoryview) -> None:
         """Keep an answer for who waits for it; one to what nobody has asked ends the connection."""
@@ -216,11 +210,11 @@ class FrameConnection:
                 break
         if wanted:
             self._frames.append(frame[_NUMBER.size :])
-        self._notify()
+        self._changed.tell()
 
     def on_written(self, waited: int) -> None:
         """Let the senders look whether their bytes are written."""
-        self._notify()
+        self._changed.tell()
 
     def on_closed(self, error: Exception) -> None:
         """Tell everybody who waits."""
@@ -229,9 +223,8 @@ class FrameConnection:
         self._note_closed(error)
 
     def _note_closed(self, error: Exception) -> None:
-        with self._changed:
-            self._closed_by = self._closed_by or error
-            self._changed.notify_all()
+        self._closed_by = self._closed_by or error
+        self._changed.tell()
 
     def close_on_loop(self, error: Exception) -> None:
         """Close, with ``error`` for everybody who waits."""

@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Callable
 
-from .waiting import SLICE_S, Deadline
+from .waiting import SLICE_S, Bell, Deadline, is_owned
 
 
 class _Ticket:
@@ -20,7 +20,7 @@ class _Ticket:
         self.size = size
         self.enter = enter
         self.entered = False
-        self.changed = threading.Event()
+        self.changed = Bell()
         self.thread = threading.get_ident()
 
 
@@ -41,6 +41,10 @@ class WaitingLine:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def is_interrupted_here(self) -> bool:
+        """Return whether a signal handler has come in the middle of letting somebody in, on this very thread."""
+        return is_owned(self._lock)
 
     def try_to_pass(self, count: int, size: int, enter: Callable[[], None]) -> bool:
         """Call ``enter()`` and return True, or return False when there is no room for so much."""
@@ -65,19 +69,20 @@ class WaitingLine:
         :param recount: called when nothing has changed for a while
         """
         ticket = _Ticket(count, size, enter)
+        # a signal handler that interrupts a waiting thread: it would wait for the very frame that it interrupted
+        is_inside = self.is_interrupted_here()
         with self._lock:
-            # a signal handler that interrupts a waiting thread: it would wait for the very frame that it interrupted
-            stands_already = any(other.thread == ticket.thread for other in self._waiting)
+            stands_already = is_inside or any(other.thread == ticket.thread for other in self._waiting)
             self._waiting.append(ticket)
         try:
             while not ticket.entered:
-                ticket.changed.clear()  # before looking: what changes from here on is seen by the wait below
                 if stands_already or not may_wait():
                     self._let_in_anyway(ticket)
                     break
                 self.let_in()
                 if ticket.entered or deadline.passed:
                     break
+                # what has changed since we looked has rung the bell
                 if not ticket.changed.wait(min(deadline.left(), SLICE_S)):
                     recount()
         finally:
@@ -95,7 +100,7 @@ class WaitingLine:
                 if self._enter(ticket):
                     let_in.append(ticket)
         for ticket in let_in:
-            ticket.changed.set()
+            ticket.changed.ring()
 
     def _enter(self, ticket: _Ticket) -> bool:
         """Let a thread in, under the lock; return False when a signal handler in the middle of this has done so already."""
@@ -122,4 +127,4 @@ class WaitingLine:
         with self._lock:
             waiting = list(self._waiting)
         for ticket in waiting:
-            ticket.changed.set()
+            ticket.changed.ring()

@@ -81,7 +81,9 @@ class Loop:
         self._sleeping = False
         self._stopping = False
         self._ended = False
-        self._stopped = threading.Event()
+        #: whether its thread has done its last act, and the bell for who waits for that; who hears it rings it for the next one
+        self._is_over = False
+        self._over = waiting.Bell()
         self._thread: Optional[threading.Thread] = None
         self._start_lock = threading.RLock()
         self.forked = False
@@ -158,11 +160,16 @@ class Loop:
             self.call_soon(lambda: None)
         if self.in_loop():
             return False
-        return self._stopped.wait(timeout_s)
+        return self._has_stopped_by(timeout_s)
 
     def wait_for_end(self, timeout_s: float) -> bool:
         """Return whether the loop has ended, or does within ``timeout_s``; at once on its own thread, which ends it."""
-        return self._thread is None or self.in_loop() or self._stopped.wait(timeout_s)
+        return self._thread is None or self.in_loop() or self._has_stopped_by(timeout_s)
+
+    def _has_stopped_by(self, timeout_s: float) -> bool:
+        if not self._is_over and self._over.wait(timeout_s):
+            self._over.ring()
+        return self._is_over
 
     # -- the loop's own thread ----------------------------------------------------------------------------------------
 
@@ -275,7 +282,8 @@ class Loop:
                 self._end()
             finally:
                 waiting.never_wait_here(False)
-                self._stopped.set()
+                self._is_over = True
+                self._over.ring()
 
     def _die(self, error: BaseException) -> None:
         log_crash(log, "the I/O thread ends: this client can do no more")

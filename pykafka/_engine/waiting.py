@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from typing import Any, Generic, Optional, TypeVar
+from collections import deque
+from typing import Any, Callable, Generic, Optional, TypeVar
 
 from ..exceptions import KafkaException, OperationTimedOut
 from .clock import monotonic
@@ -48,6 +50,11 @@ def refuse_on_io_thread(what: str) -> None:
         )
 
 
+def is_owned(lock: Any) -> bool:
+    """Return whether the calling thread has an RLock already: that of Python and of gevent know, and tell threading.Condition."""
+    return bool(lock._is_owned())
+
+
 class Deadline:
     """A point in monotonic time; ``None`` seconds means never. It is made once and passed down, never started again."""
 
@@ -71,10 +78,66 @@ class Deadline:
         return self if self.at <= nearer.at else nearer
 
 
+class Bell:
+    """Wakes one thread, again and again; rung before that waits, it does not wait.
+
+    Not ``threading.Event`` or ``Condition``, here and wherever the I/O thread wakes a user's: these are written in Python, and a
+    signal handler that raises as their ``__enter__`` returns leaves their lock held. Who wakes others would hang for ever.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        """Wake the thread that waits, or the next one that does; from any thread."""
+        with contextlib.suppress(RuntimeError):  # it has been rung, and nobody has heard it yet
+            self._lock.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return True once it is rung, False when it is not within ``timeout_s``."""
+        return self._lock.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
+
+
+class News:
+    """Wakes all threads that wait for something to change."""
+
+    __slots__ = ("_bells",)
+
+    def __init__(self) -> None:
+        self._bells: deque[Bell] = deque()
+
+    def __len__(self) -> int:
+        """Return how many threads wait."""
+        return len(self._bells)
+
+    def tell(self) -> None:
+        """Wake whoever waits; from any thread."""
+        for _ in range(len(self._bells)):
+            with contextlib.suppress(IndexError):  # another thread tells as well, or somebody waits no more
+                self._bells.popleft().ring()
+
+    def wait(self, has_come: Callable[[], bool], timeout_s: float) -> None:
+        """Return when there may be news, after ``timeout_s`` at the latest; at once if ``has_come()``.
+
+        That is asked once this thread would be woken, so that nothing is missed in between.
+        """
+        bell = Bell()
+        self._bells.append(bell)
+        try:
+            if not has_come():
+                bell.wait(timeout_s)
+        finally:
+            with contextlib.suppress(ValueError):
+                self._bells.remove(bell)
+
+
 class Signal:
     """A latch another thread can wait for: once set it stays set.
 
-    A bare lock instead of ``threading.Event``: a third of the cost, which every waited-for message pays.
+    A bare lock instead of ``threading.Event``: see :class:`Bell`, and a third of the cost, which every waited-for message pays.
     """
 
     __slots__ = ("_lock", "_set")

@@ -65,7 +65,9 @@ class Server:
         """
         if threading.current_thread() is self._thread or not self._thread.is_alive():
             return act()
-        done = threading.Event()
+        # a bare lock: who is interrupted in the middle of an Event's wait() may leave that locked, and us to hang in its set()
+        done = threading.Lock()
+        done.acquire()
         result: list[T] = []
         raised: list[BaseException] = []
 
@@ -74,11 +76,11 @@ class Server:
                 result.append(act())
             except BaseException as error:
                 raised.append(error)
-            done.set()
+            done.release()
 
         self._jobs.append(job)
         self._wake()
-        while not done.wait(0.5 if self._stopping else _RUN_TIMEOUT_S):
+        while not done.acquire(timeout=0.5 if self._stopping else _RUN_TIMEOUT_S):
             if self._thread.is_alive():
                 raise RuntimeError("the fake cluster's thread is stuck: does a function given to on() block?")
             with contextlib.suppress(ValueError):  # the thread's last act may have been to take it

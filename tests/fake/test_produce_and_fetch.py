@@ -411,10 +411,10 @@ def test_whoever_waits_for_a_few_messages_goes_on_before_more_are_asked_for(
         with client.topics["t"].get_simple_consumer(consumer_timeout_ms=10000) as consumer:
             core = consumer._core
             assert core is not None
-            watcher = threading.Thread(target=lambda: (until(lambda: core.waiting > 0, what="a waiter"), waiting.set()))
+            watcher = threading.Thread(target=lambda: (until(lambda: len(core.arrived) > 0, what="a waiter"), waiting.set()))
             watcher.start()
             assert consumer.consume() is not None
             watcher.join()
             until(lambda: 1 in happened, what="the next fetch")
-            assert core.waiting == 0
+            assert len(core.arrived) == 0
     assert happened == ([0, "others run", 1] if let_run else [0, 1])

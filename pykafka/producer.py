@@ -128,6 +128,8 @@ class Producer:
         self._core: ProducerCore
         #: what stop() has not finished: Ctrl-C may interrupt it, and start() come before it is done
         self._unfinished: list[ProducerCore] = []
+        #: what a start() has begun with that is not whole: when Ctrl-C interrupts it, the next stop() ends that
+        self._half_started: list[ProducerCore] = []
         self._chooser: Optional[Callable[[Optional[bytes]], int]] = None
         if options["auto_start"]:
             self.start()
@@ -142,7 +144,8 @@ class Producer:
 
     def __del__(self) -> None:
         running = getattr(self, "_running", False)
-        for core in [*getattr(self, "_unfinished", []), *([self._core] if running else [])]:
+        half = [*getattr(self, "_unfinished", []), *getattr(self, "_half_started", [])]
+        for core in [*half, *([self._core] if running else [])]:
             core.leave()
         if running:
             warnings.warn(f"{self!r} was never stopped: use a with block, or stop()", ResourceWarning, source=self, stacklevel=2)
@@ -164,6 +167,9 @@ class Producer:
             self._is_starting, self._is_stop_wanted = True, False
             try:
                 self._start()
+            except KafkaException:  # the client was closed: nothing has begun
+                self._half_started.clear()
+                raise
             finally:
                 self._is_starting = False
         if self._is_stop_wanted:
@@ -172,6 +178,7 @@ class Producer:
     def _start(self) -> None:
         engine = self._cluster.engine
         core = self._make_core()
+        self._half_started[:] = [core]
         self._cluster.track(self)
         engine.loop.call_soon(engine.sender.add, core)
         engine.use_topics([self._topic.name.decode()])
@@ -180,6 +187,7 @@ class Producer:
         self._running = True
         self._quick_keyed = not (self._sync or self._serializer or self._reports or self._chooser)
         self._quick = self._quick_keyed and not self._needs_key
+        self._half_started.clear()
 
     def _make_core(self) -> ProducerCore:
         options = self._options
@@ -231,6 +239,8 @@ class Producer:
             self._is_stop_wanted = self._is_starting
             if self._is_starting:
                 return  # a signal handler: what is half started is stopped when it is whole
+            self._unfinished += self._half_started
+            self._half_started.clear()
             if self._running:
                 self._unfinished.append(self._core)  # first: Ctrl-C may come between any two lines
                 self._running = self._quick = self._quick_keyed = False

@@ -154,6 +154,7 @@ class ProducerCore(RowQueue):
     def wait_for(self, message: QueuedMessage, timeout: Optional[float]) -> None:
         """Return when ``message`` has an outcome; raise OperationTimedOut after ``timeout`` seconds."""
         refuse_on_io_thread("waiting for the outcome of a message")
+        self.refuse_to_wait_for_ourselves("waiting for a message")
         waiting = message._fates.waiting  # type: ignore[attr-defined]  # Fates of ours
         entry = (message, Signal())
         waiting.append(entry)
@@ -185,12 +186,18 @@ class ProducerCore(RowQueue):
         self._line.try_to_pass(count, size, lambda: queued.append(self.queue(item, size)))
         return queued[0] if queued else None
 
+    def is_interrupted_here(self) -> bool:
+        """Return whether a signal handler has come in the middle of queueing, or of letting others queue, on this very thread."""
+        return super().is_interrupted_here() or self._line.is_interrupted_here()
+
     def queue_when_room(self, item: Union[Row, Block], count: int, size: int, deadline: Deadline) -> Optional[Fates]:
         """Queue a row or a block as soon as there is room for all of it; return None when there was none in time.
 
         :raises KafkaException: when the producer was stopped, or can never send
         """
         self._check_open()
+        if self.is_interrupted_here():
+            return self.queue(item, size)
         self.direct.give_up_here()
         self.hurry()
         try:
@@ -229,6 +236,7 @@ class ProducerCore(RowQueue):
         :raises OperationTimedOut: naming how many messages were still undecided
         """
         refuse_on_io_thread("flush()")
+        self.refuse_to_wait_for_ourselves("flush()")
         self.direct.give_up_here()
         result: Result[None] = Result()
         self.engine.loop.call_soon(self._begin_flush, result)
@@ -272,6 +280,7 @@ class ProducerCore(RowQueue):
         """Return when everything queued so far has its partition."""
         if self.engine.loop.in_loop():
             return
+        self.refuse_to_wait_for_ourselves("choosing partitions")
         result: Result[None] = Result()
         self.hurry()
         self.engine.loop.call_soon(result.succeed, None)
@@ -282,6 +291,7 @@ class ProducerCore(RowQueue):
         if self.engine.loop.stopped:
             return self.outstanding
         refuse_on_io_thread("stopping a producer")
+        self.refuse_to_wait_for_ourselves("stop()")
         result: Result[int] = Result()
         self.engine.loop.call_soon(self._close, result)
         return result.wait(deadline, f"closing the producer of {self.settings.topic}")

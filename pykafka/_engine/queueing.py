@@ -7,7 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Optional, Union, cast
 
 from .._machines.segments import Fates, Segment, fates_of
+from ..exceptions import OperationTimedOut
 from ..records.queued import Block, Extra, Row
+from .waiting import is_owned
 
 if TYPE_CHECKING:
     from .._machines.segments import Delivery, Taken
@@ -112,6 +114,24 @@ class RowQueue:
     def queued(self) -> int:
         """Return how many rows wait to be collected."""
         return self._ready_rows + len(self.segment.rows) + len(self._handed)
+
+    def is_interrupted_here(self) -> bool:
+        """Return whether a signal handler has come in the middle of queueing, on this very thread.
+
+        Nothing is collected before that goes on: the handler must not wait for what is queued.
+        """
+        return is_owned(self._lock)
+
+    def refuse_to_wait_for_ourselves(self, what: str) -> None:
+        """Return unless :meth:`is_interrupted_here`.
+
+        :raises OperationTimedOut: at once, since nothing that is waited for could come
+        """
+        if self.is_interrupted_here():
+            raise OperationTimedOut(
+                f"{what} by a signal handler in the middle of a produce() of the same thread would wait for what it has"
+                " interrupted: call it again after that"
+            )
 
     def take_all(self) -> tuple[list[Queued], int]:
         """Return everything queued, in order, and how many rows that is; but for what was handed over."""

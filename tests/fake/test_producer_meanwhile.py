@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from pykafka import KafkaClient, Producer
 from pykafka._engine import line
 from pykafka._engine.line import WaitingLine
 from pykafka._engine.waiting import Deadline
-from pykafka.exceptions import ProducerStoppedException
+from pykafka.exceptions import KafkaException, OperationTimedOut, ProducerStoppedException
 from pykafka.testing import FakeCluster
 
 from .scripts import interrupting
@@ -107,3 +108,67 @@ def test_a_signal_handler_that_lets_in_whom_it_has_interrupted_lets_each_in_once
     assert queue.try_to_pass(1, 1, lambda: entered.append(3))
     assert queue.wait(1, 1, lambda: entered.append(4), lambda: False, lambda: None, Deadline(1.0))
     assert entered == [0, 1, 2, 3, 4]
+
+
+def test_a_signal_handler_in_the_middle_of_queueing_waits_for_nothing_that_could_not_come(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[OperationTimedOut] = []
+    with KafkaClient(cluster.hosts) as client:
+        producer = client.topics["t"].get_producer(max_queued_messages=4, linger_ms=10_000)
+        first = producer.produce(b"1")
+
+        def use_it() -> None:
+            # more than there is room for: it is queued all the same, or this thread would wait for itself
+            producer.produce_many([b"2", b"3", b"4", b"5"])
+            for wait in (producer.flush, first.result, producer.stop):
+                try:
+                    wait()
+                except OperationTimedOut as error:
+                    refused.append(error)
+
+        interrupting(monkeypatch, producer._core, "_close_segment", use_it)
+        producer.produce_many([b"6"])
+        assert len(refused) == 3 and all("signal handler" in str(error) for error in refused)
+        # what the handler has not come to is done now
+        producer.stop()
+        assert first.done and sorted(cluster.values("t")) == [b"1", b"2", b"3", b"4", b"5", b"6"]
+
+
+def test_another_threads_stop_in_the_middle_of_a_start_comes_after_it(
+    cluster: FakeCluster, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping = threading.Thread(target=producer.stop)
+
+    def stop_elsewhere() -> None:
+        stopping.start()
+        stopping.join(0.2)
+
+    interrupting(monkeypatch, producer._cluster, "track", stop_elsewhere)
+    producer.start()
+    stopping.join(20)
+    producer.start()
+    producer.produce(b"1").result(20)
+    assert cluster.values("t") == [b"1"]
+
+
+def test_a_start_that_ctrl_c_ends_is_undone_by_the_next_stop(producer: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def press() -> None:
+        raise KeyboardInterrupt
+
+    interrupting(monkeypatch, producer._cluster, "track", press)
+    with pytest.raises(KeyboardInterrupt):
+        producer.start()
+    (begun,) = producer._half_started
+    producer.stop()
+    assert begun.closed and not producer._half_started and not producer._unfinished
+    producer.start()
+    producer.produce(b"1").result(20)
+
+
+def test_a_start_that_fails_again_and_again_leaves_nothing(producer: Producer, cluster: FakeCluster) -> None:
+    producer._cluster.close()
+    for _ in range(3):
+        with pytest.raises(KafkaException):
+            producer.start()
+    assert not producer._half_started and not producer._unfinished

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Callable, Optional
@@ -11,6 +12,8 @@ from .exceptions import OperationTimedOut
 
 if TYPE_CHECKING:
     from .offsets import Committer, OffsetManager, OffsetSettings
+
+log = logging.getLogger(__name__)
 
 #: With auto-commit, offsets that have not moved are committed again after this many seconds.
 RECOMMIT_S = 6 * 3600.0
@@ -41,17 +44,19 @@ class Commits:
         self._committed = {**self._committed, **offsets}
         self._committed_at = self._now()
 
-    def commit(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
-        """Commit what ``read()`` returns once it is our turn.
+    def commit(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> set[TopicPartition]:
+        """Commit what ``read()`` returns once it is our turn; return what was left out, since it is there no more.
 
         :param who: is asked first, so that whatever is read belongs to that seat or to a later one, never to an earlier one
         :raises KafkaException: when it could not be committed
         """
-        self._in_turn(lambda: self._commit(who(), read(), None))
+        left_out: set[TopicPartition] = set()
+        self._in_turn(lambda: left_out.update(self._read_and_commit(read, who, None)))
+        return left_out
 
     def commit_moved(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
         """Commit those offsets of what ``read()`` returns that have changed since the last commit."""
-        self._in_turn(lambda: self._commit(who(), self._moved(read()), None))
+        self._in_turn(lambda: self._read_and_commit(lambda: self._moved(read()), who, None))
 
     def commit_in_background(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:
         """Do as :meth:`commit_moved` with less patience: there is another time soon.
@@ -59,7 +64,7 @@ class Commits:
         Everything is committed once in a while although nothing moved: brokers forget the offsets of a group without
         members some time (a day, before Kafka 2.1) after the last commit.
         """
-        self._in_turn(lambda: self._commit(who(), self._due(read()), self._settings.timeout_s))
+        self._in_turn(lambda: self._read_and_commit(lambda: self._due(read()), who, self._settings.timeout_s))
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """Know nothing of these partitions any more: others commit them from now on."""
@@ -80,9 +85,10 @@ class Commits:
         """
 
         def commit_target() -> None:
-            by = who()
-            if self.committed(tp) == before and is_read():
-                self._commit(by, {tp: target}, self._settings.timeout_s)
+            def read() -> dict[TopicPartition, int]:
+                return {tp: target} if self.committed(tp) == before and is_read() else {}
+
+            self._read_and_commit(read, who, self._settings.timeout_s)
 
         self._in_turn(commit_target)
 
@@ -92,13 +98,22 @@ class Commits:
     def _due(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         return positions if self._now() - self._committed_at > RECOMMIT_S else self._moved(positions)
 
-    def _commit(self, by: Committer, offsets: Mapping[TopicPartition, int], within_s: Optional[float]) -> None:
-        self._offsets.commit(offsets, by, within_s)
-        self._committed.update(offsets)
+    def _read_and_commit(
+        self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer], within_s: Optional[float]
+    ) -> frozenset[TopicPartition]:
+        by = who()
+        # before the look at what is read, which leaves out what is not in the topics as they are known: these are the topics
+        topics = self._offsets.known_topics
+        offsets = read()
+        left_out = self._offsets.commit(offsets, by, within_s, topics)
+        if left_out:
+            log.warning("%s left out of a commit: the topic was deleted, or made anew", ", ".join(map(str, sorted(left_out))))
+        self._committed.update({tp: offset for tp, offset in offsets.items() if tp not in left_out})
         if offsets:
             self._committed_at = self._now()
+        return left_out
 
-    def _in_turn(self, act: Callable[[], None]) -> None:
+    def _in_turn(self, act: Callable[[], object]) -> None:
         """Call ``act()`` when no other commit is under way, and none begins before it has ended."""
         if self._holder == threading.get_ident():  # it would wait for what it has interrupted
             raise OperationTimedOut("it interrupts a commit of its own thread, which a signal handler cannot wait for; try later")

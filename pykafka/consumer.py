@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._engine.fetching import FetchCore, weakly
 from ._engine.ticker import Ticker
-from ._engine.waiting import Deadline, refuse_on_io_thread
+from ._engine.waiting import Bell, Deadline, refuse_on_io_thread
 from ._machines.fetch_requests import FetchSettings
 from ._machines.turns import PartitionBuffer
 from .commits import Commits
 from .common import TopicPartition
-from .exceptions import ConsumerStoppedException, KafkaException
+from .exceptions import ConsumerStoppedException, KafkaException, UnknownTopicOrPartition, error_for
 from .offset_arguments import PartitionOffsets, checked_offset, destinations, owned_tp, pairs
 from .offsets import Committer, OffsetManager, OffsetSettings
 from .placing import go_on_after_out_of_range
@@ -94,8 +93,8 @@ class Consumer(Reader):
         The caller looks at ``_is_start_wanted`` after that.
         """
         self._is_stopping, self._is_half_stopped, self._is_start_wanted = True, True, False
-        self._commits.suspend()
         try:
+            self._commits.suspend()
             ended = self._stop()
             self._is_half_stopped = not ended
             return ended
@@ -119,8 +118,16 @@ class Consumer(Reader):
 
     def _pause_unlocked(self) -> None:
         """Wait a moment without the lock, even if the caller has it."""
-        with self._lock:
-            threading.Condition(self._lock).wait(LOOK_S)
+        lock: Any = self._lock
+        with lock:
+            saved: list[Any] = []
+            try:
+                # in one call of C, so that Ctrl-C cannot come in between, and we always know whether we have it
+                saved.extend(map(type(lock)._release_save, (lock,)))
+                Bell().wait(LOOK_S)
+            finally:
+                if saved:
+                    lock._acquire_restore(saved[0])
 
     def _make_core(self) -> FetchCore:
         out_of_range, unplaced = (weakly(weakref.WeakMethod(hook)) for hook in (self._on_out_of_range, self._on_unplaced))
@@ -150,7 +157,14 @@ class Consumer(Reader):
             self._commits.commit(self._to_commit, who)
         else:
             given = {self._tp_to_commit(partition): checked_offset(offset) for partition, offset in pairs(partition_offsets)}
-            self._commits.commit(lambda: self._ours(given), who)
+            for tp in sorted(self._commits.commit(lambda: self._ours(given), who))[:1]:
+                raise error_for(
+                    UnknownTopicOrPartition.ERROR_CODE,
+                    api="OffsetCommit",
+                    topic=tp.topic,
+                    partition=tp.partition,
+                    detail="the topic was deleted, or made anew, while this was committed",
+                )
 
     def _tp_to_commit(self, partition: Any) -> TopicPartition:
         return owned_tp(partition, self._owned)
@@ -197,7 +211,7 @@ class Consumer(Reader):
             ticker.stop()
         return ticker is not None
 
-    def _commit_quietly(self, commit: Callable[..., None], *args: Any) -> bool:
+    def _commit_quietly(self, commit: Callable[..., object], *args: Any) -> bool:
         """Commit on the offsets worker, and return whether that was done.
 
         What cannot be put right by another try is raised by the next consume().

@@ -10,20 +10,28 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 from ._engine.waiting import Deadline
 from ._errors.context import asking_about, during
 from ._machines.positions import COMMITTED, start_rule
+from ._machines.uncommitted import Uncommitted
 from .common import TopicPartition, by_topic, spelled
-from .exceptions import KafkaException, LeaderNotFoundError, OffsetRequestFailedError, error_for
+from .exceptions import (
+    KafkaException,
+    LeaderNotFoundError,
+    OffsetRequestFailedError,
+    UnknownTopicOrPartition,
+    error_for,
+)
 from .protocol.messages import ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest
 from .protocol.requests import OffsetFetchPartitionResponse
 
 if TYPE_CHECKING:
     from ._engine.engine import Engine
+    from ._machines.metadata import TopicInfo
     from .cluster import Cluster
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: The last versions that name topics; with topic ids instead nothing is gained here.
+#: The last versions that name topics: what a group has committed is asked for by name.
 LAST_NAMED_VERSION = 9
 #: GROUP_ID_NOT_FOUND: the group has never committed anything.
 GROUP_ID_NOT_FOUND = 69
@@ -212,44 +220,72 @@ class OffsetManager:
             )
         return {tp: found[tp] for tp in tps}
 
-    def commit(self, offsets: Mapping[TopicPartition, int], by: Committer, within_s: Optional[float] = None) -> None:
+    @property
+    def known_topics(self) -> Mapping[str, TopicInfo]:
+        """Return the topics as they are known now, by name."""
+        return self._engine.view.topics
+
+    def commit(
+        self,
+        offsets: Mapping[TopicPartition, int],
+        by: Committer,
+        within_s: Optional[float] = None,
+        topics: Optional[Mapping[str, TopicInfo]] = None,
+    ) -> frozenset[TopicPartition]:
         """Commit ``offsets`` (partition -> next offset to read, sent as it is); return when the coordinator has them.
 
+        What it returns was left out: the partitions are gone with their topic, or in another one that was made in its place.
+
         :param within_s: how long passing errors are put up with; None is as long as the settings say
+        :param topics: those that the offsets are about: :attr:`known_topics`, now or a moment ago
         :raises KafkaException: when they were not committed; passing errors are tried again before
         """
         if not offsets:
-            return
+            return frozenset()
         group = self._require_group()
         deadline = self._settings.patience() if within_s is None else Deadline(within_s)
-        remaining = dict(offsets)
+        left = Uncommitted(offsets, lambda: self.known_topics, self.known_topics if topics is None else topics)
+        names = {topic_id: name for name, topic_id in left.ids.items() if topic_id}
 
         def attempt() -> None:
-            reply = self._ask_coordinator(group, self._commit_request(group, remaining, by), deadline)
             first: Optional[KafkaException] = None
-            for topic in reply.topics:
-                for part in topic.partitions:
-                    tp = TopicPartition(topic.name, part.partition_index)
-                    if part.error_code == 0:
-                        remaining.pop(tp, None)
-                    elif first is None and tp in remaining:
-                        first = self._error(part.error_code, "OffsetCommit", tp)
+            if left.is_sent:
+                self._update_if_possible(named, deadline)
+            to_send = left.to_send()
+            if to_send:
+                # by name only where it has to be: a name may be that of another topic by the time the coordinator sees it
+                cap = None if all(left.ids[tp.topic] for tp in to_send) else LAST_NAMED_VERSION
+                reply = self._ask_coordinator(group, self._commit_request(group, to_send, by, left.ids), deadline, cap)
+                for topic in reply.topics:
+                    for part in topic.partitions:
+                        tp = TopicPartition(topic.name or names.get(topic.topic_id, ""), part.partition_index)
+                        if left.note(tp, part.error_code) and first is None:
+                            first = self._error(part.error_code, "OffsetCommit", tp)
             if first is not None:
                 raise first
-            if remaining:
-                raise OffsetRequestFailedError(f"the coordinator of group {group} did not confirm {spelled(remaining)}")
+            missing = next(iter(left.remaining), None)
+            if missing is None:
+                return
+            if missing in left.waiting:
+                raise self._error(UnknownTopicOrPartition.ERROR_CODE, "OffsetCommit", missing)
+            raise OffsetRequestFailedError(f"the coordinator of group {group} did not confirm {spelled(left.remaining)}")
 
-        self._patiently(f"committing offsets of {spelled(offsets)} for group {group}", deadline, attempt, by_topic(offsets))
+        named = list(by_topic(offsets))
+        self._patiently(f"committing offsets of {spelled(offsets)} for group {group}", deadline, attempt, named)
+        return frozenset(left.gone)
 
-    def _commit_request(self, group: str, offsets: Mapping[TopicPartition, int], by: Committer) -> OffsetCommitRequest:
+    def _commit_request(
+        self, group: str, offsets: Mapping[TopicPartition, int], by: Committer, ids: Mapping[str, Optional[bytes]]
+    ) -> OffsetCommitRequest:
         metadata = _commit_metadata(by.consumer_id)
         topics: dict[str, OffsetCommitRequest.OffsetCommitRequestTopic] = {}
         for tp, offset in offsets.items():
             row = OffsetCommitRequest.OffsetCommitRequestPartition(
                 partition_index=tp.partition, committed_offset=offset, committed_metadata=metadata
             )
-            rows = topics.setdefault(tp.topic, OffsetCommitRequest.OffsetCommitRequestTopic(name=tp.topic, partitions=[]))
-            rows.partitions.append(row)
+            named, by_id = tp.topic, ids[tp.topic] or bytes(16)
+            topic = OffsetCommitRequest.OffsetCommitRequestTopic(name=named, topic_id=by_id, partitions=[])
+            topics.setdefault(named, topic).partitions.append(row)
         return OffsetCommitRequest(
             group_id=group,
             generation_id_or_member_epoch=by.seat.generation,
@@ -263,11 +299,13 @@ class OffsetManager:
             raise KafkaException("without a consumer_group there is nowhere to commit offsets to or fetch them from")
         return self._group
 
-    def _ask_coordinator(self, group: str, request: Any, deadline: Deadline) -> Any:
+    def _ask_coordinator(
+        self, group: str, request: Any, deadline: Deadline, cap: Optional[int] = LAST_NAMED_VERSION
+    ) -> Any:
         broker = self._engine.coordinator(group, deadline)
         # a coordinator that hangs must leave time to ask another one
         attempt = deadline.within(self._settings.timeout_s)
-        return self._engine.call(broker, request, attempt, lane="group", cap=LAST_NAMED_VERSION)
+        return self._engine.call(broker, request, attempt, lane="group", cap=cap)
 
     # -- the log's offsets --------------------------------------------------------------------------------------------
 
@@ -389,10 +427,13 @@ class OffsetManager:
         if self._group is not None and (refresh == "coordinator" or error.code is None):
             self._engine.forget_coordinator(self._group)
         if refresh == "metadata" or error.code is None:
-            try:
-                self._engine.update(topics, deadline.within(self._settings.timeout_s))
-            except KafkaException as failure:
-                log.info("metadata could not be refreshed either: %s", failure)
+            self._update_if_possible(topics, deadline)
+
+    def _update_if_possible(self, topics: list[str], deadline: Deadline) -> None:
+        try:
+            self._engine.update(topics, deadline.within(self._settings.timeout_s))
+        except KafkaException as failure:
+            log.info("metadata could not be refreshed either: %s", failure)
 
     def _raise_for(self, code: int, api: str, tp: Optional[TopicPartition] = None) -> None:
         if code:

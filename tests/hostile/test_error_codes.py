@@ -257,7 +257,7 @@ class Answering:
     """In the place of an engine: whatever it is asked, the answer is the same one."""
 
     closed = False
-    view = SimpleNamespace(leader=lambda topic, partition: NODE)
+    view = SimpleNamespace(leader=lambda topic, partition: NODE, topics={})
 
     def __init__(self, reply: Any) -> None:
         self.engine = self

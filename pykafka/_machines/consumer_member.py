@@ -35,7 +35,7 @@ from .member import (
 )
 
 JOIN_EPOCH, LEAVE_EPOCH, LEAVE_FOR_A_WHILE_EPOCH = 0, -1, -2
-UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH = 25, 110
+UNKNOWN_MEMBER_ID, GROUP_ID_NOT_FOUND, FENCED_MEMBER_EPOCH = 25, 69, 110
 
 #: How often a member is heard of at least in the time after which it takes its seat for lost.
 BEATS_PER_SESSION = 2
@@ -46,6 +46,7 @@ REACTIONS = {
     COORDINATOR_NOT_AVAILABLE: "look for the coordinator",
     NOT_COORDINATOR: "look for the coordinator",
     UNKNOWN_MEMBER_ID: "lose everything",
+    GROUP_ID_NOT_FOUND: "lose everything, unless it joins",
     FENCED_MEMBER_EPOCH: "lose everything",
 }
 
@@ -208,6 +209,14 @@ class ConsumerMember(Member):
             self._pause(now)  # it has no seat that it could lose: joining at once would have the same answer
         self._lose(str(error), now)
 
+    def _lose_group(self, error: KafkaException, now: float) -> None:
+        if self.state == JOINING:
+            self._end_with(error, now)  # it is another type of group, with members, and is not taken over for ours
+        else:
+            # it was put out, and the members who were left made the group a classic one, which may take it in again
+            self._pause(now)
+            self._lose(str(error), now)
+
     def _end_with(self, error: KafkaException, now: float) -> None:
         # the seat of one that is fenced is another process's
         self._end(error, seated=not isinstance(error, FencedInstanceId))
@@ -291,5 +300,6 @@ _REACT: dict[str, Callable[[ConsumerMember, KafkaException, float], None]] = {
     "wait": ConsumerMember._wait,
     "look for the coordinator": ConsumerMember._find_anew,
     "lose everything": ConsumerMember._lose_seat,
+    "lose everything, unless it joins": ConsumerMember._lose_group,
     "end": ConsumerMember._end_with,
 }

@@ -17,6 +17,7 @@ from ..exceptions import (
     IllegalGeneration,
     InconsistentGroupProtocol,
     MemberIdRequired,
+    NotCoordinatorForGroup,
     RebalanceInProgress,
     UnknownMemberId,
 )
@@ -151,8 +152,12 @@ class ClassicGroup:
         names = [row.name for row in request.protocols]
         if self.state == EMPTY:
             return bool(request.protocol_type and names)
+        if request.protocol_type != self.protocol_type:
+            return False
+        if not self.seats:  # all of whom it waited for were put out
+            return bool(names)
         # the sender counts too, with what it offered before
-        return request.protocol_type == self.protocol_type and any(name in self._common() for name in names)
+        return any(name in self._common() for name in names)
 
     def _common(self) -> set[str]:
         """Return the ways of sharing that all members know."""
@@ -257,9 +262,8 @@ class ClassicGroup:
         if is_rebalancing:
             self._rebalance(now)
 
-    def give_up(self) -> None:
-        """Answer all who wait that they have to join again: there is another group in its place."""
-        code = RebalanceInProgress.ERROR_CODE
+    def refuse_all(self, code: int) -> None:
+        """Answer all who wait with an error: there is another group, or coordinator, in its place."""
         for seat in self.seats.values():
             if seat.waiting_join is not None:
                 seat.waiting_join(join_error(code, seat.member_id, seat.join_version))
@@ -514,7 +518,8 @@ class ClassicGroup:
         self._written = Written(self.generation, self.protocol_type, self.protocol, self.leader, seats)
 
     def moved(self, now: float) -> None:
-        """Begin anew as another broker that has read the log: what was held back is never answered."""
+        """Begin anew as another broker that has read the log; the one before answers what it held back: it is not the one now."""
+        self.refuse_all(NotCoordinatorForGroup.ERROR_CODE)
         written = self._written or Written(0, "", "", "", {})
         self.generation, self.protocol_type, self.protocol, self.leader = written[:4]
         self.seats = {member_id: copy(seat) for member_id, seat in written.seats.items()}

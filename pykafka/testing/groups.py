@@ -15,6 +15,7 @@ from ..exceptions import (
     InvalidGroupId,
     InvalidSessionTimeout,
     NonEmptyGroup,
+    RebalanceInProgress,
     UnknownMemberId,
 )
 from ..protocol.messages import (
@@ -89,8 +90,7 @@ class GroupCoordinator:
     ) -> None:
         """Act on a request; ``answer`` is called with the response, now or later, at most once.
 
-        Who asks to join again before there was an answer gets one answer only, and what is held back when the coordinator
-        moves is not answered at all.
+        Who asks to join again before there was an answer gets one answer only.
         """
         later: Answer = lambda response: self._due.append((answer, response))  # noqa: E731
         self._handlers[type(request).NAME](request, version, Caller(client_id, client_host), now, later)
@@ -144,13 +144,16 @@ class GroupCoordinator:
         return {} if group is None else group.offsets.as_dict()
 
     def coordinator_moved(self, group_id: str, now: float) -> None:
-        """Have another broker begin to coordinate a group: it knows what is in the log, and answers nothing held back."""
+        """Have another broker begin to coordinate a group: it knows what is in the log. What the one before held back it
+        answers with NOT_COORDINATOR.
+        """
         group = self.groups.get(group_id)
         if group is None:
             return
         group.moved(now)
         if not group.is_in_log:
             del self.groups[group_id]
+        self._send()
 
     # -- members of classic groups ------------------------------------------------------------------------------------
 
@@ -241,7 +244,7 @@ class GroupCoordinator:
             # only now: if who joins is refused, the group stays what it was
             self.groups[request.group_id] = group
             if isinstance(before, ClassicGroup):
-                before.give_up()
+                before.refuse_all(RebalanceInProgress.ERROR_CODE)
             self._settle(request.group_id, now)
 
     def _consumer(self, group_id: str, epoch: int, now: float) -> ConsumerGroup:

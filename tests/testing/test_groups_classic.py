@@ -380,16 +380,38 @@ def test_a_new_group_waits_no_longer_than_a_rebalance_may_take() -> None:
     assert len(first.answer.members) == 4
 
 
-def test_another_coordinator_knows_what_is_in_the_log_and_answers_nothing_held_back() -> None:
+def test_another_coordinator_knows_what_is_in_the_log_and_the_one_before_answers_what_it_held_back() -> None:
     play = Play()
     first, second = play.group(2)
     held = play.join(play.new_id())
     assert play.join(first).waits
     play.coordinator.coordinator_moved("g", play.now)
-    assert play.state == "Stable" and held.waits
+    assert play.state == "Stable" and held.error == 16
     assert play.beat(first, 2) == play.beat(second, 2) == 0
     play.wait(11.0)
-    assert play.state == "Empty" and held.waits
+    assert play.state == "Empty"
+
+
+def test_who_waits_for_its_share_is_told_that_the_coordinator_has_moved() -> None:
+    play = Play()
+    first, second = play.group(2)
+    joined = [play.join(first, metadata=b"new wishes"), play.join(second, metadata=b"new wishes")]
+    waiting = play.sync(second, joined[1].answer.generation_id)
+    assert waiting.waits
+    play.coordinator.coordinator_moved("g", play.now)
+    assert waiting.error == 16
+
+
+def test_who_joins_a_group_all_of_whose_members_were_put_out_meanwhile_is_taken() -> None:
+    play = Play(initial_rebalance_delay_ms=3000)
+    play.join(play.new_id())
+    play.coordinator.expire("g")
+    play.wait(0.0)
+    assert play.state == "PreparingRebalance" and not play.coordinator.members("g")
+    late = play.join(play.new_id())
+    for _ in range(2):  # one had come while it waited
+        play.wait(3.0)
+    assert late.answer.generation_id == 1 and late.answer.leader == late.answer.member_id
 
 
 def test_a_group_that_was_never_written_is_not_known_to_another_coordinator() -> None:

@@ -11,6 +11,7 @@
 #   make micro   what encoding, decoding and so on take for each message   (make micro ARGS="--cases murmur2,crc32c")
 #   make groups  groups in bad times on three brokers, every figure next to its bar   (make groups ARGS=--quick)
 #   make fuzz    hostile bytes for everything that reads some, ten minutes of them   (make fuzz ARGS="--seconds 3600")
+#   make soak    everything goes wrong at once, with other clients, for an hour   (make soak ARGS="--seconds 600 --story cut")
 #   make docs    the pages in docs/ as HTML, in build/docs
 #   make clean   removes the virtual environments and what was built
 
@@ -21,7 +22,7 @@ ARGS ?=
 JOBS ?= 3
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo broker test test-matrix lint bench bench-quick cost growth micro groups fuzz docs clean
+.PHONY: demo broker test test-matrix lint bench bench-quick cost growth micro groups fuzz soak docs clean
 
 demo: $(VENVS)/demo/.ready
 	$(VENVS)/demo/bin/python examples/usage_guide.py $(ARGS)
@@ -62,12 +63,16 @@ groups: $(VENVS)/test/.ready
 fuzz: $(VENVS)/test/.ready
 	$(VENVS)/test/bin/python -m tests.hostile.fuzz $(ARGS)
 
+soak: $(VENVS)/soak/.ready
+	$(VENVS)/soak/bin/python -m tests.soak $(ARGS)
+
 docs: $(VENVS)/docs/.ready
 	$(VENVS)/docs/bin/python -m sphinx -W --keep-going -q docs build/docs
 
 # editable: what runs is what is in the checkout
 $(VENVS)/demo/.ready: WHAT = --editable ".[all]"
 $(VENVS)/test/.ready: WHAT = --editable ".[test,all,interop]"
+$(VENVS)/soak/.ready: WHAT = --editable ".[test,all,interop,fuzz]"
 $(VENVS)/lint/.ready: WHAT = ".[lint,all]"
 $(VENVS)/docs/.ready: WHAT = --editable ".[docs]"
 $(VENVS)/bench/.ready: WHAT = --editable ".[bench,all]"

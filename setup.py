@@ -46,8 +46,8 @@ setup(
         "progress": ["tqdm"],
         "all": [*FAST, *LZ4, *SNAPPY, *ZSTD],
         "test": ["pytest>=7", "pytest-xdist>=3", "mock", "hypothesis", *GEVENT],
-        # looks for inputs that reach new code; there are wheels for Linux and macOS only
-        "fuzz": ["atheris>=2.3", "hypothesis"],
+        # the one looks for inputs that reach new code, the other makes hostile bytes of good ones; for Linux, and partly macOS
+        "fuzz": ["atheris>=2.3", "hypothesis", "pyradamsa"],
         # design and decisions are in Markdown
         "docs": ["sphinx", "myst-parser"],
         # other clients, to exchange messages with in tests and to be compared with

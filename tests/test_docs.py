@@ -30,6 +30,7 @@ COMMANDS = {
     "make broker": "tests/test_docs.py::test_a_broker_to_play_with_leaves_nothing_behind_when_it_is_ended",
     "make cost": "tests/real/test_benchmarks.py::test_what_it_costs_is_measured",
     "make demo": "tests/test_docs.py::test_the_demo_checks_itself",
+    "make soak": "tests/soak/test_stories.py::test_a_campaign_tells_stories_for_some_time_and_counts_how_they_ended",
     "make fuzz": "tests/hostile/test_decoders.py::test_a_campaign_finds_a_fault_and_keeps_its_input_small",
     "make growth": "tests/real/test_benchmarks.py::test_growth_is_measured",
     "make micro": "tests/unit/test_micro_benchmarks.py::test_a_case_can_be_called_again_and_again",

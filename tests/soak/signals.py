@@ -172,7 +172,9 @@ def play(stage: Stage) -> str:
         parts.write(parts.producer)
         parts.producer.flush(60)
         for consumer in (parts.simple, parts.member):
-            for partition in until(lambda consumer=consumer: list(consumer.partitions.values()), what="partitions"):
+            partitions = until(lambda consumer=consumer: list(consumer.partitions.values()), what="partitions")
+            consumer.resume(partitions)  # Ctrl-C may have come between the two steps of halt()
+            for partition in partitions:
                 consumer.seek(partition, 0)
             assert until(lambda consumer=consumer: consumer.consume_batch(1), what="a message")
         for part in parts.all:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from ._engine.fetching import weakly
 from ._engine.group_session import GroupSession
 from ._engine.ticker import Ticker
-from ._engine.waiting import Deadline, Result
+from ._engine.waiting import Deadline, Result, is_owned
 from ._machines.backoff import Spacing
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
@@ -129,9 +129,14 @@ class GroupConsumer(GroupReader):
         try:
             patience_s = member_settings(self._options).rebalance_timeout_s + SPARE_S
             deadline, engine = Deadline(patience_s), self._cluster.engine
-            while not self._first.is_done_by(deadline.within(LOOK_FOR_END_S)) and not deadline.passed:
+            # a signal handler in the middle of consume() has a lock that whoever brings the share waits for
+            is_in_the_way = is_owned(self._lock)
+            slice_s = 0.0 if is_in_the_way else LOOK_FOR_END_S
+            while not self._first.is_done_by(deadline.within(slice_s)) and not deadline.passed:
                 if engine.closed:  # with the client its threads have ended, and nobody is left to bring an outcome
                     raise ConsumerStoppedException(f"{self!r} was stopped: its client was closed")
+                if is_in_the_way:
+                    self._pause_unlocked()
             self._first.wait(deadline, f"joining group {self._group_name}")
         except BaseException as error:  # Ctrl-C, too: whoever has no consumer cannot stop it
             if isinstance(error, ConsumerStoppedException) and not self._cluster.engine.closed:

@@ -447,7 +447,7 @@ class Reader:
             positions, core = self._positions(), self._core
             waiting = {tp: buffer.available for tp, buffer in self._buffers.items()}
             for tp in waiting:
-                waiting[tp] += sum(parcel.messages for parcel in list(core.parcels[tp])) if core is not None else 0
+                waiting[tp] += sum(parcel.messages for parcel in list(core.parcels.get(tp, ()))) if core is not None else 0
         return {
             partition: OwnedPartition(held_offset(positions.get(tp)), positions.get(tp, 0), waiting.get(tp, 0))
             for tp, partition in self._owned.items()
@@ -472,18 +472,22 @@ class Reader:
 
     def _seek(self, positions: Mapping[TopicPartition, int]) -> None:
         with self._lock:
-            core = self._core
-            if core is None:  # stopped since the caller looked
-                self._check_running()
-                return
-            self._put_back_turn()
-            # what was given up since the caller looked is not ours to move
-            moved = {self._buffers[tp]: position for tp, position in positions.items() if tp in self._buffers}
-            for buffer, position in moved.items():
-                buffer.seek(position)
-                buffer.incarnation = core.incarnation(buffer.tp)
-            self._put_back_turn()  # a signal handler may have begun one with what was there before
-            core.seek({buffer.tp: (buffer.position, buffer.generation) for buffer in moved})
+            while True:
+                core = self._core
+                if core is None:  # stopped since the caller looked
+                    self._check_running()
+                    return
+                self._put_back_turn()
+                # what was given up since the caller looked is not ours to move
+                moved = {self._buffers[tp]: position for tp, position in positions.items() if tp in self._buffers}
+                for buffer, position in moved.items():
+                    buffer.seek(position)
+                    buffer.incarnation = core.incarnation(buffer.tp)
+                self._put_back_turn()  # a signal handler may have begun one with what was there before
+                core.seek({buffer.tp: (buffer.position, buffer.generation) for buffer in moved})
+                if self._core is core:
+                    return
+                # a signal handler has stopped and started us: these were the buffers of before
 
     def _move(self, positions: Mapping[TopicPartition, int]) -> None:
         with self._lock:

@@ -196,15 +196,16 @@ class FetchCore:
 
     def incarnation(self, tp: TopicPartition) -> int:
         """Return how often the topic of a partition has been made anew while it was read here."""
-        return self._fetches[tp].incarnation
+        fetch = self._fetches.get(tp)
+        return 0 if fetch is None else fetch.incarnation
 
     def log_id(self, tp: TopicPartition, incarnation: int) -> Optional[bytes]:
         """Return the id of the topic that a position of that incarnation is about.
 
-        That is 16 zero bytes as long as nothing was fetched there, and None when the topic has been made anew since.
+        That is 16 zero bytes as long as nothing was fetched there, and None when it was made anew since, or is not read here.
         """
-        fetch = self._fetches[tp]
-        return fetch.topic_id if fetch.incarnation == incarnation else None
+        fetch = self._fetches.get(tp)
+        return fetch.topic_id if fetch is not None and fetch.incarnation == incarnation else None
 
     def in_doubt(self, topic: str) -> bool:
         """Return whether a broker has said that the topic is not the one it was, and nothing else is known yet."""

@@ -14,7 +14,7 @@ import pytest
 
 from pykafka import KafkaClient, reader
 from pykafka._machines import turns
-from pykafka.common import TopicPartition
+from pykafka.common import OffsetType, TopicPartition
 from pykafka.exceptions import ConsumerStoppedException, KafkaException, OperationTimedOut
 from pykafka.reader import STOP_TIMEOUT_S
 from pykafka.testing import FakeCluster
@@ -311,3 +311,44 @@ def test_a_member_that_a_callback_has_stopped_can_be_started_by_anybody_else_and
             assert consumer.consume() is not None
             consumer.stop()
         until(lambda: not [each for each in threading.enumerate() if each.name.startswith("pykafka-group")], what="threads")
+
+
+@pytest.mark.parametrize("group_protocol", ["classic", "consumer"])
+def test_a_member_that_a_signal_handler_starts_anew_in_the_middle_of_consume_reads_on(
+    group_protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeCluster(topics={"t": 1}) as kafka, KafkaClient(kafka.hosts) as client:
+        kafka.produce("t", [b"1", b"2"])
+        options = {"group_protocol": group_protocol, "auto_offset_reset": OffsetType.EARLIEST, "consumer_timeout_ms": 20_000}
+        with client.topics["t"].get_balanced_consumer("g", managed=True, **options) as consumer:
+            until(lambda: any(consumer._core.parcels.values()), what="messages")  # type: ignore[union-attr]
+
+            def start_anew() -> None:
+                consumer.stop()
+                consumer.start()
+
+            began = time.monotonic()
+            interrupting(monkeypatch, turns.PartitionBuffer, "refill", start_anew)
+            assert [consumer.consume().value for _ in range(2)] == [b"1", b"2"]
+            # it waited for its share, which its own thread kept from coming, for minutes
+            assert time.monotonic() - began < 60
+
+
+def test_a_seek_in_whose_middle_a_signal_handler_starts_the_consumer_anew_moves_what_is_read_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {"auto_offset_reset": OffsetType.EARLIEST, "consumer_timeout_ms": 20_000}
+    with FakeCluster(topics={"t": 1}) as kafka, KafkaClient(kafka.hosts) as client:
+        consumer = client.topics["t"].get_simple_consumer(**options)
+
+        def start_anew() -> None:
+            consumer.stop()
+            kafka.add_partitions("t", 2)
+            kafka.produce("t", [b"1", b"2"], partition=1)
+            client.update_cluster()
+            consumer.start()
+
+        interrupting(monkeypatch, consumer, "_put_back_turn", start_anew)
+        consumer._seek({TopicPartition("t", 1): 1})
+        assert consumer.consume().value == b"2"
+        consumer.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -32,9 +31,10 @@ class Topic:
         self._cluster = cluster
         self._name = to_name(name, "topic")
         self._text = self._name.decode()
-        self._lock = threading.RLock()  # a signal handler may look in the middle of another look
         self._known: Optional[TopicInfo] = None
         self._partitions: dict[int, Partition] = {}
+        #: every partition there has been: whoever asks for one gets the same object
+        self._made: dict[int, Partition] = {}
 
     def __repr__(self) -> str:
         return f"<Topic {self._text} partitions={len(self.partitions)}>"
@@ -56,15 +56,16 @@ class Topic:
         """Take over newer metadata: partitions are added, changed or dropped."""
         if not isinstance(metadata, TopicInfo):
             raise TypeError(f"metadata must be what the cluster was told of a topic, not {type(metadata).__name__}")
-        brokers = self._cluster.brokers
-        with self._lock:
-            fresh: dict[int, Partition] = {}
-            for partition_id, info in metadata.partitions.items():
-                partition = self._partitions.get(partition_id) or Partition(self, partition_id, None, [], [])
-                partition.update(brokers, info)
-                fresh[partition_id] = partition
-            self._partitions = fresh
-            self._known = metadata
+        # no lock: a signal handler in the middle of this may wait for another thread, which looks as well. Of two who update at
+        # once one may put back what is older, and the next look mends that
+        brokers, made = self._cluster.brokers, self._made
+        fresh: dict[int, Partition] = {}
+        for partition_id, info in metadata.partitions.items():
+            partition = made.get(partition_id) or made.setdefault(partition_id, Partition(self, partition_id, None, [], []))
+            partition.update(brokers, info)
+            fresh[partition_id] = partition
+        self._partitions = fresh
+        self._known = metadata
 
     # -- handing out --------------------------------------------------------------------------------------------------
 

@@ -65,14 +65,19 @@ class Worker:
 
     def _start(self) -> None:
         self._starter = threading.get_ident()  # first: who sees the thread may look whether it is started
+        # whoever takes it out, which is one call of C, decides whether the thread runs jobs; no lock, since a signal handler may
+        # wait for a job in the middle of this
+        ticket = [self]
         try:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(ticket,), name=self._name, daemon=True)
             self._thread.start()
         except BaseException as error:
-            # the jobs stay: the next one tries again, and run_here() is for when there is no next one
-            self._thread = None
+            with contextlib.suppress(IndexError):  # the thread has it, and lives
+                ticket.pop()
+                # the jobs stay: the next one tries again, and run_here() is for when there is no next one
+                self._thread = None
             if not isinstance(error, RuntimeError):
-                raise  # Ctrl-C, perhaps when the thread lives already: see _run
+                raise  # Ctrl-C, perhaps when the thread lives already
             if not threading.main_thread().is_alive():
                 # the interpreter ends, and starts no thread any more: whoever ends it runs what is left, see run_here()
                 log.debug("%s: no thread could be started: %s", self._name, error)
@@ -82,9 +87,12 @@ class Worker:
         finally:
             self._starter = None
 
-    def _run(self) -> None:
-        with self._lock:  # who starts us has it
-            going_on = self._thread is threading.current_thread()
+    def _run(self, ticket: list[Worker]) -> None:
+        try:
+            ticket.pop()
+        except IndexError:
+            return  # who started us was interrupted, and has given it up
+        going_on = True
         while going_on:
             try:
                 job: Optional[Job] = self._jobs.get(timeout=self._idle_s)
@@ -116,13 +124,17 @@ class Worker:
 
     def _retires(self) -> bool:
         """Return whether the thread is to end; from then on whoever submits a job sees that there is none."""
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            return False  # another time: a signal handler, in the middle of what has it, may wait for a job
+        try:
             thread, self._thread = self._thread, None
             if self._jobs.empty() or self._thread is not None:  # a finalizer has submitted one just now, which has its own
                 return True
             # who has seen none in between waits for the lock, and then sees this one
             self._thread = thread
             return False
+        finally:
+            self._lock.release()
 
     def _goes_on_though_stopped(self) -> bool:
         """Return whether there was another job, submitted after :meth:`stop`, and run it; from False on run_here() runs those."""

@@ -26,7 +26,7 @@ FOLDER = Path("build") / "soak"
 #: What CPython says of a Ctrl-C that comes while a weak reference or a finalizer of its own is at work: it drops it.
 DROPPED = re.compile(r"Exception ignored in: (?:(?!Exception ignored).)*?\nKeyboardInterrupt: ?\n", re.DOTALL)
 #: No story takes so long that does not hang.
-MOST_SECONDS = 300
+MOST_SECONDS = 420
 
 
 class Story(NamedTuple):

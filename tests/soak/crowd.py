@@ -85,10 +85,10 @@ class Actor:
         self._thread.start()
         return self
 
-    def end(self) -> None:
+    def end(self, patience_s: float = PATIENCE_S) -> None:
         """Tell it to end, wait until it has, and raise what it died of."""
         self.ending.set()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(patience_s)
         assert not self._thread.is_alive(), f"{self.name} does not end"
         if self.error is not None:
             raise AssertionError(f"{self.name} broke down: {self.error!r}") from self.error
@@ -183,13 +183,13 @@ class Reader(Actor):
         finally:
             self.consumer.stop()
 
-    def end(self) -> None:
+    def end(self, patience_s: float = PATIENCE_S) -> None:
         """End it, also in the middle of a start that an answer made of other bytes keeps waiting, for up to 310 s."""
         if self.is_lenient:
             self.ending.set()
             with contextlib.suppress(KafkaException):  # the last commit, or what a changed answer said
                 self.consumer.stop()
-        super().end()
+        super().end(patience_s)
 
     def check_read(self, stored: dict[int, list[Stored]]) -> None:
         """Fail unless it has read the whole topic, each partition in order and nothing twice."""

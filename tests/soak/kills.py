@@ -11,10 +11,10 @@ from ..support import until
 from .clients import ConfluentWriter
 from .crowd import Actor, Ledger, Reader, Writer, check_read_and_end
 from .cut import GROUP_PROTOCOLS, QUICK
-from .stage import Stage
+from .stage import PATIENCE_S, Stage
 
 SETTINGS = {"default.replication.factor": 3, "min.insync.replicas": 2, "offsets.topic.replication.factor": 3}
-BLOWS = 4
+BLOWS = 3
 
 
 class Blows(Actor):
@@ -60,7 +60,8 @@ def play(stage: Stage) -> str:
             blows = Blows(there, kafka)
             for one in [*writers, *members, alone, blows]:
                 one.begin()
-            blows.end()
+            # brokers that start take a minute each where other things run beside them
+            blows.end(2 * PATIENCE_S)
             for one in writers:
                 one.end()
             until(lambda: len(ledger.told) == len(ledger.written), what="an outcome for each message")

@@ -274,7 +274,8 @@ class Reader:
     def _refill(self) -> list[PartitionBuffer]:
         """Decode what was fetched; return the partitions with messages, the one that came first last time now last."""
         core = self._core
-        assert core is not None
+        if core is None:
+            return []  # a signal handler has stopped us meanwhile
         ready: list[PartitionBuffer] = []
         later: list[PartitionBuffer] = []
         failed: Optional[PartitionBuffer] = None

@@ -35,6 +35,10 @@ class Callbacks:
         """Start the thread: at exit, when an outcome may come, none can be started any more."""
         self._worker.ensure_started()
 
+    def is_interrupted_here(self) -> bool:
+        """Return whether a signal handler has come in the middle of starting the thread, on this very one."""
+        return self._worker.is_interrupted_here()
+
     def submit(self, outcome: Outcome, on_called: Callable[..., None], *args: int) -> None:
         """Have the callbacks of one batch run after those of the batches before, then ``on_called(outcome, *args)`` here.
 

@@ -187,8 +187,8 @@ class ProducerCore(RowQueue):
         return queued[0] if queued else None
 
     def is_interrupted_here(self) -> bool:
-        """Return whether a signal handler has come in the middle of queueing, or of letting others queue, on this very thread."""
-        return super().is_interrupted_here() or self._line.is_interrupted_here()
+        """Return whether a signal handler has come in the middle of what lets messages go on, on this very thread."""
+        return super().is_interrupted_here() or self._line.is_interrupted_here() or self.callbacks.is_interrupted_here()
 
     def queue_when_room(self, item: Union[Row, Block], count: int, size: int, deadline: Deadline) -> Optional[Fates]:
         """Queue a row or a block as soon as there is room for all of it; return None when there was none in time.

@@ -10,12 +10,15 @@ from typing import Any, Callable, Optional
 
 from . import forking
 from .crashes import log_crash
+from .waiting import is_owned
 
 log = logging.getLogger(__name__)
 
 
 #: A function and its arguments.
 Job = tuple[Callable[..., object], tuple[Any, ...]]
+#: How long others wait for who is starting the thread (seconds): what they submit is done once it has started.
+MOST_START_S = 0.2
 #: Has the thread end if there is nothing else to do.
 _RETIRE: Job = (lambda: None, ())
 
@@ -58,10 +61,18 @@ class Worker:
         """Return whether the thread runs, starting it if need be: while the interpreter exits, none can be started."""
         if self._thread is not None or self._starter == threading.get_ident():
             return True  # or it is just being started, by who was interrupted for this
-        with self._lock:
+        if not self._lock.acquire(timeout=MOST_START_S):
+            return True  # whoever starts it was interrupted by a signal handler, which may wait for the I/O thread: for us
+        try:
             if self._thread is None and not self._forked:
                 self._start()
+        finally:
+            self._lock.release()
         return self._thread is not None
+
+    def is_interrupted_here(self) -> bool:
+        """Return whether a signal handler has come in the middle of starting the thread: it runs no job before that goes on."""
+        return is_owned(self._lock)
 
     def _start(self) -> None:
         self._starter = threading.get_ident()  # first: who sees the thread may look whether it is started

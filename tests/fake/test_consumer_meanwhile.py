@@ -352,3 +352,12 @@ def test_a_seek_in_whose_middle_a_signal_handler_starts_the_consumer_anew_moves_
         consumer._seek({TopicPartition("t", 1): 1})
         assert consumer.consume().value == b"2"
         consumer.stop()
+
+
+def test_a_stop_by_a_signal_handler_right_before_what_was_fetched_is_looked_at_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeCluster(topics={"t": 1}) as kafka, KafkaClient(kafka.hosts) as client:
+        kafka.produce("t", [b"1"])
+        consumer = client.topics["t"].get_simple_consumer(auto_offset_reset=OffsetType.EARLIEST, consumer_timeout_ms=20_000)
+        interrupting(monkeypatch, consumer, "_put_back_turn", consumer.stop)
+        with pytest.raises(ConsumerStoppedException):
+            consumer.consume()

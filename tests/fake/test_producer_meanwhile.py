@@ -172,3 +172,32 @@ def test_a_start_that_fails_again_and_again_leaves_nothing(producer: Producer, c
         with pytest.raises(KafkaException):
             producer.start()
     assert not producer._half_started and not producer._unfinished
+
+
+def test_a_signal_handler_in_the_middle_of_starting_the_callback_thread_waits_for_nothing_that_could_not_come(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[OperationTimedOut] = []
+    told: list[Any] = []
+    with KafkaClient(cluster.hosts) as client, client.topics["t"].get_producer(max_queued_messages=2) as producer:
+        worker = producer._core.callbacks._worker
+
+        def use_it() -> None:
+            producer.produce_many([b"1", b"2", b"3", b"4"])
+            try:
+                producer.flush()
+            except OperationTimedOut as error:
+                refused.append(error)
+
+        real = worker._start
+
+        def interrupted() -> None:
+            monkeypatch.setattr(worker, "_start", real)
+            use_it()
+            real()
+
+        monkeypatch.setattr(worker, "_start", interrupted)
+        producer.produce(b"5", on_delivery=lambda message, error: told.append((message.value, error)))
+        assert len(refused) == 1
+        producer.flush(20)
+    assert told == [(b"5", None)] and sorted(cluster.values("t")) == [b"1", b"2", b"3", b"4", b"5"]

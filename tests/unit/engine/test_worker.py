@@ -175,3 +175,26 @@ def test_what_is_submitted_after_stop_while_an_earlier_job_runs_is_run_by_the_th
     worker.submit(done.append, "too late for the thread")
     worker.run_here()
     assert done[-1] == "too late for the thread"
+
+
+def test_who_submits_while_another_thread_is_held_up_in_the_start_goes_on_and_the_job_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker, done, real = Worker("w"), [], threading.Thread
+
+    def make(*args: Any, **kwargs: Any) -> threading.Thread:
+        # a signal handler in the middle of the start, which waits for a thread that submits as well
+        monkeypatch.setattr(threading, "Thread", real)
+        assert worker.is_interrupted_here()
+        other = real(target=worker.submit, args=(done.append, 2))
+        other.start()
+        other.join(20)
+        assert not other.is_alive()
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(threading, "Thread", make)
+    worker.submit(done.append, 1)
+    until(lambda: done == [1, 2], what="both jobs")
+    assert not worker.is_interrupted_here()
+    worker.stop(20)
+    assert worker.ended

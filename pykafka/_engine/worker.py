@@ -36,8 +36,6 @@ class Worker:
         self._thread: Optional[threading.Thread] = None
         #: whoever has it may be interrupted, by a finalizer or a signal handler, and come here again
         self._lock = threading.RLock()
-        #: the thread that is starting ours
-        self._starter: Optional[int] = None
         #: the thread that runs jobs for want of one of our own
         self._running_here: Optional[int] = None
         #: the worker that the present job of this one waits for
@@ -59,15 +57,19 @@ class Worker:
 
     def ensure_started(self) -> bool:
         """Return whether the thread runs, starting it if need be: while the interpreter exits, none can be started."""
-        if self._thread is not None or self._starter == threading.get_ident():
+        if self._thread is not None or is_owned(self._lock):
             return True  # or it is just being started, by who was interrupted for this
-        if not self._lock.acquire(timeout=MOST_START_S):
-            return True  # whoever starts it was interrupted by a signal handler, which may wait for the I/O thread: for us
+        has_lock = [False]
         try:
+            # in one call of C, so that Ctrl-C cannot come in between, and we always know whether we have it
+            has_lock.extend(map(self._lock.acquire, (True,), (MOST_START_S,)))
+            if not has_lock[-1]:
+                return True  # whoever starts it was interrupted by a signal handler, which may wait for the I/O thread: for us
             if self._thread is None and not self._forked:
                 self._start()
         finally:
-            self._lock.release()
+            if has_lock[-1]:
+                self._lock.release()
         return self._thread is not None
 
     def is_interrupted_here(self) -> bool:
@@ -75,7 +77,6 @@ class Worker:
         return is_owned(self._lock)
 
     def _start(self) -> None:
-        self._starter = threading.get_ident()  # first: who sees the thread may look whether it is started
         # whoever takes it out, which is one call of C, decides whether the thread runs jobs; no lock, since a signal handler may
         # wait for a job in the middle of this
         ticket = [self]
@@ -95,8 +96,6 @@ class Worker:
             elif not self._complained:
                 self._complained = True
                 log.error("%s: no thread could be started, its jobs have to wait: %s", self._name, error)
-        finally:
-            self._starter = None
 
     def _run(self, ticket: list[Worker]) -> None:
         try:
@@ -204,13 +203,12 @@ class Worker:
 
     def stop(self, timeout_s: float) -> None:
         """End the thread after the jobs already submitted, waiting at most ``timeout_s`` for it."""
-        # no lock: a finalizer may call this in the middle of _start, on the very same thread
+        # a finalizer may call this in the middle of _start, on the very same thread, which has the lock then
         thread = self._thread
         if thread is not None:
             self._jobs.put(None)
-            if self._starter not in (None, threading.get_ident()):
-                with self._lock:  # another thread starts it just now: nobody can wait for its end before
-                    pass
+            with self._lock:  # another thread may be starting it just now: nobody can wait for its end before
+                pass
             # where it does not live yet, this is a finalizer in the middle of its start: it ends with its jobs
             if thread.is_alive() and threading.current_thread() is not thread:
                 thread.join(timeout_s)

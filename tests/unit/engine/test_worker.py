@@ -11,7 +11,7 @@ import pytest
 
 from pykafka._engine.worker import Worker
 
-from ...support import until
+from ...support import Interrupting, until
 
 
 def test_a_worker_may_be_stopped_while_its_thread_is_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,3 +198,29 @@ def test_who_submits_while_another_thread_is_held_up_in_the_start_goes_on_and_th
     assert not worker.is_interrupted_here()
     worker.stop(20)
     assert worker.ended
+
+
+def test_ctrl_c_anywhere_in_a_start_leaves_nothing_locked_and_a_worker_that_works() -> None:
+    ended = left = 0
+    for number in range(1, 400):
+        worker, done = Worker("w"), []
+        before = sys.gettrace()
+        sys.settrace(Interrupting(number, {Worker.submit.__code__.co_filename}))
+        try:
+            worker.submit(done.append, 1)
+            is_whole = True
+        except KeyboardInterrupt:
+            is_whole = False
+            ended += 1
+        finally:
+            sys.settrace(before)
+        if worker.is_interrupted_here():
+            left += 1  # in the few opcodes of the release itself, where CPython looks for no signals
+            continue
+        worker.submit(done.append, 2)
+        until(lambda done=done: 2 in done, what=f"a job after an interruption at step {number}")
+        worker.stop(20)
+        assert worker.ended
+        if is_whole:
+            break
+    assert is_whole and ended > 20 and left < 10

@@ -84,13 +84,10 @@ class Commits:
         :param is_read: whether the partition is (still) read here; asked after ``who``
         """
 
-        def commit_target() -> None:
-            def read() -> dict[TopicPartition, int]:
-                return {tp: target} if self.committed(tp) == before and is_read() else {}
+        def read() -> dict[TopicPartition, int]:
+            return {tp: target} if self.committed(tp) == before and is_read() else {}
 
-            self._read_and_commit(read, who, self._settings.timeout_s)
-
-        self._in_turn(commit_target)
+        self._in_turn(lambda: self._read_and_commit(read, who, self._settings.timeout_s))
 
     def _moved(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         return {tp: position for tp, position in positions.items() if self._committed.get(tp) != position}

@@ -11,13 +11,11 @@ from pykafka import KafkaClient
 from pykafka.exceptions import LeaderNotAvailable, NotLeaderForPartition, RequestTimedOut
 from pykafka.testing import FakeCluster
 
-from ..support import until
-from .crowd import Actor, Ledger, Reader, Writer, check_read_and_end
-from .cut import GROUP_PROTOCOLS, QUICK
-from .stage import PATIENCE_S, Stage
+from .crowd import Actor, Ledger, Reader, Writer, check_read_and_end, end_writers
+from .cut import GROUP_PROTOCOLS, QUICK, STORM_S
+from .stage import PATIENCE_S, Stage, put_out
 
 PARTITIONS = 6
-STORM_S = 8.0
 #: What is answered, held up or lost.
 APIS = ["Produce", "Fetch", "Metadata", "ListOffsets", "InitProducerId", "FindCoordinator", "OffsetCommit", "OffsetFetch"]
 RETRIABLE = [NotLeaderForPartition, LeaderNotAvailable, RequestTimedOut]
@@ -157,11 +155,7 @@ class Trouble(Actor):
 
     def put_out(self) -> None:
         """Put a member out of the group."""
-        for member in self._kafka.members(self._group)[:1]:
-            try:
-                self._kafka.expire_session(self._group, member)
-            except ValueError:
-                continue  # it has left meanwhile
+        put_out(self._kafka, self._group)
 
 
 def play(stage: Stage) -> str:
@@ -188,16 +182,11 @@ def play(stage: Stage) -> str:
             one.begin()
         time.sleep(STORM_S * stage.length)
         trouble.end()
-        for one in writers:
-            one.end()
-        until(lambda: len(ledger.told) == len(ledger.written), what="an outcome for each message")
+        end_writers(writers, ledger)
         stored = stage.stored(topic)
         count = sum(map(len, stored.values()))
         check_read_and_end(alone, members, stored)
-    ledger.check_told_once()
-    ledger.check_stored(stored)
-    ledger.check_order(stored)
+    ledger.check_whole(stored)
     committed = {number: one.offset for (_, number), one in stage.fake.committed(group).items()}
     assert committed == {number: len(rows) for number, rows in stored.items() if rows}, committed
-    assert not ledger.failed, f"{len(ledger.failed)} messages failed: {ledger.failed[:3]!r}"
     return f"{count} messages, {len(trouble.happened)} troubles"

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from pykafka import KafkaClient
@@ -64,6 +65,13 @@ class Ledger:
                 number = int(row.value.rpartition(b"-")[2])
                 assert last.get(row.key, -1) < number, f"{row} comes behind {last[row.key]}"
                 last[row.key] = number
+
+    def check_whole(self, stored: dict[int, list[Stored]]) -> None:
+        """Fail unless all of that is so, and no message failed."""
+        self.check_told_once()
+        self.check_stored(stored)
+        self.check_order(stored)
+        assert not self.failed, f"{len(self.failed)} messages failed: {self.failed[:3]!r}"
 
     @property
     def failed(self) -> list[Exception]:
@@ -136,6 +144,13 @@ class Writer(Actor):
         except KafkaException:
             # of a sync producer: the callback is told the same
             assert self._is_sync
+
+
+def end_writers(writers: Sequence[Actor], ledger: Ledger) -> None:
+    """Have writers end, and return when every message has been told of."""
+    for one in writers:
+        one.end()
+    until(lambda: len(ledger.told) == len(ledger.written), what="an outcome for each message")
 
 
 def patiently(call: Callable[[], Any]) -> Any:

@@ -6,8 +6,7 @@ import time
 
 from pykafka import KafkaClient
 
-from ..support import until
-from .crowd import Ledger, Reader, Writer, check_read_and_end
+from .crowd import Ledger, Reader, Writer, check_read_and_end, end_writers
 from .proxy import NONE, Faults, Proxy
 from .stage import Stage
 
@@ -40,15 +39,10 @@ def play(stage: Stage) -> str:
             one.ending.set()
         time.sleep(chance.random())
         proxy.faults = NONE
-        for one in writers:
-            one.end()
-        until(lambda: len(ledger.told) == len(ledger.written), what="an outcome for each message")
+        end_writers(writers, ledger)
         stored = stage.stored(topic)
         count = sum(map(len, stored.values()))
         check_read_and_end(alone, members, stored)
-    ledger.check_told_once()
-    ledger.check_stored(stored)
-    ledger.check_order(stored)
-    assert not ledger.failed, f"{len(ledger.failed)} messages failed: {ledger.failed[:3]!r}"
+    ledger.check_whole(stored)
     assert proxy.happened["cut"] > 0
     return f"{count} messages, {dict(proxy.happened)}"

@@ -8,7 +8,7 @@ from typing import Any
 from pykafka import KafkaClient
 
 from ..real.test_mixed_groups import NEWER, Confluent, KafkaPython, Ours, Play, Player
-from .stage import Stage
+from .stage import Stage, put_out
 
 SECONDS = 30.0
 MOST_MEMBERS = 4
@@ -79,11 +79,8 @@ class Story:
     def put_out(self) -> None:
         """Put somebody out of the group who does not expect it."""
         self.told.append("put out")
-        for member in self._fake.members(self._play.name)[:1]:  # type: ignore[union-attr]
-            try:
-                self._fake.expire_session(self._play.name, member)  # type: ignore[union-attr]
-            except ValueError:
-                continue  # it has left meanwhile
+        assert self._fake is not None
+        put_out(self._fake, self._play.name)
 
     def rest(self) -> None:
         """Wait until shares are fair."""

@@ -13,12 +13,10 @@ from pykafka import KafkaClient
 from pykafka.exceptions import KafkaException
 
 from ..support import until
-from .crowd import Ledger, Reader, Writer, patiently
-from .cut import GROUP_PROTOCOLS, QUICK
+from .crowd import Ledger, Reader, Writer, end_writers, patiently
+from .cut import GROUP_PROTOCOLS, QUICK, STORM_S
 from .proxy import NONE, Faults, Proxy
 from .stage import PATIENCE_S, Stage
-
-STORM_S = 8.0
 
 
 def play(stage: Stage) -> str:
@@ -43,9 +41,7 @@ def play(stage: Stage) -> str:
             one.ending.set()
         time.sleep(chance.random())
         proxy.faults = NONE
-        for one in writers:
-            one.end()
-        until(lambda: len(ledger.told) == len(ledger.written), what="an outcome for each message")
+        end_writers(writers, ledger)
         after = honest_again(client, topic)
         for reader in readers:
             reader.end()

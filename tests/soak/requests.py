@@ -11,7 +11,7 @@ from pykafka.exceptions import EncodeError
 from pykafka.protocol.schema import REQUESTS
 
 from ..testing.peer import metadata, peer_of
-from ..testing.test_any_request import Filler, impatient
+from ..testing.test_any_request import Filler, exchange, impatient
 from .proxy import mangled
 from .stage import Stage
 
@@ -52,14 +52,7 @@ def _send_many(stage: Stage, fill: Filler, ranges: dict[int, tuple[int, int]], b
             continue
         if stage.random.random() < 0.5:
             frame = mangled(frame, stage.random)
-        try:
-            peer.send_frame(frame)
-            peer.receive_frame()
-            became["answered"] += 1
-        except (EOFError, OSError) as error:
-            became[type(error).__name__] += 1
-            peer.close()
-            peer = impatient(address)
+        peer = exchange(peer, frame, address, became)
     peer.close()
 
 

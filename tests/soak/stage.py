@@ -119,6 +119,15 @@ def _read(consumer: Any, topic: str, number: int) -> Iterator[Stored]:
             position = message.offset() + 1
 
 
+def put_out(kafka: FakeCluster, group: str) -> None:
+    """Put a member out of a group, if there is one."""
+    for member in kafka.members(group)[:1]:
+        try:
+            kafka.expire_session(group, member)
+        except ValueError:
+            continue  # it has left meanwhile
+
+
 def threads_of_ours() -> list[str]:
     """Return the names of threads that belong to this library and run.
 

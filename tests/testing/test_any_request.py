@@ -76,6 +76,19 @@ def impatient(hosts: str) -> Peer:
     return peer
 
 
+def exchange(peer: Peer, frame: bytes, address: str, became: Counter[str]) -> Peer:
+    """Send a request and note what became of it; return the connection to go on by, a new one where that has ended."""
+    try:
+        peer.send_frame(frame)
+        peer.receive_frame()
+        became["answered"] += 1
+    except (EOFError, OSError) as error:
+        became[type(error).__name__] += 1
+        peer.close()
+        return impatient(address)
+    return peer
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_request_is_too_much(seed: int) -> None:
     became: Counter[str] = Counter()
@@ -90,14 +103,7 @@ def test_no_request_is_too_much(seed: int) -> None:
                 frame = fill.request(REQUESTS[key], fill.random.randint(low, high))
             except EncodeError:
                 continue
-            try:
-                peer.send_frame(frame)
-                peer.receive_frame()
-                became["answered"] += 1
-            except (EOFError, OSError) as error:
-                became[type(error).__name__] += 1
-                peer.close()
-                peer = impatient(kafka.hosts)
+            peer = exchange(peer, frame, kafka.hosts, became)
         peer.close()
         # hanging up on what is malformed is noted, too; what failed in here is not among it
         assert [said for said in kafka.complaints if "Traceback" in said] == []

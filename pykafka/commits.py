@@ -44,14 +44,20 @@ class Commits:
         self._committed = {**self._committed, **offsets}
         self._committed_at = self._now()
 
-    def commit(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> set[TopicPartition]:
+    def commit(
+        self,
+        read: Callable[[], Mapping[TopicPartition, int]],
+        who: Callable[[], Committer],
+        within_s: Optional[float] = None,
+    ) -> set[TopicPartition]:
         """Commit what ``read()`` returns once it is our turn; return what was left out, since it is there no more.
 
+        :param within_s: how long passing errors are put up with; None is as long as the settings say
         :param who: is asked first, so that whatever is read belongs to that seat or to a later one, never to an earlier one
         :raises KafkaException: when it could not be committed
         """
         left_out: set[TopicPartition] = set()
-        self._in_turn(lambda: left_out.update(self._read_and_commit(read, who, None)))
+        self._in_turn(lambda: left_out.update(self._read_and_commit(read, who, within_s)))
         return left_out
 
     def commit_moved(self, read: Callable[[], Mapping[TopicPartition, int]], who: Callable[[], Committer]) -> None:

@@ -57,7 +57,8 @@ class Consumer(Reader):
     def _wants_to_start(self) -> bool:
         """Return whether start() has anything to do now; in the middle of a stop(), for a signal handler, it has after that."""
         self._is_start_wanted = self._is_stopping
-        return not (self._running or self._is_starting or self._is_stopping)
+        runs = self._running and not self._is_half_stopped
+        return not (runs or self._is_starting or self._is_stopping)
 
     def _start_whole(self) -> None:
         """Start, and have a stop() that a signal handler calls meanwhile wait: what is half started cannot be stopped.
@@ -66,9 +67,10 @@ class Consumer(Reader):
         """
         if self._is_half_stopped and not self._stop_whole():
             raise ConsumerStoppedException(f"{self!r} is stopped by this very callback: start() it after that")
-        self._is_starting, self._is_stop_wanted = True, False
         try:
-            self._start()
+            self._is_starting, self._is_stop_wanted = True, False
+            if not self._running:  # else a signal handler has started us since the caller looked
+                self._start()
         except BaseException:  # Ctrl-C, too: what has begun would go on, and nobody could stop it
             self._undo_start()
             raise

@@ -13,6 +13,7 @@ from ._engine.fetching import weakly
 from ._engine.group_session import GroupSession
 from ._engine.ticker import Ticker
 from ._engine.waiting import Deadline, Result, is_owned
+from ._engine.worker import Worker
 from ._machines.backoff import Spacing
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 SPARE_S = 10.0
 #: How often the protocol of a group is chosen anew before what ended the membership is an error.
 CHOICES = 3
+#: How long Ctrl-C in start() waits for the coordinator to hear that this member leaves (seconds).
+LEAVE_AT_CTRL_C_S = 0.1
 #: Seconds between looks whether the client was closed, while start() waits for the group.
 LOOK_FOR_END_S = 0.2
 #: How many topics the reason of a rebalance names.
@@ -141,6 +144,10 @@ class GroupConsumer(GroupReader):
         except BaseException as error:  # Ctrl-C, too: whoever has no consumer cannot stop it
             if isinstance(error, ConsumerStoppedException) and not self._cluster.engine.closed:
                 return  # by another thread, or a signal handler
+            session = self._session
+            if session is not None and not isinstance(error, Exception) and not self._first.done:
+                # nothing was given to it that would have to be given up; whoever pressed Ctrl-C does not wait for a broker
+                session.abandon(LEAVE_AT_CTRL_C_S)
             try:
                 self.stop()
             except Exception as failure:
@@ -194,7 +201,7 @@ class GroupConsumer(GroupReader):
             self._topic_looks.stop()
         session.close()
         worker.stop(0.0)
-        self._wait_unlocked(lambda: worker.ended or worker.in_worker())
+        self._wait_unlocked(lambda: worker.ended or worker.in_worker() or session.leaves_alone)
         self._topics.end()
         self._end()
         self._stop_cores()
@@ -280,7 +287,7 @@ class GroupConsumer(GroupReader):
     def _on_event(self, event: Event) -> None:
         worker = self._worker
         if worker is not None:
-            worker.submit(weakly(weakref.WeakMethod(self._act_on)), event)
+            worker.submit(weakly(weakref.WeakMethod(self._act_on)), event, worker)
 
     def _on_view(self, view: ClusterView) -> None:
         member = self._member
@@ -296,19 +303,24 @@ class GroupConsumer(GroupReader):
 
     # -- what the group asks for: on the worker -----------------------------------------------------------------------
 
-    def _act_on(self, event: Event) -> None:
-        """Do what an event asks for; what goes wrong is for the next consume() to raise, and must not end the worker."""
+    def _act_on(self, event: Event, worker: Worker) -> None:
+        """Do what an event asks for; what goes wrong is for the next consume() to raise, and must not end the worker.
+
+        :param worker: the one that was given it, which may be that of a start that Ctrl-C has ended since
+        """
+        if worker is not self._worker:
+            return
         try:
             _ACTIONS[type(event)](self, event)
         except Exception as error:
             self._note_failure(f"acting on {type(event).__name__}", error)
 
     def _take_share(self, event: Assign) -> None:
-        self._choices = 0
+        self._choices, first = 0, self._first
         try:
             self._assign(event)
         finally:
-            self._first.succeed(None)
+            first.succeed(None)
 
     def _decide(self, event: Decide) -> None:
         member = self._member

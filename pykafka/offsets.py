@@ -16,6 +16,7 @@ from .exceptions import (
     KafkaException,
     LeaderNotFoundError,
     OffsetRequestFailedError,
+    OperationTimedOut,
     UnknownTopicOrPartition,
     error_for,
 )
@@ -39,7 +40,8 @@ GROUP_ID_NOT_FOUND = 69
 FIRST_PAUSE_S = 0.05
 #: How long a partition may be without a leader before start() goes on without it (seconds).
 ELECTION_S = 2.0
-#: How long a leader may take to say where a partition begins before the others given with it are begun with (seconds).
+#: How long a leader may take to say where a partition begins before the others given with it are begun with (seconds). Twice as
+#: long the next time, up to the usual time for an answer: a leader that is just slow is heard in the end.
 LEADER_ANSWERS_S = 5.0
 
 
@@ -104,6 +106,13 @@ class OffsetManager:
         self._settings = settings
         group = settings.consumer_group
         self._group = None if group is None else group.decode()
+        #: how many times in a row leaders gave no answer to a question that is asked once
+        self._unanswered = 0
+
+    @property
+    def timeout_s(self) -> float:
+        """Return how long one answer is waited for, and what is asked in the place of many consumers is tried (seconds)."""
+        return self._settings.timeout_s
 
     def refresh(self, topics: Iterable[str]) -> None:
         """Learn how the topics look now: what was known of them may be old, and about others of the same name.
@@ -124,6 +133,7 @@ class OffsetManager:
         reset_on_start: Optional[bool] = None,
         leave_out: bool = False,
         led_only: bool = False,
+        within_s: Optional[float] = None,
     ) -> Start:
         """Return where each partition starts by the offset rules (positions.START_RULES), asking the cluster as needed.
 
@@ -134,6 +144,7 @@ class OffsetManager:
         :param leave_out: leave out partitions that have to be looked up and have no leader, if there are others
         :param led_only: do so at once, without waiting for an election, also when there are no others; leave out those as well
             whose leader gives no answer for the time being
+        :param within_s: how long passing errors of the group's coordinator are put up with; None is as long as the settings say
         :param kept: where the consumer was when it stopped: without a group that is written down nowhere else
         """
         tps = list(partitions)
@@ -146,7 +157,7 @@ class OffsetManager:
             return Start({**{tp: kept[tp] for tp in tps if tp in kept}, **rest.positions}, {})
         committed: Mapping[TopicPartition, Optional[int]] = {}
         if self._group is not None and not resets:
-            committed = {tp: row.offset if row.offset >= 0 else None for tp, row in self.fetch_committed(tps).items()}
+            committed = {tp: row.offset if row.offset >= 0 else None for tp, row in self.fetch_committed(tps, within_s).items()}
         has_group = self._group is not None
         rules = {tp: start_rule(has_group, resets, committed.get(tp)) for tp in tps}
         positions = {tp: offset for tp, offset in committed.items() if offset is not None and rules[tp].source == COMMITTED}
@@ -176,9 +187,12 @@ class OffsetManager:
 
     # -- the group's offsets ------------------------------------------------------------------------------------------
 
-    def fetch_committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetFetchPartitionResponse]:
+    def fetch_committed(
+        self, partitions: Iterable[TopicPartition], within_s: Optional[float] = None
+    ) -> dict[TopicPartition, OffsetFetchPartitionResponse]:
         """Return what the group committed for each partition.
 
+        :param within_s: how long passing errors are put up with; None is as long as the settings say
         :raises KafkaException: for an error at any level of the answer: connection, group, or one partition
         """
         tps = list(partitions)
@@ -192,7 +206,7 @@ class OffsetManager:
             groups=[OffsetFetchRequest.OffsetFetchRequestGroup(group_id=group, topics=several)],
             require_stable=self._settings.read_committed,
         )
-        deadline = self._settings.patience()
+        deadline = self._settings.patience() if within_s is None else Deadline(within_s)
         ask = lambda: self._fetch_once(group, request, tps, deadline)  # noqa: E731  # called again and again
         return self._patiently(f"fetching committed offsets of {spelled(tps)} for group {group}", deadline, ask, topics)
 
@@ -234,11 +248,13 @@ class OffsetManager:
     ) -> frozenset[TopicPartition]:
         """Commit ``offsets`` (partition -> next offset to read, sent as it is); return when the coordinator has them.
 
-        What it returns was left out: the partitions are gone with their topic, or in another one that was made in its place.
+        What it returns was left out: the partitions are in another topic that was made in the place of theirs.
 
         :param within_s: how long passing errors are put up with; None is as long as the settings say
         :param topics: those that the offsets are about: :attr:`known_topics`, now or a moment ago
         :raises KafkaException: when they were not committed; passing errors are tried again before
+        :raises UnknownTopicOrPartition: when a topic was not there for a while, and brokers (before Kafka 2.8) do not say
+            whether it is the same one: its offsets are not committed
         """
         if not offsets:
             return frozenset()
@@ -249,8 +265,8 @@ class OffsetManager:
 
         def attempt() -> None:
             first: Optional[KafkaException] = None
-            if left.is_sent:
-                self._update_if_possible(named, deadline)
+            if left.is_sent:  # and nothing is sent again without: what is known may be the topics of before
+                self._engine.update(named, deadline.within(self._settings.timeout_s))
             to_send = left.to_send()
             if to_send:
                 # by name only where it has to be: a name may be that of another topic by the time the coordinator sees it
@@ -272,6 +288,14 @@ class OffsetManager:
 
         named = list(by_topic(offsets))
         self._patiently(f"committing offsets of {spelled(offsets)} for group {group}", deadline, attempt, named)
+        for tp in sorted(left.doubtful)[:1]:
+            raise error_for(
+                UnknownTopicOrPartition.ERROR_CODE,
+                api="OffsetCommit",
+                topic=tp.topic,
+                partition=tp.partition,
+                detail=f"{spelled(left.doubtful)} not committed: the topic was away for a moment, and may have been made anew",
+            )
         return frozenset(left.gone)
 
     def _commit_request(
@@ -331,12 +355,14 @@ class OffsetManager:
         """Return what the leaders answer per partition; -1 where no message is as late as the time asked for."""
         if not times:
             return {}
-        deadline = Deadline(LEADER_ANSWERS_S) if some_will_do else self._settings.patience()
+        deadline = self._brief_patience() if some_will_do else self._settings.patience()
         remaining = dict(times)
         found: dict[TopicPartition, int] = {}
 
         def attempt() -> None:
             error = self._ask_leaders(remaining, found, deadline.within(self._settings.timeout_s))
+            if some_will_do:
+                self._unanswered = self._unanswered + 1 if isinstance(error, OperationTimedOut) else 0
             if error is None and remaining:
                 error = OffsetRequestFailedError(f"no answer about {spelled(remaining)}", topic=next(iter(remaining)).topic)
             if error is None:
@@ -348,6 +374,11 @@ class OffsetManager:
 
         self._patiently(f"looking up offsets of {spelled(times)}", deadline, attempt, by_topic(times))
         return found
+
+    def _brief_patience(self) -> Deadline:
+        """Return how long to wait for leaders while others may be held up by that."""
+        longest_s = max(LEADER_ANSWERS_S, self._settings.timeout_s)
+        return Deadline(min(LEADER_ANSWERS_S * 2 ** min(self._unanswered, 16), longest_s))
 
     def _ask_leaders(
         self, remaining: dict[TopicPartition, int], found: dict[TopicPartition, int], deadline: Deadline

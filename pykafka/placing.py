@@ -28,7 +28,8 @@ def go_on_after_out_of_range(
         # asked once: it is the fetch that tries again, and this is the thread of all consumers of the client
         found = offsets.look_up({tp: reset}, some_will_do=True)
         if tp not in found:
-            raise LeaderNotFoundError(f"{tp} has no leader that answers at the moment", topic=tp.topic, partition=tp.partition)
+            why = f"{tp} has no leader, or one that does not answer in time"
+            raise LeaderNotFoundError(why, topic=tp.topic, partition=tp.partition)
         target = found[tp]
     except Exception as error:
         if not core.stopped:
@@ -61,7 +62,8 @@ def look_for_places(
     made_anew = [tp for tp in tps if tp in read]
     try:
         found = offsets.look_up(dict.fromkeys(made_anew, OffsetType.EARLIEST), some_will_do=True)
-        start = offsets.start([tp for tp in tps if tp not in read], OffsetType.EARLIEST, led_only=True)
+        appeared = [tp for tp in tps if tp not in read]
+        start = offsets.start(appeared, OffsetType.EARLIEST, led_only=True, within_s=offsets.timeout_s)
     except Exception as error:
         if not core.stopped:
             log.warning("nowhere to start yet in %s, tried again later: %s", ", ".join(map(str, tps)), error)

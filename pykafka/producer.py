@@ -164,9 +164,10 @@ class Producer:
         with self._lock:
             if self._running or self._is_starting:
                 return
-            self._is_starting, self._is_stop_wanted = True, False
             try:
-                self._start()
+                self._is_starting, self._is_stop_wanted = True, False
+                if not self._running:  # else a signal handler has started us since that look
+                    self._start()
             except KafkaException:  # the client was closed: nothing has begun
                 self._half_started.clear()
                 raise
@@ -178,6 +179,8 @@ class Producer:
     def _start(self) -> None:
         engine = self._cluster.engine
         core = self._make_core()
+        for other in self._half_started:
+            other.leave()  # a start() that Ctrl-C has ended
         self._half_started[:] = [core]
         self._cluster.track(self)
         engine.loop.call_soon(engine.sender.add, core)

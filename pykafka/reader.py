@@ -510,27 +510,32 @@ class Reader:
     def _set_paused(self, partitions: Iterable[Partition], paused: bool) -> None:
         tps = owned_tps(partitions, self._owned)
         with self._lock:
-            self._check_running()
-            core = self._core
-            assert core is not None
-            self._put_back_turn()
-            tps = [tp for tp in tps if tp in self._buffers]  # the others were given up since the caller looked
-            for tp in tps:
-                self._buffers[tp].paused = paused
-            self._put_back_turn()  # as in _seek
-            core.pause(tps, paused)
-            if paused:
-                self._bound_paused(core, tps)
+            while True:
+                self._check_running()
+                core = self._core
+                if core is None:
+                    continue  # a signal handler has stopped us since that look
+                self._put_back_turn()
+                # the others were given up since the caller looked
+                buffers = [self._buffers[tp] for tp in tps if tp in self._buffers]
+                for buffer in buffers:
+                    buffer.paused = paused
+                self._put_back_turn()  # as in _seek
+                core.pause([buffer.tp for buffer in buffers], paused)
+                if paused:
+                    self._bound_paused(core, buffers)
+                if self._core is core:
+                    break  # else a signal handler has stopped us, and perhaps started: these were the buffers of before
         core.notify()
 
-    def _bound_paused(self, core: FetchCore, tps: Iterable[TopicPartition]) -> None:
+    def _bound_paused(self, core: FetchCore, just_paused: Iterable[PartitionBuffer]) -> None:
         """Forget what was fetched of partitions that were just paused, when those paused would keep too much from the others."""
         paused = [buffer for buffer in self._order if buffer.paused]
         held_bytes = sum(buffer.held_bytes + core.waiting_bytes(buffer.tp) for buffer in paused)
         if held_bytes <= core.settings.limits.paused_bytes:
             return
         positions: dict[TopicPartition, tuple[int, int]] = {}
-        for buffer in map(self._buffers.__getitem__, tps):
+        for buffer in just_paused:
             taken = buffer.rewind()
             if taken is not None and buffer.position is not None:
                 core.took(buffer.tp, taken.messages, taken.size)

@@ -146,8 +146,8 @@ class SimpleConsumer(Consumer):
 
     def _stop(self) -> bool:
         try:
-            if self._end():
-                self._end_auto_commits()
+            self._end()
+            self._end_auto_commits()
         finally:
             self._stop_cores()
         return True
@@ -195,7 +195,8 @@ class SimpleConsumer(Consumer):
             return
         begins, commit, known = *places.appeared, self._topic.partitions
         # before anything is delivered, whose commit would else be undone by this one
-        is_committed = not commit or self._commit_quietly(self._commits.commit, lambda: commit)
+        begin = lambda read, who: self._commits.commit(read, who, self._offsets.timeout_s)  # noqa: E731  # others wait for us
+        is_committed = not commit or self._commit_quietly(begin, lambda: commit)
         with self._lock:
             if self._core is not core:
                 return

@@ -57,7 +57,7 @@ class Topic:
         if not isinstance(metadata, TopicInfo):
             raise TypeError(f"metadata must be what the cluster was told of a topic, not {type(metadata).__name__}")
         # no lock: a signal handler in the middle of this may wait for another thread, which looks as well. Of two who update at
-        # once one may put back what is older, and the next look mends that
+        # once one may put back what is older, until the next time that metadata comes
         brokers, made = self._cluster.brokers, self._made
         fresh: dict[int, Partition] = {}
         for partition_id, info in metadata.partitions.items():

@@ -52,6 +52,8 @@ class GroupSession:
         self._timer: Optional[Timer] = None
         self._ended: Result[None] = Result()
         self._closed = False
+        #: how long somebody waits for a leave that nobody acts for any more; None: as long as that takes
+        self._waited_for: Optional[Deadline] = None
         #: looked at with every change of the cluster's picture; see :meth:`watch`
         self._on_view: Optional[Callable[[ClusterView], None]] = None
         #: where the member stands; replaced, never changed
@@ -82,11 +84,18 @@ class GroupSession:
 
     @property
     def has_left(self) -> bool:
-        """Return whether the member is in no group (any more)."""
-        return self._ended.done
+        """Return whether the member is in no group (any more), or leaves it without anybody waiting for that."""
+        return self._ended.done or self.leaves_alone
+
+    @property
+    def leaves_alone(self) -> bool:
+        """Return whether nobody waits any more for what :meth:`abandon` has begun."""
+        return self._waited_for is not None and self._waited_for.passed
 
     def wait_until_left(self, deadline: Deadline) -> bool:
         """Return whether the member has left its group before ``deadline``."""
+        if self.leaves_alone:
+            return False
         try:
             self._ended.wait(deadline, "leaving the group")
         except KafkaException as error:
@@ -94,14 +103,18 @@ class GroupSession:
             return False
         return True
 
-    def abandon(self) -> None:
-        """Have the member leave, without anybody who could give anything up first: its consumer is gone."""
+    def abandon(self, patience_s: float = 0.0) -> None:
+        """Have the member leave, without anybody who could give anything up first, and close itself after that.
+
+        Its consumer is gone, or has been interrupted, and waits for it only so long.
+        """
+        self._waited_for = Deadline(patience_s)
         if not self._engine.loop.stopped and not self._engine.loop.forked:
             self._engine.loop.call_soon(self._abandon)
 
     def close(self) -> None:
-        """Send nothing any more, and close the connection."""
-        if not self._engine.loop.stopped and not self._engine.loop.forked:
+        """Send nothing any more, and close the connection; see :meth:`abandon`."""
+        if self._waited_for is None and not self._engine.loop.stopped and not self._engine.loop.forked:
             self._engine.loop.call_soon(self._close)
 
     # -- the I/O thread -----------------------------------------------------------------------------------------------
@@ -131,12 +144,10 @@ class GroupSession:
         self._is_active = lambda: False
         self._on_fence = lambda _partitions, _event: None
         self._on_event = self._act_for_nobody
-        self._tell(lambda now: self._member.leave(now, "its consumer was dropped without stop()"), ())
+        self._tell(lambda now: self._member.drop_out(now, "its consumer was dropped without stop()"), ())
 
     def _act_for_nobody(self, event: Event) -> None:
-        if isinstance(event, Revoke):
-            self._engine.loop.call_soon(self._tell, self._member.gave_up, (event.number,))
-        elif isinstance(event, Ended):
+        if isinstance(event, Ended):
             self._engine.loop.call_soon(self._close)
 
     def _close(self) -> None:

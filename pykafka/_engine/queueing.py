@@ -65,7 +65,8 @@ class RowQueue:
         #: held by who sees to what is left when the I/O thread is gone; not the one above, which is taken with the lock of
         #: the line of those who wait for room held, whereas what is done here lets them in
         self._end_lock = threading.RLock()
-        self._ready: list[Queued] = []
+        #: what waits besides the open segment, by its id(), in order
+        self._ready: dict[int, Queued] = {}
         self._ready_rows = 0
         #: single rows that have their partition; they go before what was queued after them
         self._handed: deque[tuple[Taken, int]] = deque()
@@ -83,32 +84,44 @@ class RowQueue:
     def place_late(self, segment: Segment, row: Row) -> Fates:
         """Return the fates of a row that was appended to ``segment`` while that was closed: taken with it, or queued now."""
         with self._lock:  # whoever closes a segment holds it until that is done
-            if segment.holds(row):
-                return segment.fates
-            self.segment.rows.append(row)
-            return self.segment.fates
+            while not segment.holds(row):
+                segment = self.segment
+                segment.rows.append(row)
+                if not segment.closed:
+                    break  # else a signal handler has closed it just now
+            return segment.fates
 
     def queue(self, item: Union[Row, Block], size: int) -> Fates:
         """Queue a row or a block, whether there is room or not; return its fates."""
         self.room -= size
         with self._lock:
-            if not isinstance(item, Block):
-                self.segment.rows.append(item)
-                return self.segment.fates
-            self._close_segment()
-            self._ready.append(item)
-            self._ready_rows += len(item.values)
-            self.row_limit -= len(item.values)
-            return fates_of(item)
+            if isinstance(item, Block):
+                self._close_segment()
+                self._ready_rows += len(item.values)  # first: Ctrl-C may come in between, and too few would not be looked for
+                self._ready[id(item)] = item
+                self.row_limit -= len(item.values)
+                fates = fates_of(item)
+            else:
+                segment = self.segment
+                segment.rows.append(item)
+                fates = self.place_late(segment, item) if segment.closed else segment.fates
+        return fates
 
     def _close_segment(self) -> None:
-        """Close the open segment and open another one; with the lock held."""
+        """Close the open segment and open another one; with the lock held.
+
+        Where Ctrl-C comes in between, the next one that does this, or takes everything, does the rest: a segment is ready
+        before another one takes its place, and being so twice is being so once.
+        """
         segment = self.segment
-        if segment.rows:
-            self.segment = self._open_segment()
-            segment.close()
-            self._ready.append(segment)
-            self._ready_rows += len(segment.frozen)
+        if not segment.rows:
+            return
+        count, another = len(segment.rows), self._open_segment()
+        self._ready_rows += count
+        self._ready[id(segment)] = segment
+        if self.segment is segment:  # else a signal handler has done all of this
+            self.segment = another
+        segment.close()
 
     @property
     def queued(self) -> int:
@@ -137,6 +150,7 @@ class RowQueue:
         """Return everything queued, in order, and how many rows that is; but for what was handed over."""
         with self._lock:
             self._close_segment()
-            segments, self._ready = self._ready, []
-            count, self._ready_rows = self._ready_rows, 0
+            segments = list(self._ready.values())
+            self._ready, self._ready_rows = {}, 0
+            count = sum(len(one.close()) if isinstance(one, Segment) else len(one.values) for one in segments)
         return segments, count

@@ -76,6 +76,16 @@ class Worker:
         """Return whether a signal handler has come in the middle of starting the thread: it runs no job before that goes on."""
         return is_owned(self._lock)
 
+    def _is_being_started(self) -> bool:
+        """Return whether another thread starts ours, and is not done with it in a moment: a signal handler may keep it so."""
+        has_lock = [False]
+        try:
+            has_lock.extend(map(self._lock.acquire, (True,), (MOST_START_S,)))  # as in ensure_started()
+            return not has_lock[-1]
+        finally:
+            if has_lock[-1]:
+                self._lock.release()
+
     def _start(self) -> None:
         # whoever takes it out, which is one call of C, decides whether the thread runs jobs; no lock, since a signal handler may
         # wait for a job in the middle of this
@@ -138,13 +148,14 @@ class Worker:
             return False  # another time: a signal handler, in the middle of what has it, may wait for a job
         try:
             thread, self._thread = self._thread, None
-            if self._jobs.empty() or self._thread is not None:  # a finalizer has submitted one just now, which has its own
-                return True
-            # who has seen none in between waits for the lock, and then sees this one
-            self._thread = thread
-            return False
+            retires = self._jobs.empty()
+            if not retires:
+                self._thread = thread
         finally:
             self._lock.release()
+        if retires and not self._jobs.empty():
+            self.ensure_started()  # for a finalizer's, run in the middle of this, or for who has waited for the lock in vain
+        return retires
 
     def _goes_on_though_stopped(self) -> bool:
         """Return whether there was another job, submitted after :meth:`stop`, and run it; from False on run_here() runs those."""
@@ -161,11 +172,8 @@ class Worker:
 
     def run_here(self) -> None:
         """Run what was submitted on the calling thread, if no thread could be started for it or ours has ended."""
-        if self._forked:
+        if self._forked or self._is_being_started() or not self.ended:
             return
-        with self._lock:
-            if not self.ended:
-                return
         self._running_here = threading.get_ident()
         try:
             # not empty() and then get(): a thread started meanwhile may take the job in between, and we would wait for ever
@@ -202,13 +210,15 @@ class Worker:
         return thread is None or self._is_over or not thread.is_alive()
 
     def stop(self, timeout_s: float) -> None:
-        """End the thread after the jobs already submitted, waiting at most ``timeout_s`` for it."""
+        """End the thread after the jobs already submitted, waiting at most ``timeout_s`` for it.
+
+        Where there is none, one that a later job starts ends after that.
+        """
+        self._jobs.put(None)
         # a finalizer may call this in the middle of _start, on the very same thread, which has the lock then
         thread = self._thread
-        if thread is not None:
-            self._jobs.put(None)
-            with self._lock:  # another thread may be starting it just now: nobody can wait for its end before
-                pass
-            # where it does not live yet, this is a finalizer in the middle of its start: it ends with its jobs
-            if thread.is_alive() and threading.current_thread() is not thread:
-                thread.join(timeout_s)
+        # where it does not live yet it is just being started, by another thread or by the one that a finalizer calls this in the
+        # middle of: nobody can wait for its end before, and it ends with its jobs
+        lives = thread is not None and not self._is_being_started() and thread.is_alive()
+        if thread is not None and lives and threading.current_thread() is not thread:
+            thread.join(timeout_s)

@@ -235,6 +235,14 @@ class ClassicMember(Member):
     def _on_found(self, now: float) -> None:
         self._beat_at = min(self._beat_at, now)
 
+    def _on_left(self, ask: Ask, reply: Any, now: float) -> None:
+        if ask.api != JoinGroupRequest.NAME:
+            super()._on_left(ask, reply, now)
+        elif reply.member_id and reply.error_code in (0, MEMBER_ID_REQUIRED):
+            self.member_id = reply.member_id  # that it has a seat after all, which it is to leave
+        else:
+            self._gone()
+
     def _on_success(self, ask: Ask, reply: Any, now: float) -> None:
         # the coordinator's clock starts when it has our heartbeat, but when it answers a JoinGroup or SyncGroup
         self._heard_at = self._calm_at = self._beat_sent_at if ask.api == "Heartbeat" else self._polled_at
@@ -378,6 +386,21 @@ class ClassicMember(Member):
     def _look_for_coordinator(self, now: float) -> None:
         self._beat = None
         super()._look_for_coordinator(now)
+        if self.state == LEAVING and not self.member_id:
+            self._gone()  # it was not told what its seat is called, if it has one
+
+    def _vacate(self) -> None:
+        # the coordinator may be giving it a seat, for which the others would wait as long as a session lasts
+        if self._is_being_seated:
+            self.state = LEAVING
+        else:
+            super()._vacate()
+
+    @property
+    def _is_being_seated(self) -> bool:
+        """Return whether a JoinGroup is under way that is to tell the member its id: without it nothing can be left (KIP-394)."""
+        is_asked = self.state == JOINING and self._main is not None and self.coordinator is not None
+        return is_asked and not self.member_id and self.settings.instance_id is None
 
 
 _REQUESTS: dict[str, Callable[[ClassicMember], Request]] = {

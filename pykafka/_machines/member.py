@@ -213,6 +213,14 @@ class Member:
             if self._revoking is None:  # else the rest follows when that is given up
                 self._give_up_and_vacate()
 
+    def drop_out(self, now: float, reason: str) -> None:
+        """Leave the seat at once, also in the middle of giving something up: nobody is there any more who could."""
+        self._let_all_go(reason)
+        if self._leaving is not None and self.state == GIVING_UP:
+            self._vacate()
+        else:
+            self.leave(now, reason)
+
     def active(self, now: float) -> None:
         """Note that the user takes messages, or waits for some: a member whose user does not is none for long."""
         self._active_at = now
@@ -300,7 +308,7 @@ class Member:
         if found is not None:
             self._on_coordinator(found, now)
         elif self.state == LEAVING:
-            self._on_left(reply.error_code, now)
+            self._on_left(ask, reply, now)
         elif reply.error_code:
             said = getattr(reply, "error_message", None) or f"group {self.settings.group}"
             explained = meaning(ask.api, reply.error_code, self.settings.group, self._offers)
@@ -322,8 +330,9 @@ class Member:
         else:
             self._end(failure, seated=False)
 
-    def _on_left(self, code: int, now: float) -> None:
+    def _on_left(self, _ask: Ask, reply: Any, now: float) -> None:
         """Be gone, unless the leave has not come to the coordinator: who is there yet keeps others from what it had."""
+        code = reply.error_code
         if code in (COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR):
             self._look_for_coordinator(now)
         elif code == COORDINATOR_LOAD_IN_PROGRESS:

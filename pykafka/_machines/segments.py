@@ -183,30 +183,37 @@ def refused(delivery: Delivery, error: Exception) -> Fates:
 class Segment:
     """The rows that ``produce()`` queues until they are collected."""
 
-    __slots__ = ("closed", "fates", "frozen", "rows")
+    __slots__ = ("_frozen", "closed", "fates", "rows")
 
     def __init__(self, delivery: Delivery) -> None:
         self.rows: list[Row] = []
         self.fates = Fates(delivery)
         self.closed = False
-        self.frozen: list[Row] = []
+        #: what was taken; None while that is not done
+        self._frozen: Optional[list[Row]] = None
 
-    def close(self) -> None:
-        """Take what is queued. A row that is appended later is not taken, and whoever appended it sees that we are closed."""
+    def close(self) -> list[Row]:
+        """Take what is queued, once, and return it.
+
+        A row that is appended later is not taken, and whoever appended it sees that we are closed. Where Ctrl-C comes in
+        between, the next call does the rest.
+        """
         # in this order: who appends looks at `closed` after it
         self.closed = True
-        self.frozen = self.rows.copy()
+        if self._frozen is None:
+            self._frozen = self.rows.copy()
+        return self._frozen
 
     def holds(self, row: Row) -> bool:
         """Return whether ``row``, which was appended last or nearly so, was taken."""
-        return any(each is row for each in reversed(self.frozen))
+        return any(each is row for each in reversed(self.close()))
 
     def take(self, *, with_keys: bool, with_extras: bool, with_messages: bool) -> Taken:
         """Return the rows that were taken, as columns; who knows that no row has a key or extras saves looking for them.
 
         :param with_messages: for callbacks or reports, so that :meth:`Taken.messages` has any
         """
-        rows = self.frozen
+        rows = self.close()
         self.fates.take(len(rows), rows)
         # hot: per message
         values = [row[VALUE] for row in rows]

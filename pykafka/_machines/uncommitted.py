@@ -29,13 +29,15 @@ class Uncommitted:
         self.waiting: set[TopicPartition] = set()
         #: what is left out for good: it was about a log that is no more
         self.gone: set[TopicPartition] = set()
+        #: the same where it may be: a broker that has just started does not know topics for a moment, either
+        self.doubtful: set[TopicPartition] = set()
         self._look = look
         infos = {tp.topic: topics.get(tp.topic) for tp in offsets}
         #: topic -> its id when this began, None where it has none
         self.ids = {topic: _id_of(info) for topic, info in infos.items()}
         #: topics of which nothing was known when this began: whether they are others by now cannot be told
         self._strange = {topic for topic, info in infos.items() if info is None}
-        #: topics that were not there at some look: one without an id that is there again is another one
+        #: topics that were not there at some look: one without an id that is there again may be another one
         self._absent: set[str] = set()
         #: what is sent from now on is sent again: it is worth a look at how the topics are now
         self.is_sent = False
@@ -49,8 +51,8 @@ class Uncommitted:
     def to_send(self) -> dict[TopicPartition, int]:
         """Return what can be sent: first everything, and later what is still there, in the logs that this began with."""
         if self.is_sent:
-            self.waiting = {tp for tp in self.remaining if not self._is_there(tp)} - self.gone
-            for tp in self.gone:
+            self.waiting = {tp for tp in self.remaining if not self._is_there(tp)} - self.gone - self.doubtful
+            for tp in self.gone | self.doubtful:
                 self.remaining.pop(tp, None)
         self.is_sent = True
         return {tp: offset for tp, offset in self.remaining.items() if tp not in self.waiting}
@@ -63,8 +65,9 @@ class Uncommitted:
             self._absent.add(tp.topic)
             return False
         before, now = self.ids[tp.topic], _id_of(info)
-        if now != before if before and now else tp.topic in self._absent:
-            self.gone.add(tp)
+        can_be_told = before is not None and now is not None
+        if now != before if can_be_told else tp.topic in self._absent:
+            (self.gone if can_be_told else self.doubtful).add(tp)
             return False
         # a broker that is behind does not know of all partitions yet
         return tp.partition in info.partitions

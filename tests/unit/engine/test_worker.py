@@ -37,6 +37,13 @@ def test_a_worker_may_be_stopped_while_its_thread_is_being_started(monkeypatch: 
     assert done == ["the job"] and worker.ended
 
 
+def test_a_worker_that_was_stopped_before_its_first_job_ends_after_it() -> None:
+    worker, done = Worker("early"), []
+    worker.stop(20)
+    worker.submit(done.append, "late")
+    until(lambda: done == ["late"] and worker.ended, what="the job and the end of the thread")
+
+
 def test_a_finalizer_may_stop_a_worker_in_the_very_thread_that_is_starting_it(monkeypatch: pytest.MonkeyPatch) -> None:
     start, worker, done = threading.Thread.start, Worker("slow"), []
 
@@ -127,8 +134,9 @@ def test_a_signal_handler_may_submit_while_the_thread_is_being_made(monkeypatch:
     worker.stop(20)
 
 
-def test_a_finalizer_may_submit_while_an_idle_thread_ends() -> None:
-    worker, done = Worker("idle", idle_s=3600), []
+@pytest.mark.parametrize("is_early", [True, False], ids=["before it looks", "right after it has looked"])
+def test_a_finalizer_may_submit_while_an_idle_thread_ends(is_early: bool) -> None:
+    worker, done = Worker("idle", idle_s=3600), [] if is_early else ["earlier"]
 
     class Finalized:
         """The queue, in which the collector happens to run."""
@@ -140,15 +148,16 @@ def test_a_finalizer_may_submit_while_an_idle_thread_ends() -> None:
             return getattr(self._jobs, name)
 
         def empty(self) -> bool:
-            if not done:
+            is_empty: bool = self._jobs.empty()
+            if done == ([] if is_early else ["earlier"]):
                 done.append("being finalized")
                 worker.submit(done.append, "finalized")
-            return self._jobs.empty()  # type: ignore[no-any-return]
+            return self._jobs.empty() if is_early else is_empty  # type: ignore[no-any-return]
 
     worker._jobs = Finalized(worker._jobs)  # type: ignore[assignment]
     worker.submit(lambda: None)
     worker.retire()
-    until(lambda: done == ["being finalized", "finalized"], what="the finalizer's job")
+    until(lambda: done[-2:] == ["being finalized", "finalized"], what="the finalizer's job")
     worker.submit(done.append, "later")
     until(lambda: done[-1] == "later", what="a later one")
     worker.stop(20)
@@ -224,3 +233,25 @@ def test_ctrl_c_anywhere_in_a_start_leaves_nothing_locked_and_a_worker_that_work
         if is_whole:
             break
     assert is_whole and ended > 20 and left < 20
+
+
+@pytest.mark.parametrize("how", ["run_here", "stop"])
+def test_nobody_waits_for_a_start_that_a_signal_handler_keeps_from_going_on(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """flush(timeout=1) of another thread took as long as the handler, which may wait for that very thread."""
+    worker, done, real = Worker("w"), [], threading.Thread
+    calls = {"run_here": worker.run_here, "stop": lambda: worker.stop(20)}
+
+    class Interrupted(real):  # type: ignore[valid-type, misc]
+        def start(self) -> None:
+            other = real(target=calls[how])
+            other.start()
+            other.join(20)
+            assert not other.is_alive()
+            super().start()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Thread", Interrupted)
+        worker.submit(done.append, "the job")
+    until(lambda: done == ["the job"], what="the job")
+    worker.stop(20)
+    assert worker.ended

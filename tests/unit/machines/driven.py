@@ -144,6 +144,8 @@ class Driven:
         while self.machine._revoking is not None:
             self.give_up()
         self.asks = self.asks[-1:]  # whatever else was asked, nobody waits for it any more
+        if self.waiting() == ["JoinGroup"] and self.machine.state == "leaving":
+            self.answer("JoinGroup", join_error(79, "m1"))  # ... but for its id
         if "LeaveGroup" in self.waiting():
             self.answer("LeaveGroup", LeaveGroupResponse())
         elif self.machine.state == "leaving":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from pykafka._machines.member import AWAY, FIND_COORDINATOR, LEAVE_S, LEAVING, Assign, Ended
-from pykafka.exceptions import SocketDisconnectedError
+from pykafka._machines.member import AWAY, FIND_COORDINATOR, LEAVE_S, LEAVING, Assign, Decide, Ended
+from pykafka.exceptions import KafkaException, SocketDisconnectedError
 from pykafka.protocol.messages import LeaveGroupResponse
 
-from .driven import Driven, beat, classic, newer
+from .driven import Driven, beat, classic, join_error, joined, newer
 
 BEAT = "ConsumerGroupHeartbeat"
 
@@ -71,6 +73,53 @@ def test_who_leaves_after_the_answer_to_its_join_was_lost_finds_the_coordinator_
     member.find()
     assert member.answer(BEAT, beat(epoch=-1)).request.member_epoch == -1
     assert member.one(Ended).error is None
+
+
+@pytest.mark.parametrize("answer", [join_error(79, "m7"), joined("m7")], ids=["its id", "a seat"])
+def test_who_leaves_before_it_knows_its_id_waits_for_that_and_says_so(answer: Any) -> None:
+    """Else the others of the group would wait for it as long as a session lasts; brokers before KIP-394 give a seat at once."""
+    member = classic().start().find()
+    _said_goodbye(member)
+    assert member.machine.state == LEAVING and member.waiting() == ["JoinGroup"] and not member.told(Ended)
+    member.answer("JoinGroup", answer)
+    assert member.answer("LeaveGroup", LeaveGroupResponse()).request.members[0].member_id == "m7"
+    assert member.one(Ended).error is None and not member.told(Decide)
+
+
+@pytest.mark.parametrize("answer", [join_error(16), join_error(81), SocketDisconnectedError("lost"), KafkaException("bad"), None])
+def test_who_leaves_and_is_not_told_its_id_is_gone(answer: Any) -> None:
+    member = classic().start().find()
+    _said_goodbye(member)
+    if answer is None:  # nor anything else, for as long as anybody waits
+        assert member.machine.wake_at() == member.now + LEAVE_S
+        member.step(LEAVE_S)
+    elif isinstance(answer, Exception):
+        member.fail("JoinGroup", answer)
+    else:
+        member.answer("JoinGroup", answer)
+    assert member.one(Ended).error is None and member.machine.state == AWAY
+    assert "LeaveGroup" not in member.waiting()
+
+
+def test_a_static_member_leaves_without_waiting_for_its_id_since_its_seat_is_to_be_kept() -> None:
+    member = classic(instance_id="i").start().find()
+    _said_goodbye(member)
+    assert member.one(Ended).error is None
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_who_drops_out_gives_nothing_up_first_and_what_comes_of_that_later_counts_for_nothing(leaves: bool) -> None:
+    member = classic().get_ready("a0 a1")
+    if leaves:
+        _said_goodbye(member)
+    asked = member.machine._revoking or 0
+    member.machine.drop_out(member.now, "gone")
+    member.step()
+    assert not member.reading and member.waiting() == ["LeaveGroup"]
+    member.machine.gave_up(asked, member.now)
+    member.step()
+    member.answer("LeaveGroup", LeaveGroupResponse())
+    assert member.one(Ended).error is None and not member.asks
 
 
 def test_who_was_refused_has_nothing_to_leave() -> None:

@@ -82,7 +82,7 @@ def test_rows_of_many_threads_are_taken_once_each_while_segments_are_closed_unde
     done.set()
     collector.join()
     current[0].close()
-    values = [each[0] for segment in [*closed, current[0]] for each in segment.frozen]
+    values = [each[0] for segment in [*closed, current[0]] for each in segment.close()]
     for number in range(4):
         assert [value for value in values if value.startswith(b"%d/" % number)] == [b"%d/%d" % (number, c) for c in range(3000)]
 

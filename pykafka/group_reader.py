@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Who was refused a commit hears within so many heartbeats that the group moves on, if it does.
+CALM_HEARTBEATS = 3
 #: How long it takes until a partition that could not be begun with is tried again (seconds); twice as long after every failure.
 BEGIN_AGAIN_S, BEGIN_AGAIN_MAX_S = 1.0, 30.0
 
@@ -357,10 +359,16 @@ class GroupReader(Consumer):
     def _waits_for_another(self, generation: int, deadline: Deadline) -> bool:
         """Return whether any generation but ``generation`` is settled before ``deadline``, with something to commit in it."""
         session = None if self._in_worker() else self._session  # the worker itself is what a rebalance waits for
+        calm_s = CALM_HEARTBEATS * self._options["heartbeat_interval_ms"] / 1000.0
+        calm = Deadline(calm_s)
         while session is not None and self._running and self._owned and deadline.left() > 0:
             status = session.status
             if status.generation not in (generation, NO_GENERATION) and status.state == STABLE:
                 return True
+            if status.state != STABLE:
+                calm = Deadline(calm_s)
+            elif calm.passed:
+                return False  # heartbeats are answered, and nobody says that the group moves on: no other generation comes
             self._cluster.engine.pause(0.05)
         return False
 

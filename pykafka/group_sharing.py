@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 from ._machines.assignors import COOPERATIVE_STICKY, RANGE, ROUNDROBIN, STICKY, Assignor
 from ._machines.classic_member import Protocol
-from ._machines.member import Decide, Owned
+from ._machines.member import Decide, Keep, Owned
 from ._machines.sharing import decide, encode_assignment, protocol_of, readable, wanted_topics
 from .common import TopicPartition, brief
 from .exceptions import KafkaException
@@ -63,7 +63,7 @@ class Sharing:
 
         return Protocol(_name(protocol), metadata)
 
-    def wanted(self, event: Decide) -> list[str]:
+    def wanted(self, event: Union[Decide, Keep]) -> list[str]:
         """Return the topics that the members want; what has to be known before it can be decided."""
         return wanted_topics(readable(event.members, event.protocol)[0])
 

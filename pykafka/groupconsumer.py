@@ -6,8 +6,7 @@ import logging
 import weakref
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from operator import length_hint
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._engine.fetching import weakly
 from ._engine.group_session import GroupSession
@@ -17,7 +16,7 @@ from ._engine.worker import Worker
 from ._machines.backoff import Spacing
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
-from ._machines.member import AWAY, Assign, Decide, Ended, Event, LookUp, Lost, Member, Rebalanced, Revoke
+from ._machines.member import AWAY, Assign, Decide, Ended, Event, Keep, LookUp, Lost, Member, Rebalanced, Revoke
 from .common import TopicPartition, spelled
 from .exceptions import ConsumerStoppedException, KafkaConfigError, KafkaException
 from .group_protocols import AUTO, CONSUMER, OTHER_PROTOCOL, make_member, member_settings
@@ -107,7 +106,9 @@ class GroupConsumer(GroupReader):
         self._wait_for_the_first_share()
 
     def _start(self) -> None:
-        self._fatal, self._first, self._decided_on, self._stopped_by_callback = None, Result(), None, False
+        self._fatal, self._first, self._stopped_by_callback = None, Result(), False
+        if self._options["group_instance_id"] is None:
+            self._decided_on = None  # a static leader that comes back is told to leave it so, see _keep
         self._owned, self._fenced, self._parked, self._held_before = {}, {}, {}, {}
         self._choices, self._resets_on_start = 0, self._options["reset_offset_on_start"]
         self._topics.find()  # what came before our start is what the brokers know now, not what we knew last
@@ -254,12 +255,12 @@ class GroupConsumer(GroupReader):
             raise self._fatal.with_traceback(None)
         super()._check_running()
 
-    def _next_turn(self) -> Any:
+    def _look(self) -> bool:
         self._looks += 1
         session = self._session
         if session is not None and session.status.state == AWAY and self._running:
             session.tell(lambda now: None)  # it has left because nobody took messages: now somebody does
-        return super()._next_turn()
+        return super()._look()
 
     def _wait_for_arrival(self, deadline: Deadline, slice_s: float) -> None:
         self._waiting += 1
@@ -276,7 +277,7 @@ class GroupConsumer(GroupReader):
         return looks != before[0] or (turn == before[1] and left < before[2]) or self._waiting > 0
 
     def _look_at_user(self) -> tuple[int, int, int]:
-        return self._looks, id(self._turn), length_hint(self._ready)
+        return self._looks, id(self._turn), self._turn.left
 
     def _fence(self, partitions: Iterable[TopicPartition], why: object) -> None:
         super()._fence(partitions, why)
@@ -325,12 +326,8 @@ class GroupConsumer(GroupReader):
     def _decide(self, event: Decide) -> None:
         member = self._member
         assert isinstance(member, ClassicMember)
-        engine = self._cluster.engine
         try:
-            wanted = self._sharing.wanted(event)
-            unknown = [name for name in wanted if name not in engine.view.topics]
-            view = engine.update(unknown, Deadline(self._cluster.socket_timeout_s)) if unknown else engine.view
-            partitions = {name: view.partitions(name) for name in wanted}
+            partitions = self._wanted_partitions(event)
             shares, remarks = self._sharing.decide(event, {name: list(there) for name, there in partitions.items()})
         except Exception as error:
             failure = error if isinstance(error, KafkaException) else KafkaException(f"deciding who reads what failed: {error!r}")
@@ -342,7 +339,25 @@ class GroupConsumer(GroupReader):
             log.warning("group %s: %s", self._group_name, remark)
         self._decided_on = partitions
         self._tell(lambda now: member.decided(event.number, shares))
-        self._tell(lambda now: self._on_view(engine.view))  # what has changed while it was decided
+        self._tell(lambda now: self._on_view(self._cluster.engine.view))  # what has changed while it was decided
+
+    def _keep(self, event: Keep) -> None:
+        """Watch the partitions that the group shares out as this leader did before: what they were then, or are now."""
+        member = self._member
+        assert isinstance(member, ClassicMember)
+        try:
+            self._decided_on = {**self._wanted_partitions(event), **(self._decided_on or {})}
+        except KafkaException as error:
+            log.info("%r: which partitions to watch cannot be asked, so they are shared out anew: %s", self, error)
+            self._tell(lambda now: member.rebalance(now, "its leader cannot see what is shared out"))
+        self._tell(lambda now: self._on_view(self._cluster.engine.view))
+
+    def _wanted_partitions(self, event: Union[Decide, Keep]) -> dict[str, Partitions]:
+        """Return topic -> partitions, of all topics that the members want."""
+        engine, wanted = self._cluster.engine, self._sharing.wanted(event)
+        unknown = [name for name in wanted if name not in engine.view.topics]
+        view = engine.update(unknown, Deadline(self._cluster.socket_timeout_s)) if unknown else engine.view
+        return {name: view.partitions(name) for name in wanted}
 
     def _look_up(self, event: LookUp) -> None:
         member = self._member
@@ -412,6 +427,7 @@ _ACTIONS: dict[type, Callable[[GroupConsumer, Any], None]] = {
     Lost: GroupConsumer._lost,
     Assign: GroupConsumer._take_share,
     Decide: GroupConsumer._decide,
+    Keep: GroupConsumer._keep,
     LookUp: GroupConsumer._look_up,
     Rebalanced: GroupConsumer._note_rebalance,
     Ended: GroupConsumer._note_end,

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional
 
 from ._engine import forking
@@ -124,7 +124,7 @@ class Reader:
                 return False
             self._put_back_turn()
             self._parked, self._parked_ids = self._positions(), self._log_ids()
-            self._forget_error(self._owned)
+            self._forget_kept(self._owned)
             core, self._core = self._core, None
             self._buffers, self._order = {}, []
         core.notify()
@@ -172,6 +172,7 @@ class Reader:
             self._owned = {tp: partition for tp, partition in self._owned.items() if tp not in gone}
             self._buffers = {tp: buffer for tp, buffer in self._buffers.items() if tp not in gone}
             self._order = [buffer for buffer in self._order if buffer.tp not in gone]
+            self._forget_kept(gone)
             self._unfence(why)
             if self._core is not None:
                 self._core.drop(gone)
@@ -201,23 +202,55 @@ class Reader:
 
     def _next(self) -> Optional[Message]:
         """Return the next message that is at hand, if any; what a signal handler keeps from being made comes again."""
+        turn, left = self._turn, 0
         try:
-            return next(self._ready, None)
+            left = turn.left
+            message = next(self._ready, None)
         except BaseException:
-            self._turn.undeliver(1)
+            turn.undeliver(left - turn.left)
             raise
+        return message
 
     def _consume_deserialized(self, block: bool, unblock_event: Any) -> Optional[Message]:
-        assert self._deserializing is not None
-        self._deserializing.raise_error()
+        deserializing = self._deserializing
+        assert deserializing is not None
+        kept = deserializing.kept and deserializing.kept_batch(1, self._is_open)
+        if kept:
+            return kept[0]
         message = self._next() or self._wait_for_message(block, unblock_event)
-        return message if message is None else self._deserializing.one(message)
+        try:
+            return message if message is None else deserializing.one(message)
+        except Exception:
+            raise  # which tells of the message
+        except BaseException:
+            deserializing.keep([] if message is None else [message])
+            raise
+
+    def _consume_batch_deserialized(self, most: int, timeout_ms: Optional[int]) -> list[Message]:
+        deserializing = self._deserializing
+        assert deserializing is not None
+        batch = deserializing.kept_batch(most, self._is_open) if deserializing.kept else []
+        taken = [] if batch else self._take_in_time(most, timeout_ms)
+        try:
+            deserializing.batch(taken, batch)
+        except Exception:
+            raise
+        except BaseException:
+            deserializing.keep(taken[len(batch) :])
+            deserializing.keep(batch, are_done=True)
+            raise
+        return batch
+
+    def _is_open(self, tp: TopicPartition) -> bool:
+        """Return whether messages of a partition are delivered."""
+        buffer = self._buffers.get(tp)
+        return buffer is not None and not buffer.paused and tp not in self._fenced
 
     def _wait_for_message(self, block: bool, unblock_event: Any) -> Optional[Message]:
-        timeout_ms = self._options["consumer_timeout_ms"]
-        deadline = Deadline(timeout_ms / 1000.0 if timeout_ms > 0 else None)
+        deadline = self._deadline()
         while True:
-            message = self._next_turn()
+            # not taken under the lock: Ctrl-C may come as that is let go, and whoever has a message then has it for nobody
+            message = self._next() if self._look() else None
             if message is not None:
                 return message
             if not block or is_set(unblock_event) or deadline.passed:
@@ -235,30 +268,33 @@ class Reader:
 
         core.arrived.wait(has_come, min(slice_s, deadline.left()))
 
-    def _next_turn(self) -> Optional[Message]:
-        """Return the first message of a new turn, or None when nothing has been fetched."""
+    def _look(self) -> bool:
+        """Return whether there are messages at hand, those included that were fetched and wait for their turn."""
         self._check_running()
         with self._lock:
             self._check_running()
-            message = self._next()
-            if message is not None:  # another thread was here first
-                return message
-            self._raise_worker_exceptions()
-            while True:
-                before = self._put_back_turn()
-                ready = self._refill()
-                turn = deal(ready)
-                if self._turn is before:
-                    self._turn = turn
-                    self._ready = turn.ready
-                    turn.begin()
-                if self._turn is not turn:
-                    # a signal handler has taken messages, gone elsewhere or stopped: what was dealt is taken, or comes again
-                    self._check_running()
-                    continue
-                # who fences sets _fenced and then interrupts _turn: one of the two looks saw the other
-                if not any(buffer.tp in self._fenced for buffer in ready):
-                    return self._next()
+            if not self._turn.left:  # else another thread was here first
+                self._raise_worker_exceptions()
+                self._begin_turn()
+        return self._turn.left > 0
+
+    def _begin_turn(self) -> None:
+        """Deal out what was fetched; under the lock."""
+        while True:
+            before = self._put_back_turn()
+            ready = self._refill()
+            turn = deal(ready)
+            if self._turn is before:
+                self._turn = turn
+                self._ready = turn.ready
+                turn.begin()
+            if self._turn is not turn:
+                # a signal handler has taken messages, gone elsewhere or stopped: what was dealt is taken, or comes again
+                self._check_running()
+                continue
+            # who fences sets _fenced and then interrupts _turn: one of the two looks saw the other
+            if not any(buffer.tp in self._fenced for buffer in ready):
+                return
 
     def _put_back_turn(self) -> Turn:
         """End the turn; what was not delivered comes first in the next one. Return the empty turn that is in its place."""
@@ -339,25 +375,29 @@ class Reader:
         check_count("max_messages", max_messages)
         most = min(max_messages, sys.maxsize)  # of which islice() refuses more
         if self._deserializing is not None:
-            self._deserializing.raise_error()
-            first = self._first_of_batch(timeout_ms)
-            return [] if first is None else self._deserializing.batch(chain([first], islice(self._ready, most - 1)))
-        batch: list[Message] = []
-        self._take(batch, most)
+            return self._consume_batch_deserialized(most, timeout_ms)
+        return self._take_in_time(most, timeout_ms)
+
+    def _take_in_time(self, most: int, timeout_ms: Optional[int]) -> list[Message]:
+        """Return messages at hand, at most ``most``, after waiting for some where there are none."""
+        batch = self._take(most)
         if not batch:
-            first = self._first_of_batch(timeout_ms)
-            if first is not None:
-                batch.append(first)
-                self._take(batch, most - 1)
+            deadline = self._deadline(timeout_ms)
+            while not batch and self._wait_for_some(deadline):
+                batch = self._take(most)  # unless another thread was faster
         return batch
 
-    def _take(self, batch: list[Message], most: int) -> None:
-        """Add messages that are at hand to ``batch``, at most ``most``."""
+    def _take(self, most: int) -> list[Message]:
+        """Return messages that are at hand, at most ``most``; what a signal handler keeps from being returned comes again."""
+        batch: list[Message] = []
+        turn, left = self._turn, 0
         try:
-            batch.extend(islice(self._ready, most))  # hot: keeps what it got before an error, as list() does not
+            left = turn.left
+            batch.extend(islice(self._ready, most))  # hot
         except BaseException:
-            self._turn.undeliver(len(batch) + 1)
+            turn.undeliver(left - turn.left)
             raise
+        return batch
 
     def batches(self, max_messages: int = 500, timeout_ms: Optional[int] = None) -> Iterator[list[Message]]:
         """Return an iterator of what :meth:`consume_batch` returns; it ends with the first batch that would be empty.
@@ -371,15 +411,20 @@ class Reader:
             checked_milliseconds(timeout_ms, "timeout_ms")
         return iter(lambda: self.consume_batch(max_messages, timeout_ms), [])
 
-    def _first_of_batch(self, timeout_ms: Optional[int]) -> Optional[Message]:
-        if timeout_ms is None:
-            return self._next() or self._wait_for_message(True, None)
-        deadline = Deadline(checked_milliseconds(timeout_ms, "timeout_ms") / 1000.0)
-        message = self._next_turn()
-        while message is None and not deadline.passed:
+    def _deadline(self, given_ms: Optional[int] = None) -> Deadline:
+        """Return until when a call waits: for ``given_ms``, or as long as ``consumer_timeout_ms`` says where that is None."""
+        if given_ms is not None:
+            return Deadline(checked_milliseconds(given_ms, "timeout_ms") / 1000.0)
+        timeout_ms = self._options["consumer_timeout_ms"]
+        return Deadline(timeout_ms / 1000.0 if timeout_ms > 0 else None)
+
+    def _wait_for_some(self, deadline: Deadline) -> bool:
+        """Return whether there are messages at hand before ``deadline``."""
+        while not self._look():
+            if deadline.passed:
+                return False
             self._wait_for_arrival(deadline, LOOK_AROUND_S)
-            message = self._next_turn()
-        return message
+        return True
 
     def __iter__(self) -> Iterator[Message]:
         """Yield messages until none arrives for ``consumer_timeout_ms``; iterating again goes on."""
@@ -411,6 +456,9 @@ class Reader:
             positions = {tp: buffer.position for tp, buffer in self._buffers.items() if buffer.position is not None}
             positions.update(self._turn.positions())
             positions.update(self._parked)
+            if self._deserializing is not None:
+                kept = self._deserializing.kept_offsets()
+                positions.update({tp: min(offset, positions[tp]) for tp, offset in kept.items() if tp in positions})
             return positions
 
     def _log_ids(self) -> dict[TopicPartition, Optional[bytes]]:
@@ -464,12 +512,12 @@ class Reader:
         self._check_running()
         tp = owned_tp(partition, self._owned)
         self._seek({tp: position})
-        self._forget_error([tp])
+        self._forget_kept([tp])
 
-    def _forget_error(self, partitions: Container[TopicPartition]) -> None:
-        """Raise nothing any more about a message that the user has moved away from."""
+    def _forget_kept(self, partitions: Container[TopicPartition]) -> None:
+        """Keep nothing that was taken of these partitions and is not delivered: the user has moved away, or others read them."""
         if self._deserializing is not None:
-            self._deserializing.forget_error(partitions)
+            self._deserializing.forget(partitions)
 
     def _seek(self, positions: Mapping[TopicPartition, int]) -> None:
         with self._lock:
@@ -497,7 +545,7 @@ class Reader:
             else:
                 self._parked.update(positions)
                 self._parked_ids.update(dict.fromkeys(positions, ZERO_UUID))
-        self._forget_error(positions)
+        self._forget_kept(positions)
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Deliver and fetch nothing of these partitions until :meth:`resume`."""

@@ -32,6 +32,7 @@ from .member import (
     Ask,
     Assign,
     Decide,
+    Keep,
     Member,
     MemberMetadata,
     MemberSettings,
@@ -261,10 +262,12 @@ class ClassicMember(Member):
         self._join_by = self._polled_at + self.settings.rebalance_timeout_s
         # a static leader that has come back is told that nothing changes (KIP-814)
         self.state = DECIDING if self.is_leader and not reply.skip_assignment else SYNCING
+        members = tuple(MemberMetadata(row.member_id, row.group_instance_id, bytes(row.metadata)) for row in reply.members)
         if self.state == DECIDING:
             self._deciding = self._next_number()
-            members = [MemberMetadata(row.member_id, row.group_instance_id, bytes(row.metadata)) for row in reply.members]
-            self._events.append(Decide(self._deciding, reply.protocol_name, tuple(members)))
+            self._events.append(Decide(self._deciding, reply.protocol_name, members))
+        elif self.is_leader:
+            self._events.append(Keep(reply.protocol_name, members))
 
     def _on_synced(self, reply: Any, now: float) -> None:
         try:

@@ -113,6 +113,13 @@ class Decide(NamedTuple):
     members: tuple[MemberMetadata, ...]
 
 
+class Keep(NamedTuple):
+    """This member, a static leader that has come back, is told that who reads what stays as it is (KIP-814)."""
+
+    protocol: str
+    members: tuple[MemberMetadata, ...]
+
+
 class LookUp(NamedTuple):
     """Topics of an assignment that are known by their ids only: their names are waited for, with ``learn()``."""
 
@@ -135,7 +142,7 @@ class Ended(NamedTuple):
     error: Optional[KafkaException]
 
 
-Event = Union[Revoke, Lost, Assign, Decide, LookUp, Rebalanced, Ended]
+Event = Union[Revoke, Lost, Assign, Decide, Keep, LookUp, Rebalanced, Ended]
 
 
 class MemberStatus(NamedTuple):

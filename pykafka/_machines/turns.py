@@ -130,7 +130,9 @@ class PartitionBuffer:
     @property
     def available(self) -> int:
         """Return how many decoded messages are not in a turn yet."""
-        return len(self._rows[VALUES]) - self._start + self._pieces_count
+        # looked at once: a signal handler may go elsewhere meanwhile, and what belongs together must be of one moment
+        rows, start, pieces_count = self._rows, self._start, self._pieces_count
+        return len(rows[VALUES]) - start + pieces_count
 
     @property
     def held_bytes(self) -> int:
@@ -358,6 +360,11 @@ class Turn:
         self._taken_back: list[Any] = []
         self.ready: Iterator[Message] = messages_of(self._values, rows)
 
+    @property
+    def left(self) -> int:
+        """Return how many messages are at hand."""
+        return length_hint(self._values)
+
     def positions(self) -> dict[TopicPartition, int]:
         """Return the position of every partition of the turn of which something was delivered."""
         while True:
@@ -380,7 +387,8 @@ class Turn:
     def undeliver(self, count: int) -> None:
         """Have nothing more delivered, and the last ``count`` messages that were taken come again: nobody has got them.
 
-        That is so when a signal handler raises while a message is made. Exact as long as no other thread takes any meanwhile.
+        That is so when a signal handler raises while a message is made. Exact as long as no other thread takes any meanwhile;
+        when the turn is over this changes nothing.
         """
         self.interrupt()
         self._taken_back.extend(repeat(None, count))

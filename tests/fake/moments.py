@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import opcode
 import os
 import sys
@@ -25,19 +26,24 @@ def is_ours(path: str) -> bool:
 
 
 class Handler:
-    """A trace function that calls ``act`` once, where CPython may run a signal handler: as a function begins, or after a call.
+    """A trace function that calls ``act`` once, where CPython may run a signal handler.
+
+    That is as a function begins, and after a call of one that is not written in Python.
 
     :param number: which of these moments, from 1 on; with a higher one than there are it is not called
     """
 
     def __init__(self, number: int, act: Callable[[], object]) -> None:
         self.seen, self._number, self._act = 0, number, act
+        self.has_acted = False
         self._is_moment: dict[FrameType, bool] = {}
         self.where = "nowhere"
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         """Trace."""
-        if not is_ours(frame.f_code.co_filename):
+        if event == "call" and frame.f_back in self._is_moment:
+            self._is_moment[frame.f_back] = False
+        if not is_ours(frame.f_code.co_filename) or frame.f_code.co_name == "__del__":
             return None
         frame.f_trace_opcodes = True
         if event in ("opcode", "line"):
@@ -45,13 +51,18 @@ class Handler:
             self.seen += self._is_moment.get(frame, False)
             if self._is_moment.get(frame) and self.seen == self._number:
                 sys.settrace(None)
+                self.has_acted = True
                 self.where = f"{frame.f_code.co_name}:{frame.f_lineno}"
                 self._act()
             self._is_moment[frame] = event == "line" if IS_TOLD_OF_LINES else name.startswith(("CALL", "RESUME"))
         return self
 
-    def run(self, call: Callable[[], object]) -> int:
-        """Make a call with a handler in the middle of it; return how many moments there were for that."""
+    def run(self, call: Callable[[], object]) -> bool:
+        """Make a call with a handler in the middle of it; return False when there is no such moment: all have been tried.
+
+        ``seen`` is how many there were until then.
+        """
+        gc.disable()  # what is raised in a finalizer is lost, as CPython says then
         sys.settrace(self)
         try:
             call()
@@ -59,7 +70,8 @@ class Handler:
             pass  # such as the start of a consumer that was stopped meanwhile
         finally:
             sys.settrace(None)
-        return self.seen
+            gc.enable()
+        return self.has_acted
 
 
 def raise_ctrl_c() -> None:

@@ -67,7 +67,8 @@ def test_whatever_a_handler_does_in_the_middle_of_a_start_or_stop(
         def try_at(number: int) -> int:
             if call == "stop":
                 part.start()
-            seen = Handler(number, acts[handled]).run(getattr(part, call))
+            handler = Handler(number, acts[handled])
+            handler.run(getattr(part, call))
             part.start()
             use(part)
             part.stop()
@@ -75,7 +76,7 @@ def test_whatever_a_handler_does_in_the_middle_of_a_start_or_stop(
             if kind in ("classic", "consumer"):
                 until(lambda: not left_threads(), what="the end of the threads of one that was stopped")
                 until(lambda: not cluster.members(kind), what="the end of its seats")
-            return seen
+            return handler.seen
 
         moments = try_at(0)
         for number in [1, *chance.sample(range(1, moments + 1), min(MOMENTS, moments)), moments]:
@@ -91,8 +92,8 @@ def test_whatever_a_handler_does_in_the_middle_of_a_pause_or_seek(
     """A stop() made pause() raise AssertionError or KeyError."""
     with KafkaClient(cluster.hosts) as client, make(client, kind) as part:
         acts = {"stop": part.stop, "again": lambda: (part.stop(), part.start())}
-        moments, number = 1, 1
-        while number <= moments:
+        number, has_more = 1, True
+        while has_more:
             part.start()
             partitions = until(lambda: list(part.partitions.values()), what="partitions")
             calls = {
@@ -100,7 +101,7 @@ def test_whatever_a_handler_does_in_the_middle_of_a_pause_or_seek(
                 "resume": lambda there=partitions: part.resume(there),
                 "seek": lambda there=partitions: part.seek(there[0], 0),
             }
-            moments = Handler(number, acts[handled]).run(calls[call])
+            has_more = Handler(number, acts[handled]).run(calls[call])
             part.start()
             part.resume(until(lambda: list(part.partitions.values()), what="partitions"))
             use(part)

@@ -385,8 +385,8 @@ def test_a_paused_partition_with_messages_waiting_does_not_keep_the_processor_bu
             before = consumer._turn
             assert consumer.consume() is None
             turns = []
-            original = consumer._next_turn
-            consumer._next_turn = lambda: turns.append(1) or original()  # type: ignore[method-assign,func-returns-value]
+            original = consumer._look
+            consumer._look = lambda: turns.append(1) or original()  # type: ignore[method-assign,func-returns-value]
             assert consumer.consume() is None
             assert before is not None and len(turns) <= 5
             consumer.resume(topic.partitions.values())

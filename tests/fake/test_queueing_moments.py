@@ -64,14 +64,14 @@ def test_whatever_a_handler_does_while_something_is_queued(call: str, handled: s
     """Ctrl-C in produce_many() lost what earlier calls had queued, one time in forty."""
     with FakeCluster(brokers=1, topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
         story = Story(cluster, client)
-        number, moments = 1, 0
-        while number <= moments + 1:
+        number, has_more = 1, True
+        while has_more:
             told_before = sum(story.called.values())
             for act in (Story.told, Story.plain):  # an open segment, with rows of two kinds
                 for _ in range(BEFORE):
                     act(story)
             act = raise_ctrl_c if handled == "ctrl-c" else lambda: ACTS[handled](story)
-            moments = Handler(number, act).run(lambda: ACTS[call](story))
+            has_more = Handler(number, act).run(lambda: ACTS[call](story))
             story.check()
             assert sum(story.called.values()) >= told_before + BEFORE
             number += 1

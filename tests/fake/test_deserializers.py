@@ -1,0 +1,171 @@
+"""A deserializer fails, or Ctrl-C comes in it: every message is delivered or its error raised, and none is committed before."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import pytest
+
+from pykafka import KafkaClient
+from pykafka.common import OffsetType, TopicPartition
+from pykafka.deserializing import Deserializing
+from pykafka.testing import FakeCluster
+
+READ: dict[str, Any] = {"auto_offset_reset": OffsetType.EARLIEST, "consumer_timeout_ms": 300}
+
+
+class Picky:
+    """A deserializer that refuses some values, and is interrupted once by Ctrl-C at a value."""
+
+    def __init__(self, interrupted_at: Optional[bytes] = None) -> None:
+        self.interrupted_at = interrupted_at
+
+    def __call__(self, value: Optional[bytes], key: Optional[bytes]) -> tuple[Any, Any]:
+        assert value is not None
+        if value == self.interrupted_at:
+            self.interrupted_at = None
+            raise KeyboardInterrupt
+        if value.startswith(b"bad"):
+            raise ValueError(value.decode())
+        return value.decode(), key
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    with FakeCluster(brokers=1, topics={"t": 1}) as one:
+        yield one
+
+
+def heard(consumer: Any) -> list[str]:
+    """Return all that comes: values, and the errors about others."""
+    found: list[str] = []
+    while True:
+        try:
+            batch = consumer.consume_batch(10)
+        except ValueError as error:
+            found.append(str(error))
+            continue
+        if not batch:
+            return found
+        found += [message.value for message in batch]
+
+
+@pytest.mark.parametrize("how", ["commit", "auto-commit", "start again"])
+def test_a_message_that_fails_in_the_middle_of_a_batch_is_heard_of_before_it_is_passed(cluster: FakeCluster, how: str) -> None:
+    """The usual loop of batch, commit and stop passed over it in silence, for good."""
+    cluster.produce("t", [b"a", b"bad", b"c"])
+    group = None if how == "start again" else "g"
+    with KafkaClient(cluster.hosts) as client:
+        topic = client.topics["t"]
+        consumer = topic.get_simple_consumer(group, auto_commit_enable=how == "auto-commit", deserializer=Picky(), **READ)
+        assert [message.value for message in consumer.consume_batch(10)] == ["a"]
+        assert consumer.position(topic.partitions[0]) == 1
+        if how == "commit":
+            consumer.commit_offsets()
+        consumer.stop()
+        if group is not None:
+            assert cluster.committed("g")["t", 0].offset == 1
+            consumer = topic.get_simple_consumer(group, deserializer=Picky(), reset_offset_on_start=False, **READ)
+        else:
+            consumer.start()
+        assert heard(consumer) == ["bad", "c"]
+        assert consumer.position(topic.partitions[0]) == 3
+        consumer.stop()
+
+
+@pytest.mark.parametrize("how", ["consume", "consume_batch", "iteration"])
+def test_what_ctrl_c_in_a_deserializer_keeps_from_being_delivered_comes_again_and_is_not_committed(
+    cluster: FakeCluster, how: str
+) -> None:
+    cluster.produce("t", [b"%d" % number for number in range(6)])
+    with KafkaClient(cluster.hosts) as client:
+        topic, got = client.topics["t"], []
+        consumer = topic.get_simple_consumer("g", auto_commit_enable=True, deserializer=Picky(b"3"), **READ)
+        with pytest.raises(KeyboardInterrupt):
+            while True:
+                if how == "consume":
+                    got.append(consumer.consume().value)
+                elif how == "consume_batch":
+                    got += [message.value for message in consumer.consume_batch(10)]
+                else:
+                    for message in consumer:
+                        got.append(message.value)
+        assert got == ([] if how == "consume_batch" else ["0", "1", "2"])
+        assert consumer.position(topic.partitions[0]) == len(got)
+        if how == "iteration":  # it goes on ...
+            assert got + heard(consumer) == ["0", "1", "2", "3", "4", "5"]
+        consumer.stop()
+        with topic.get_simple_consumer("g", deserializer=Picky(), reset_offset_on_start=False, **READ) as another:
+            assert how == "iteration" or got + heard(another) == ["0", "1", "2", "3", "4", "5"]  # ... or another does
+
+
+def test_two_threads_whose_batches_fail_hear_of_both_messages(cluster: FakeCluster) -> None:
+    both, errors = threading.Barrier(2), []
+
+    def refuse_in_time(value: Optional[bytes], key: Optional[bytes]) -> tuple[Any, Any]:
+        if value in (b"0", b"1"):
+            both.wait(20)
+        return Picky()(value, key)
+
+    with KafkaClient(cluster.hosts) as client:
+        consumer = client.topics["t"].get_simple_consumer(deserializer=refuse_in_time, **READ)
+        got: list[Any] = []
+        threads = [threading.Thread(target=lambda: got.append(take(consumer))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        cluster.produce("t", [b"0", b"bad 1", b"1", b"bad 2"])
+        for thread in threads:
+            thread.join(30)
+        errors += heard(consumer)
+        consumer.stop()
+    found = sorted([value for batch in got for value in batch] + errors)
+    assert found == ["0", "1", "bad 1", "bad 2"]
+
+
+def take(consumer: Any) -> list[Any]:
+    """Take up to two messages; an error is taken, too."""
+    try:
+        return [message.value for message in consumer.consume_batch(2, timeout_ms=20_000)]
+    except ValueError as error:
+        return [str(error)]
+
+
+def test_what_is_kept_of_a_partition_that_is_paused_or_gone_is_not_delivered(cluster: FakeCluster) -> None:
+    cluster.produce("t", [b"a", b"bad"])
+    with KafkaClient(cluster.hosts) as client:
+        given = list(client.topics["t"].partitions.values())  # without, it would take up again what it is found not to have
+        consumer = client.topics["t"].get_simple_consumer(partitions=given, deserializer=Picky(), **READ)
+        (partition,) = given
+        assert len(consumer.consume_batch(10)) == 1
+        consumer.pause([partition])
+        assert consumer.consume_batch(10) == [] and consumer.consume(block=False) is None
+        consumer.resume([partition])
+        with pytest.raises(ValueError, match="bad"):
+            consumer.consume()
+        consumer.seek(partition, 0)
+        assert consumer.consume_batch(10)[0].offset == 0
+        consumer._give_up([TopicPartition("t", 0)], None)
+        assert consumer.consume_batch(10) == []
+        consumer.stop()
+
+
+def test_what_is_kept_comes_in_order_and_what_was_done_is_not_done_again() -> None:
+    class Message:
+        topic, partition_id, partition_key = b"t", 0, None
+
+        def __init__(self, offset: int) -> None:
+            self.offset, self.value = offset, b"%d" % offset
+
+    deserializing = Deserializing(Picky(b"3"))
+    messages: list[Any] = [Message(offset) for offset in range(5)]
+    deserializing.keep(messages[2:])
+    for message in messages[:2]:
+        deserializing.one(message)
+    deserializing.keep(messages[:2], are_done=True)
+    assert deserializing.kept_offsets() == {TopicPartition("t", 0): 0}
+    with pytest.raises(KeyboardInterrupt):
+        deserializing.kept_batch(10, lambda tp: True)
+    assert [message.value for message in deserializing.kept_batch(10, lambda tp: True)] == ["0", "1", "2", "3", "4"]
+    assert not deserializing.kept

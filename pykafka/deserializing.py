@@ -11,6 +11,8 @@ from .records.message import Message
 
 #: ``f(value, partition_key)``, either may be None, returns both as the user wants to have them.
 Deserializer = Callable[[Optional[bytes], Optional[bytes]], tuple[Any, Any]]
+#: Whether messages of a partition are delivered.
+IsOpen = Callable[[TopicPartition], bool]
 
 
 class _Kept(NamedTuple):
@@ -36,25 +38,57 @@ class Deserializing:
         #: what comes before all others
         self.kept: deque[_Kept] = deque()
 
-    def one(self, message: Message) -> Message:
-        """Return the message, deserialized; whatever the deserializer raises is the caller's."""
-        message.value, message.partition_key = self._deserializer(message.value, message.partition_key)
-        return message
+    def next_one(self, is_open: IsOpen, take: Callable[[], Optional[Message]]) -> Optional[Message]:
+        """Return the first message that is kept, else what ``take()`` returns, deserialized; what that raises is the caller's.
 
-    def batch(self, taken: list[Message], done: list[Message]) -> None:
-        """Add to ``done`` the messages of ``taken`` before the first that fails; raise its error only if it is the first of all.
-
-        What is behind is kept; not so when something is raised that is no Exception: that is up to the caller.
+        :param is_open: whether messages of a partition are delivered
         """
-        deserialize = self._deserializer
+        kept = self.kept and self.kept_batch(1, is_open)
+        if kept:
+            return kept[0]
+        message = take()
+        try:
+            return message if message is None else self._deserialize(message)
+        except Exception:
+            raise  # which tells of the message
+        except BaseException:
+            self.keep([] if message is None else [message])
+            raise
+
+    def next_batch(self, most: int, is_open: IsOpen, take: Callable[[int, bool], list[Message]]) -> list[Message]:
+        """Return up to ``most`` messages: those that are kept, and what ``take(count, whether to wait)`` returns.
+
+        It ends before the first that fails; an error is raised only if that is the first of all.
+        """
+        batch = self.kept_batch(most, is_open) if self.kept else []
+        count, taken = len(batch), []
+        try:
+            taken = take(most - count, not batch) if count < most else []
+            self._add(taken, batch)
+        except Exception:
+            raise
+        except BaseException:
+            self.keep(taken[len(batch) - count :])
+            self.keep(batch, are_done=True)
+            raise
+        return batch
+
+    def _add(self, taken: list[Message], batch: list[Message]) -> None:
+        """Deserialize messages and add them to ``batch``; from the first that fails on, they are kept."""
+        deserialize, before = self._deserializer, len(batch)
         try:
             for message in taken:  # hot: per message
                 message.value, message.partition_key = deserialize(message.value, message.partition_key)
-                done.append(message)
+                batch.append(message)
         except Exception:
-            self.keep(taken[max(len(done), 1) :])
-            if not done:
+            if not batch:
+                self.keep(taken[1:])
                 raise
+            self.keep(taken[len(batch) - before :])
+
+    def _deserialize(self, message: Message) -> Message:
+        message.value, message.partition_key = self._deserializer(message.value, message.partition_key)
+        return message
 
     # -- what is kept -------------------------------------------------------------------------------------------------
 
@@ -62,8 +96,8 @@ class Deserializing:
         """Have messages come again, before all others that are kept."""
         self.kept.extendleft(reversed([_Kept(message, are_done) for message in messages]))
 
-    def kept_batch(self, most: int, is_open: Callable[[TopicPartition], bool]) -> list[Message]:
-        """Return up to ``most`` messages that are kept, of partitions that are open, deserialized; see :meth:`batch`."""
+    def kept_batch(self, most: int, is_open: IsOpen) -> list[Message]:
+        """Return up to ``most`` messages that are kept, of partitions that are open, deserialized; see :meth:`next_batch`."""
         batch: list[Message] = []
         taken: Optional[_Kept] = None
         try:
@@ -74,7 +108,7 @@ class Deserializing:
                 if taken is None or not self._claim(kept):
                     continue
                 if not kept.is_done:
-                    self.one(kept.message)
+                    self._deserialize(kept.message)
                 batch.append(kept.message)
         except Exception:
             if not batch or taken is None:

@@ -190,7 +190,8 @@ class Reader:
         :raises CorruptBatchError: with topic, partition and offset; again on every call until seek() or reset_offsets()
         """
         if self._deserializing is not None:
-            return self._consume_deserialized(block, unblock_event)
+            take = lambda: self._next() or self._wait_for_message(block, unblock_event)  # noqa: E731  # called at once
+            return self._deserializing.next_one(self._is_open, take)
         try:
             message = next(self._ready, None)
         except BaseException:  # as in _next(), which a call of would cost
@@ -210,36 +211,6 @@ class Reader:
             turn.undeliver(left - turn.left)
             raise
         return message
-
-    def _consume_deserialized(self, block: bool, unblock_event: Any) -> Optional[Message]:
-        deserializing = self._deserializing
-        assert deserializing is not None
-        kept = deserializing.kept and deserializing.kept_batch(1, self._is_open)
-        if kept:
-            return kept[0]
-        message = self._next() or self._wait_for_message(block, unblock_event)
-        try:
-            return message if message is None else deserializing.one(message)
-        except Exception:
-            raise  # which tells of the message
-        except BaseException:
-            deserializing.keep([] if message is None else [message])
-            raise
-
-    def _consume_batch_deserialized(self, most: int, timeout_ms: Optional[int]) -> list[Message]:
-        deserializing = self._deserializing
-        assert deserializing is not None
-        batch = deserializing.kept_batch(most, self._is_open) if deserializing.kept else []
-        taken = [] if batch else self._take_in_time(most, timeout_ms)
-        try:
-            deserializing.batch(taken, batch)
-        except Exception:
-            raise
-        except BaseException:
-            deserializing.keep(taken[len(batch) :])
-            deserializing.keep(batch, are_done=True)
-            raise
-        return batch
 
     def _is_open(self, tp: TopicPartition) -> bool:
         """Return whether messages of a partition are delivered."""
@@ -375,7 +346,8 @@ class Reader:
         check_count("max_messages", max_messages)
         most = min(max_messages, sys.maxsize)  # of which islice() refuses more
         if self._deserializing is not None:
-            return self._consume_batch_deserialized(most, timeout_ms)
+            take = lambda count, wait: self._take_in_time(count, timeout_ms) if wait else self._take(count)  # noqa: E731  # called at once
+            return self._deserializing.next_batch(most, self._is_open, take)
         return self._take_in_time(most, timeout_ms)
 
     def _take_in_time(self, most: int, timeout_ms: Optional[int]) -> list[Message]:

@@ -162,7 +162,7 @@ def test_what_is_kept_comes_in_order_and_what_was_done_is_not_done_again() -> No
     messages: list[Any] = [Message(offset) for offset in range(5)]
     deserializing.keep(messages[2:])
     for message in messages[:2]:
-        deserializing.one(message)
+        deserializing._deserialize(message)
     deserializing.keep(messages[:2], are_done=True)
     assert deserializing.kept_offsets() == {TopicPartition("t", 0): 0}
     with pytest.raises(KeyboardInterrupt):

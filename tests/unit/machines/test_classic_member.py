@@ -20,7 +20,9 @@ from pykafka._machines.member import (
     Assign,
     Decide,
     Ended,
+    Keep,
     Lost,
+    MemberMetadata,
     Rebalanced,
     Revoke,
 )
@@ -281,10 +283,12 @@ def test_a_leader_that_cannot_decide_tries_again_or_leaves_it_to_another() -> No
     assert "no reader for a0" in str(member.one(Ended).error)
 
 
-def test_a_static_leader_that_comes_back_is_not_asked_to_decide() -> None:
+def test_a_static_leader_that_comes_back_is_told_who_the_members_are_and_not_asked_to_decide() -> None:
     member = classic("range", instance_id="i-1").start().find()
-    member.answer("JoinGroup", joined(leader="m1", protocol="range", skip_assignment=True))
+    row = JoinGroupResponse.JoinGroupResponseMember(member_id="m2", group_instance_id="i-2", metadata=b"wants a")
+    member.answer("JoinGroup", joined(leader="m1", protocol="range", skip_assignment=True, members=[row]))
     assert not member.told(Decide)
+    assert member.one(Keep) == Keep("range", (MemberMetadata("m2", "i-2", b"wants a"),))
     assert member.take("SyncGroup").request.assignments == []
 
 

@@ -245,8 +245,10 @@ class Producer:
             self._unfinished += self._half_started
             self._half_started.clear()
             if self._running:
-                self._unfinished.append(self._core)  # first: Ctrl-C may come between any two lines
-                self._running = self._quick = self._quick_keyed = False
+                core = self._core
+                self._unfinished.append(core)  # first: Ctrl-C may come between any two lines
+                if self._core is core:  # else a signal handler has stopped it and started us anew
+                    self._running = self._quick = self._quick_keyed = False
         deadline = self._pending_deadline()
         left = 0
         trouble = ""

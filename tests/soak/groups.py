@@ -111,7 +111,7 @@ def play(stage: Stage) -> str:
             print("so far:", *story.told, flush=True)
             for player in group.everybody:
                 print(type(player).__name__, player.sharing, sorted(player.share), player.error)
-            stage.print_requests("JoinGroup", "SyncGroup", "LeaveGroup", "Heartbeat", "ConsumerGroupHeartbeat")
+            stage.print_requests("JoinGroup", "SyncGroup", "LeaveGroup", "ConsumerGroupHeartbeat")
             raise
         group.check_committed()
     return " ".join(story.told)

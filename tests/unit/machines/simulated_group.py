@@ -19,6 +19,7 @@ from pykafka._machines.member import (
     Assign,
     Decide,
     Ended,
+    Keep,
     LookUp,
     Lost,
     MemberSettings,
@@ -438,6 +439,7 @@ _WORK: dict[type, Callable[[Member, Any], None]] = {
     Lost: Member._lost,
     Decide: Member._decide,
     LookUp: Member._look_up,
+    Keep: Member._nothing,
     Ended: Member._nothing,
     Rebalanced: Member._nothing,
 }

@@ -102,7 +102,11 @@ class Parts:
             producer.start()
             self.write(producer)
         finally:
-            producer.stop()
+            try:
+                producer.stop()
+            except KeyboardInterrupt:
+                producer.stop()  # for the rest: who drops it instead is warned
+                raise
 
 
 class Storm:

@@ -368,7 +368,7 @@ class GroupReader(Consumer):
             if status.state != STABLE:
                 calm = Deadline(calm_s)
             elif calm.passed:
-                return False  # heartbeats are answered, and nobody says that the group moves on: no other generation comes
+                return False  # nobody says that the group moves on: no other generation comes
             self._cluster.engine.pause(0.05)
         return False
 

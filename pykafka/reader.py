@@ -124,7 +124,7 @@ class Reader:
                 return False
             self._put_back_turn()
             self._parked, self._parked_ids = self._positions(), self._log_ids()
-            self._forget_kept(self._owned)
+            self._forget_error(self._owned)
             core, self._core = self._core, None
             self._buffers, self._order = {}, []
         core.notify()
@@ -172,7 +172,7 @@ class Reader:
             self._owned = {tp: partition for tp, partition in self._owned.items() if tp not in gone}
             self._buffers = {tp: buffer for tp, buffer in self._buffers.items() if tp not in gone}
             self._order = [buffer for buffer in self._order if buffer.tp not in gone]
-            self._forget_kept(gone)
+            self._forget_error(gone)
             self._unfence(why)
             if self._core is not None:
                 self._core.drop(gone)
@@ -190,8 +190,7 @@ class Reader:
         :raises CorruptBatchError: with topic, partition and offset; again on every call until seek() or reset_offsets()
         """
         if self._deserializing is not None:
-            take = lambda: self._next() or self._wait_for_message(block, unblock_event)  # noqa: E731  # called at once
-            return self._deserializing.next_one(self._is_open, take)
+            return self._consume_deserialized(block, unblock_event)
         try:
             message = next(self._ready, None)
         except BaseException:  # as in _next(), which a call of would cost
@@ -203,19 +202,26 @@ class Reader:
 
     def _next(self) -> Optional[Message]:
         """Return the next message that is at hand, if any; what a signal handler keeps from being made comes again."""
-        turn, left = self._turn, 0
         try:
-            left = turn.left
             message = next(self._ready, None)
         except BaseException:
-            turn.undeliver(left - turn.left)
+            self._turn.undeliver(1)
             raise
         return message
 
-    def _is_open(self, tp: TopicPartition) -> bool:
-        """Return whether messages of a partition are delivered."""
-        buffer = self._buffers.get(tp)
-        return buffer is not None and not buffer.paused and tp not in self._fenced
+    def _consume_deserialized(self, block: bool, unblock_event: Any) -> Optional[Message]:
+        deserializing = self._deserializing
+        assert deserializing is not None
+        if deserializing.unheard:
+            deserializing.raise_error()
+        message = self._next() or self._wait_for_message(block, unblock_event)
+        try:
+            return message if message is None else deserializing.one(message)
+        except Exception:
+            raise  # which tells of the message
+        except BaseException:
+            self._turn.undeliver(1)
+            raise
 
     def _wait_for_message(self, block: bool, unblock_event: Any) -> Optional[Message]:
         deadline = self._deadline()
@@ -246,6 +252,8 @@ class Reader:
             self._check_running()
             if not self._turn.left:  # else another thread was here first
                 self._raise_worker_exceptions()
+                if self._deserializing is not None:
+                    self._deserializing.raise_error()
                 self._begin_turn()
         return self._turn.left > 0
 
@@ -346,12 +354,7 @@ class Reader:
         check_count("max_messages", max_messages)
         most = min(max_messages, sys.maxsize)  # of which islice() refuses more
         if self._deserializing is not None:
-            take = lambda count, wait: self._take_in_time(count, timeout_ms) if wait else self._take(count)  # noqa: E731  # called at once
-            return self._deserializing.next_batch(most, self._is_open, take)
-        return self._take_in_time(most, timeout_ms)
-
-    def _take_in_time(self, most: int, timeout_ms: Optional[int]) -> list[Message]:
-        """Return messages at hand, at most ``most``, after waiting for some where there are none."""
+            self._deserializing.raise_error()
         batch = self._take(most)
         if not batch:
             deadline = self._deadline(timeout_ms)
@@ -360,15 +363,29 @@ class Reader:
         return batch
 
     def _take(self, most: int) -> list[Message]:
-        """Return messages that are at hand, at most ``most``; what a signal handler keeps from being returned comes again."""
+        """Return messages that are at hand, at most ``most``; what a signal handler keeps from being returned comes again.
+
+        So does, for the next call, the first that the deserializer refuses; if it is the first of all its error is raised.
+        """
         batch: list[Message] = []
-        turn, left = self._turn, 0
+        turn, left, failed = self._turn, 0, None
         try:
             left = turn.left
-            batch.extend(islice(self._ready, most))  # hot
+            at_hand = islice(turn.ready, most)
+            if self._deserializing is None:
+                batch.extend(at_hand)  # hot
+            else:
+                failed = self._deserializing.batch(at_hand, batch)
         except BaseException:
             turn.undeliver(left - turn.left)
             raise
+        if failed is not None and self._deserializing is not None:
+            if not batch:
+                raise failed[1]
+            with self._lock:
+                if self._turn is not turn or not turn.take_back(left - len(batch) - 1):
+                    self._deserializing.unheard.append(failed)
+            self._wake()
         return batch
 
     def batches(self, max_messages: int = 500, timeout_ms: Optional[int] = None) -> Iterator[list[Message]]:
@@ -428,9 +445,6 @@ class Reader:
             positions = {tp: buffer.position for tp, buffer in self._buffers.items() if buffer.position is not None}
             positions.update(self._turn.positions())
             positions.update(self._parked)
-            if self._deserializing is not None:
-                kept = self._deserializing.kept_offsets()
-                positions.update({tp: min(offset, positions[tp]) for tp, offset in kept.items() if tp in positions})
             return positions
 
     def _log_ids(self) -> dict[TopicPartition, Optional[bytes]]:
@@ -484,12 +498,12 @@ class Reader:
         self._check_running()
         tp = owned_tp(partition, self._owned)
         self._seek({tp: position})
-        self._forget_kept([tp])
+        self._forget_error([tp])
 
-    def _forget_kept(self, partitions: Container[TopicPartition]) -> None:
-        """Keep nothing that was taken of these partitions and is not delivered: the user has moved away, or others read them."""
+    def _forget_error(self, partitions: Container[TopicPartition]) -> None:
+        """Raise nothing any more about a message that the user has moved away from, or that others read."""
         if self._deserializing is not None:
-            self._deserializing.forget(partitions)
+            self._deserializing.forget_error(partitions)
 
     def _seek(self, positions: Mapping[TopicPartition, int]) -> None:
         with self._lock:
@@ -517,7 +531,7 @@ class Reader:
             else:
                 self._parked.update(positions)
                 self._parked_ids.update(dict.fromkeys(positions, ZERO_UUID))
-        self._forget_kept(positions)
+        self._forget_error(positions)
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         """Deliver and fetch nothing of these partitions until :meth:`resume`."""

@@ -393,6 +393,17 @@ class Turn:
         self.interrupt()
         self._taken_back.extend(repeat(None, count))
 
+    def take_back(self, left: int) -> bool:
+        """Have the message come again that was taken last, if so many were left after it; return False when it was not.
+
+        Then another thread has taken some since, or the turn is over. Whatever there is, nothing more is delivered of the turn.
+        """
+        self.interrupt()
+        if self.is_over or len(self._taken_back) != left:
+            return False
+        self._taken_back.append(None)
+        return True
+
     def begin(self) -> None:
         """Have the buffers go on behind the turn. Until then, and in the middle of it, :meth:`end` undoes it all the same."""
         for part in self._parts:

@@ -9,8 +9,7 @@ from typing import Any, Optional
 import pytest
 
 from pykafka import KafkaClient
-from pykafka.common import OffsetType, TopicPartition
-from pykafka.deserializing import Deserializing
+from pykafka.common import OffsetType
 from pykafka.testing import FakeCluster
 
 READ: dict[str, Any] = {"auto_offset_reset": OffsetType.EARLIEST, "consumer_timeout_ms": 300}
@@ -115,7 +114,7 @@ def test_two_threads_whose_batches_fail_hear_of_both_messages(cluster: FakeClust
         threads = [threading.Thread(target=lambda: got.append(take(consumer))) for _ in range(2)]
         for thread in threads:
             thread.start()
-        cluster.produce("t", [b"0", b"bad 1", b"1", b"bad 2"])
+        cluster.produce("t", [b"0", b"1", b"bad 1", b"bad 2"])
         for thread in threads:
             thread.join(30)
         errors += heard(consumer)
@@ -132,12 +131,10 @@ def take(consumer: Any) -> list[Any]:
         return [str(error)]
 
 
-def test_what_is_kept_of_a_partition_that_is_paused_or_gone_is_not_delivered(cluster: FakeCluster) -> None:
-    cluster.produce("t", [b"a", b"bad"])
-    with KafkaClient(cluster.hosts) as client:
-        given = list(client.topics["t"].partitions.values())  # without, it would take up again what it is found not to have
-        consumer = client.topics["t"].get_simple_consumer(partitions=given, deserializer=Picky(), **READ)
-        (partition,) = given
+def test_what_comes_again_waits_while_its_partition_is_paused_and_does_not_come_after_a_seek(cluster: FakeCluster) -> None:
+    cluster.produce("t", [b"a", b"bad", b"c"])
+    with KafkaClient(cluster.hosts) as client, client.topics["t"].get_simple_consumer(deserializer=Picky(), **READ) as consumer:
+        (partition,) = consumer.partitions.values()
         assert len(consumer.consume_batch(10)) == 1
         consumer.pause([partition])
         assert consumer.consume_batch(10) == [] and consumer.consume(block=False) is None
@@ -146,26 +143,56 @@ def test_what_is_kept_of_a_partition_that_is_paused_or_gone_is_not_delivered(clu
             consumer.consume()
         consumer.seek(partition, 0)
         assert consumer.consume_batch(10)[0].offset == 0
-        consumer._give_up([TopicPartition("t", 0)], None)
-        assert consumer.consume_batch(10) == []
+        consumer.seek(partition, 2)
+        assert [message.value for message in consumer.consume_batch(10)] == ["c"]
+
+
+def test_who_waits_in_another_thread_hears_of_the_message_that_comes_again(cluster: FakeCluster) -> None:
+    go_on, waiting = threading.Event(), threading.Event()
+
+    def slowly(value: Optional[bytes], key: Optional[bytes]) -> tuple[Any, Any]:
+        if value == b"bad":
+            waiting.set()
+            go_on.wait(20)
+        return Picky()(value, key)
+
+    with KafkaClient(cluster.hosts) as client:
+        consumer = client.topics["t"].get_simple_consumer(deserializer=slowly, auto_offset_reset=OffsetType.EARLIEST)
+        got: list[Any] = []
+        first = threading.Thread(target=lambda: got.append(take(consumer)))
+        first.start()
+        cluster.produce("t", [b"a", b"bad"])
+        assert waiting.wait(20)
+        other = threading.Thread(target=lambda: got.append(take(consumer)))  # there is nothing for it yet
+        other.start()
+        go_on.set()
+        for thread in (first, other):
+            thread.join(20)
         consumer.stop()
+    assert sorted(got) == [["a"], ["bad"]]
 
 
-def test_what_is_kept_comes_in_order_and_what_was_done_is_not_done_again() -> None:
-    class Message:
-        topic, partition_id, partition_key = b"t", 0, None
+@pytest.mark.parametrize("how", ["stop", "seek"])
+def test_positions_follow_the_deserializer_message_by_message(cluster: FakeCluster, how: str) -> None:
+    """Another thread commits, stops or goes elsewhere in the middle of a batch: what is not taken yet is not passed over."""
+    cluster.produce("t", [b"%d" % number for number in range(6)])
+    acts: list[Any] = []
 
-        def __init__(self, offset: int) -> None:
-            self.offset, self.value = offset, b"%d" % offset
+    def act_at_1(value: Optional[bytes], key: Optional[bytes]) -> tuple[Any, Any]:
+        if value == b"1" and acts:
+            thread = threading.Thread(target=acts.pop())
+            thread.start()
+            thread.join(20)
+        return Picky()(value, key)
 
-    deserializing = Deserializing(Picky(b"3"))
-    messages: list[Any] = [Message(offset) for offset in range(5)]
-    deserializing.keep(messages[2:])
-    for message in messages[:2]:
-        deserializing._deserialize(message)
-    deserializing.keep(messages[:2], are_done=True)
-    assert deserializing.kept_offsets() == {TopicPartition("t", 0): 0}
-    with pytest.raises(KeyboardInterrupt):
-        deserializing.kept_batch(10, lambda tp: True)
-    assert [message.value for message in deserializing.kept_batch(10, lambda tp: True)] == ["0", "1", "2", "3", "4"]
-    assert not deserializing.kept
+    with KafkaClient(cluster.hosts) as client:
+        topic = client.topics["t"]
+        consumer = topic.get_simple_consumer("g", auto_commit_enable=True, deserializer=act_at_1, **READ)
+        acts.append(consumer.stop if how == "stop" else lambda: consumer.seek(topic.partitions[0], 4))
+        got = [message.value for message in consumer.consume_batch(10)]
+        assert got == ["0", "1"]
+        if how == "stop":
+            assert cluster.committed("g")["t", 0].offset == 2
+        else:
+            assert [message.value for message in consumer.consume_batch(10)] == ["4", "5"]
+        consumer.stop()

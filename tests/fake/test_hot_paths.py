@@ -95,7 +95,7 @@ def hosts() -> Iterator[str]:
     with instant_broker() as found, KafkaClient(found) as client:
         with client.topics["kept-equal"].get_producer() as producer:
             producer.produce_many([VALUE] * COUNT)
-        with client.topics["kept-mixed"].get_producer(linger_ms=100) as producer:
+        with client.topics["kept-mixed"].get_producer(linger_ms=10_000) as producer:
             for number in range(COUNT):
                 producer.produce(b"v" * (50 + number * 37 % 100), b"key-%d" % (number * 7919), 1_700_000_000_000 + number)
         yield found

@@ -169,7 +169,8 @@ class KafkaPython(Player):
         consumer.partitions_for_topic(self.topic)
 
         def poll() -> None:
-            for messages in consumer.poll(timeout_ms=50, max_records=100).values():
+            # not for a moment only: a poll that ends in the middle of a rebalance may drop that it has to join again
+            for messages in consumer.poll(timeout_ms=500, max_records=100).values():
                 self.read += [(message.partition, message.offset) for message in messages]
             self.share = {row.partition for row in consumer.assignment()}
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Callable, Optional
 
+from ._engine.waiting import call_locked
 from .common import TopicPartition
 from .exceptions import OperationTimedOut
 
@@ -121,23 +122,21 @@ class Commits:
         if self._holder == threading.get_ident():  # it would wait for what it has interrupted
             raise OperationTimedOut("it interrupts a commit of its own thread, which a signal handler cannot wait for; try later")
         deadline = self._settings.patience()
-        has_lock = [False]
+        while True:
+            if deadline.passed:
+                raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator in reach?")
+            if self._is_suspended:
+                raise OperationTimedOut("another thread's commit was interrupted by a signal handler that stops the consumer")
+            if call_locked(self._lock, TURN_LOOK_S, lambda: self._act_as_holder(act)):
+                return
+            self._pause()
+
+    def _act_as_holder(self, act: Callable[[], object]) -> None:
         try:
-            while not has_lock[-1]:
-                if deadline.passed:
-                    raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator in reach?")
-                if self._is_suspended:
-                    raise OperationTimedOut("another thread's commit was interrupted by a signal handler that stops the consumer")
-                # in one call of C, so that Ctrl-C cannot come in between, and we always know whether we have it
-                has_lock.extend(map(self._lock.acquire, (True,), (TURN_LOOK_S,)))
-                if not has_lock[-1]:
-                    self._pause()
             self._holder = threading.get_ident()
             act()
         finally:
-            if has_lock[-1]:
-                self._holder, self._is_suspended = None, False
-                self._lock.release()
+            self._holder, self._is_suspended = None, False
 
     def suspend(self) -> None:
         """Have nobody wait for the commit that the calling thread is in the middle of, if it is: it waits for others itself."""

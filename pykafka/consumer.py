@@ -14,9 +14,9 @@ from ._machines.fetch_requests import FetchSettings
 from ._machines.turns import PartitionBuffer
 from .commits import Commits
 from .common import TopicPartition
-from .exceptions import ConsumerStoppedException, KafkaException, UnknownTopicOrPartition, error_for
+from .exceptions import ConsumerStoppedException, KafkaException
 from .offset_arguments import PartitionOffsets, checked_offset, destinations, owned_tp, pairs
-from .offsets import Committer, OffsetManager, OffsetSettings
+from .offsets import Committer, OffsetManager, OffsetSettings, left_out_error
 from .placing import go_on_after_out_of_range
 from .reader import STOP_TIMEOUT_S, Reader
 
@@ -159,14 +159,9 @@ class Consumer(Reader):
             self._commits.commit(self._to_commit, who)
         else:
             given = {self._tp_to_commit(partition): checked_offset(offset) for partition, offset in pairs(partition_offsets)}
-            for tp in sorted(self._commits.commit(lambda: self._ours(given), who))[:1]:
-                raise error_for(
-                    UnknownTopicOrPartition.ERROR_CODE,
-                    api="OffsetCommit",
-                    topic=tp.topic,
-                    partition=tp.partition,
-                    detail="the topic was deleted, or made anew, while this was committed",
-                )
+            left_out = self._commits.commit(lambda: self._ours(given), who)
+            if left_out:
+                raise left_out_error(left_out, "the topic was deleted, or made anew, while this was committed")
 
     def _tp_to_commit(self, partition: Any) -> TopicPartition:
         return owned_tp(partition, self._owned)

@@ -288,14 +288,8 @@ class OffsetManager:
 
         named = list(by_topic(offsets))
         self._patiently(f"committing offsets of {spelled(offsets)} for group {group}", deadline, attempt, named)
-        for tp in sorted(left.doubtful)[:1]:
-            raise error_for(
-                UnknownTopicOrPartition.ERROR_CODE,
-                api="OffsetCommit",
-                topic=tp.topic,
-                partition=tp.partition,
-                detail=f"{spelled(left.doubtful)} not committed: the topic was away for a moment, and may have been made anew",
-            )
+        if left.doubtful:
+            raise left_out_error(left.doubtful, "the topic was away for a moment, and may have been made anew")
         return frozenset(left.gone)
 
     def _commit_request(
@@ -474,6 +468,18 @@ class OffsetManager:
         detail = None if self._group is None or api == "ListOffsets" else f"group {self._group}"
         topic, partition = tp if tp is not None else (None, None)
         return error_for(code, api=api, topic=topic, partition=partition, detail=detail)
+
+
+def left_out_error(partitions: Iterable[TopicPartition], why: str) -> KafkaException:
+    """Return the error about offsets that are not committed since their topic is not there any more, or may not be."""
+    tps = sorted(partitions)
+    return error_for(
+        UnknownTopicOrPartition.ERROR_CODE,
+        api="OffsetCommit",
+        topic=tps[0].topic,
+        partition=tps[0].partition,
+        detail=f"{spelled(tps)} not committed: {why}",
+    )
 
 
 def committed_by_group(cluster: Cluster, group: str) -> dict[str, dict[int, OffsetFetchPartitionResponse]]:

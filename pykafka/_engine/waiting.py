@@ -55,6 +55,22 @@ def is_owned(lock: Any) -> bool:
     return bool(lock._is_owned())
 
 
+def call_locked(lock: Any, timeout_s: float, act: Callable[[], object]) -> bool:
+    """Call ``act()`` with ``lock`` held; return False, and do nothing, when the lock is not to be had within ``timeout_s``.
+
+    It is taken by one call of C, so that Ctrl-C cannot come between that and the note that we have it, which would leave it held.
+    """
+    has_lock = [False]
+    try:
+        has_lock.extend(map(lock.acquire, (True,), (timeout_s,)))
+        if has_lock[-1]:
+            act()
+        return has_lock[-1]
+    finally:
+        if has_lock[-1]:
+            lock.release()
+
+
 class Deadline:
     """A point in monotonic time; ``None`` seconds means never. It is made once and passed down, never started again."""
 

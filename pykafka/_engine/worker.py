@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 
 from . import forking
 from .crashes import log_crash
-from .waiting import is_owned
+from .waiting import call_locked, is_owned
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +59,8 @@ class Worker:
         """Return whether the thread runs, starting it if need be: while the interpreter exits, none can be started."""
         if self._thread is not None or is_owned(self._lock):
             return True  # or it is just being started, by who was interrupted for this
-        has_lock = [False]
-        try:
-            # in one call of C, so that Ctrl-C cannot come in between, and we always know whether we have it
-            has_lock.extend(map(self._lock.acquire, (True,), (MOST_START_S,)))
-            if not has_lock[-1]:
-                return True  # whoever starts it was interrupted by a signal handler, which may wait for the I/O thread: for us
-            if self._thread is None and not self._forked:
-                self._start()
-        finally:
-            if has_lock[-1]:
-                self._lock.release()
-        return self._thread is not None
+        # or by another thread that was interrupted by a signal handler, which may wait for the I/O thread: for us
+        return not call_locked(self._lock, MOST_START_S, self._start_if_needed) or self._thread is not None
 
     def is_interrupted_here(self) -> bool:
         """Return whether a signal handler has come in the middle of starting the thread: it runs no job before that goes on."""
@@ -78,13 +68,11 @@ class Worker:
 
     def _is_being_started(self) -> bool:
         """Return whether another thread starts ours, and is not done with it in a moment: a signal handler may keep it so."""
-        has_lock = [False]
-        try:
-            has_lock.extend(map(self._lock.acquire, (True,), (MOST_START_S,)))  # as in ensure_started()
-            return not has_lock[-1]
-        finally:
-            if has_lock[-1]:
-                self._lock.release()
+        return not call_locked(self._lock, MOST_START_S, lambda: None)
+
+    def _start_if_needed(self) -> None:
+        if self._thread is None and not self._forked:
+            self._start()
 
     def _start(self) -> None:
         # whoever takes it out, which is one call of C, decides whether the thread runs jobs; no lock, since a signal handler may

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from pykafka import commits as commits_module
+from pykafka._engine import waiting
 from pykafka.commits import Commits
 from pykafka.offsets import OffsetSettings
 
@@ -32,7 +33,7 @@ def test_ctrl_c_while_a_commit_waits_for_its_turn_is_in_the_way_of_no_later_comm
         sys.settrace(None)
 
     while not begun:
-        turns, interrupting = commits(), Interrupting(number, {commits_module.__file__})
+        turns, interrupting = commits(), Interrupting(number, {commits_module.__file__, waiting.__file__})
         sys.settrace(interrupting)
         try:
             with suppress(KeyboardInterrupt):

@@ -9,6 +9,7 @@ from typing import Any
 import mock
 import pytest
 
+from pykafka._engine import waiting
 from pykafka._engine.worker import Worker
 
 from ...support import Interrupting, until
@@ -214,7 +215,7 @@ def test_ctrl_c_anywhere_in_a_start_leaves_nothing_locked_and_a_worker_that_work
     for number in range(1, 400):
         worker, done = Worker("w"), []
         before = sys.gettrace()
-        sys.settrace(Interrupting(number, {Worker.submit.__code__.co_filename}))
+        sys.settrace(Interrupting(number, {Worker.submit.__code__.co_filename, waiting.__file__}))
         try:
             worker.submit(done.append, 1)
             is_whole = True

@@ -81,6 +81,7 @@ class GroupReader(Consumer):
 
     def _revoke(self, event: Revoke) -> None:
         """Tell the user, who may commit meanwhile, commit if that is wanted, give the partitions up, and let the group go on."""
+        member = self._member  # whoever there is afterwards may be another, for which Ctrl-C has ended this start
         self._held_before.update(self._held())
         self._revoked = event
         try:
@@ -92,7 +93,6 @@ class GroupReader(Consumer):
             finally:
                 self._revoked = None
                 self._forgo(self._fenced_for(event), event)
-                member = self._member
                 if member is not None:
                     self._tell(lambda now: member.gave_up(event.number, now))
 
@@ -184,10 +184,9 @@ class GroupReader(Consumer):
             return none
         try:
             start = self._places(known, share.resets)
-            self._commits.note(start.positions)
+            self._commits.note(self._given(start.positions, member))
             if start.commit:
-                begins = start.commit.items()
-                self._commits.commit(lambda: {tp: offset for tp, offset in begins if self._is_given(tp)}, self._committer)
+                self._commits.commit(lambda: self._given(start.commit, member), self._committer)
         except MOVED_ON as error:
             # those that are ours still when it has come to rest are not given to us anew, if the group moves on step by step
             log.info("%r: the group has moved on before %s were begun with, tried again: %s", self, spelled(known), error)
@@ -204,16 +203,22 @@ class GroupReader(Consumer):
             if core is None:
                 return none
             with self._fence_lock:
-                begun = [tp for tp in start.positions if tp not in self._owned and self._is_given(tp)]
+                begun = [tp for tp in self._given(start.positions, member) if tp not in self._owned]
                 self._fenced.update(dict.fromkeys(begun, opening))
             self._adopt(core, [known[tp] for tp in begun])
             self._seek({tp: start.positions[tp] for tp in begun})
         return share._replace(partitions=frozenset(known) - start.positions.keys())
 
-    def _is_given(self, tp: TopicPartition) -> bool:
-        """Return whether the group has us begin with a partition still."""
-        member = self._member
-        return tp not in self._fenced and (member is None or tp in member.owned)
+    def _given(self, offsets: Mapping[TopicPartition, int], to: Optional[Member]) -> dict[TopicPartition, int]:
+        """Return those of ``offsets`` whose partitions the group has us begin with still.
+
+        :param to: who they were given to. Where there is another member by now, because Ctrl-C has ended a start and there was
+            another, that one looks for itself: others may have read them meanwhile
+        """
+        if self._member is not to:
+            return {}
+        owned = offsets.keys() if to is None else to.owned
+        return {tp: offset for tp, offset in offsets.items() if tp in owned and tp not in self._fenced}
 
     def _places(self, partitions: Iterable[TopicPartition], resets: bool) -> Start:
         """Return where partitions start by the offset rules; those that came while we read, at their beginning."""

@@ -242,8 +242,8 @@ class Findings(NamedTuple):
     view: ClusterView
     #: whether the picture shows anything that it did not show before
     is_news: bool
-    #: whether one of the topics asked for is in error, or has a partition without a leader or with a dispute
-    is_unsettled: bool
+    #: which of the topics asked for are in error, or have a partition without a leader or with a dispute
+    unsettled: frozenset[str]
 
 
 def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Collection[str]], now: float) -> Findings:
@@ -270,14 +270,15 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Coll
                 topics[name] = topics[name]._replace(error_code=UNKNOWN_TOPIC)
     epochs.keep(topics, answered)
     after = ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers, topics, epochs.disputes)
-    return Findings(after, not after.shows_the_same_as(view), _is_unsettled(after, asked or ()))
+    return Findings(after, not after.shows_the_same_as(view), _unsettled(after, topics if asked is None else asked))
 
 
-def _is_unsettled(view: ClusterView, topics: Iterable[str]) -> bool:
-    infos = [view.topics[name] for name in topics if name in view.topics]
-    in_dispute = {topic for topic, _partition in view.disputes}
-    return not in_dispute.isdisjoint(topics) or any(
-        info.error_code or any(row[_LEADER] not in view.brokers for row in info.rows) for info in infos
+def _unsettled(view: ClusterView, topics: Iterable[str]) -> frozenset[str]:
+    disputed = {topic for topic, _partition in view.disputes}
+    return frozenset(
+        info.name
+        for info in (view.topics[name] for name in topics if name in view.topics)
+        if info.error_code or info.name in disputed or any(row[_LEADER] not in view.brokers for row in info.rows)
     )
 
 
@@ -307,6 +308,7 @@ class MetadataRefresh:
         self._urgent_not_before = float("-inf")
         self._not_before = float("-inf")
         self._asking = False
+        self._is_urgent = False
 
     @property
     def topics(self) -> list[str]:
@@ -335,9 +337,10 @@ class MetadataRefresh:
         """Ask soon: something we did on the last picture failed."""
         self._urgent_at = min(self._urgent_at, now)
 
-    def mark_unsettled(self, now: float) -> None:
-        """Ask again some time: the picture itself shows errors, or partitions without a leader."""
-        self._due_at = min(self._due_at, now)
+    def look(self, found: Findings, now: float) -> None:
+        """Ask again some time if the picture itself shows a topic in use in error or without a leader, or does not show it."""
+        if any(topic in found.unsettled or topic not in found.view.topics for topic in self._uses):
+            self._due_at = min(self._due_at, now)
 
     def poll(self, now: float) -> bool:
         """Return True when a refresh must be sent now; the caller then calls on_reply or on_failure."""
@@ -347,6 +350,7 @@ class MetadataRefresh:
             # the picture has served for a while: this is a new trouble, not the old one
             self._pause.reset()
         self._asking = True
+        self._is_urgent = self._urgent_at <= now
         self._due_at = self._urgent_at = float("inf")
         return True
 
@@ -365,12 +369,17 @@ class MetadataRefresh:
         self._fresh_at = now
         if changed:
             self._pause.reset()
+        self._pause_from(now)
+
+    def on_failure(self, now: float) -> None:
+        """Note that nobody answered; another try is due after a pause, of URGENT_PAUSE_S at most if this one was urgent."""
+        self._asking = False
+        self._due_at = now
+        if self._is_urgent:
+            self._urgent_at = now  # what failed for want of metadata still wants it
+        self._pause_from(now)
+
+    def _pause_from(self, now: float) -> None:
         pause_s = self._pause.next_delay()
         self._not_before = now + pause_s
         self._urgent_not_before = now + min(pause_s, URGENT_PAUSE_S)
-
-    def on_failure(self, now: float) -> None:
-        """Note that nobody answered; another try is due after a pause."""
-        self._asking = False
-        self._due_at = now
-        self._not_before = self._urgent_not_before = now + self._pause.next_delay()

@@ -418,4 +418,4 @@ class Consumer(RuleBasedStateMachine):
 
 
 TestConsumer = Consumer.TestCase
-TestConsumer.settings = settings(max_examples=100, stateful_step_count=60, deadline=None, database=None)
+TestConsumer.settings = settings(max_examples=60, stateful_step_count=60, deadline=None, database=None)

@@ -14,6 +14,7 @@ from pykafka._machines.classic_member import ClassicMember
 from pykafka._machines.consumer_member import ConsumerMember
 from pykafka._machines.member import (
     ENDED,
+    NEVER,
     STABLE,
     Ask,
     Assign,
@@ -114,7 +115,7 @@ class World:
         while True:
             self._tick()
             # members look at their own clocks as well; a hundredth of a second is as exact as anything here
-            due = min([self._queue[0][0] if self._queue else end, *(one.wake_at() for one in self.members)])
+            due = min([self._queue[0][0] if self._queue else end, *(one.wakes_at for one in self.members)])
             due = min(due, max(self.down_until, self.coordinator.next_tick()))
             if due >= end:
                 self.now = end
@@ -124,7 +125,8 @@ class World:
                 heapq.heappop(self._queue)[2]()
                 self.check()
             for member in self.members:
-                member.drive()
+                if member.wakes_at <= self.now:
+                    member.drive()
             self.check()
 
     def _tick(self) -> None:
@@ -178,14 +180,17 @@ class World:
         readers: dict[TopicPartition, Member] = {}
         seats = self.coordinator.seats
         for member in self.members:
-            for tp in () if member.frozen else member.delivering:
-                if not self.counts_on(member, seats):
-                    # who is displaced by another process of the same instance id hears of it with the next heartbeat
-                    grace = 2 * LATENCY_S + 0.01 + (HEARTBEAT_S if member.machine.settings.instance_id else 0.0)
-                    assert self.now - member.counted_on_at <= grace or member.machine._main is not None, (
-                        f"{member} delivers {tp} although its seat was lost {self.now - member.counted_on_at:.3f} s ago\n{self}"
-                    )
-                    continue
+            if member.frozen or not member.delivering:
+                continue
+            if not self.counts_on(member, seats):
+                # who is displaced by another process of the same instance id hears of it with the next heartbeat
+                grace = 2 * LATENCY_S + 0.01 + (HEARTBEAT_S if member.machine.settings.instance_id else 0.0)
+                lost_s = self.now - member.counted_on_at
+                assert lost_s <= grace or member.machine._main is not None, (
+                    f"{member} delivers {member.delivering} although its seat was lost {lost_s:.3f} s ago\n{self}"
+                )
+                continue
+            for tp in member.delivering:
                 assert tp not in readers, f"{tp} is delivered by {member} and {readers[tp]}\n{self}"
                 readers[tp] = member
 
@@ -245,6 +250,8 @@ class Member:
         self.ahead_s = 0.0
         #: a process that is stopped, as by Ctrl-Z: what arrives meanwhile waits
         self.frozen = False
+        #: when it does something by itself, as the world counts
+        self.wakes_at = NEVER
         self._waiting: list[Callable[[], None]] = []
         self._commit_arrives_at = 0.0
         self._reads = 0
@@ -270,6 +277,7 @@ class Member:
     def crash(self) -> None:
         """Be gone without a word."""
         self.alive = False
+        self.wakes_at = NEVER
         self.delivering = set()
         self.world.note(f"{self} crashes")
 
@@ -281,19 +289,17 @@ class Member:
         """Return what the member takes for the time."""
         return self.world.now + self.ahead_s
 
-    def wake_at(self) -> float:
-        """Return when it does something by itself, as the world counts."""
-        return self.machine.wake_at() - self.ahead_s if self.alive and not self.frozen else float("inf")
-
     def drive(self) -> None:
-        """Have the machine send what it has to send, and its events acted on."""
+        """Have the machine send what it has to send, and its events acted on: as often as anything happens to it."""
         if not self.alive or self.frozen:
             return
         for ask in self.machine.poll(self.clock()):
             if self.machine.state != STABLE:
                 self.world.note(f"{self} asks {ask.api} ({self.machine.state}, generation {self.machine.generation})")
             self.world.send(self, ask)
-        assert self.machine.wake_at() > self.clock(), f"{self} wakes up for nothing, {self.machine.state}\n{self.world}"
+        wakes_at = self.machine.wake_at()
+        assert wakes_at > self.clock(), f"{self} wakes up for nothing, {self.machine.state}\n{self.world}"
+        self.wakes_at = wakes_at - self.ahead_s
         for event in self.machine.take_events():
             self.world.note(f"{self}: {event}")
             if isinstance(event, (Revoke, Lost)):
@@ -375,6 +381,7 @@ class Member:
         if self.frozen:
             return
         self.machine.active(self.clock())
+        self.drive()
         for tp in self.delivering:
             self.positions[tp] += self.world.random.randrange(3)
         if self.world.random.random() < 0.3:
@@ -419,6 +426,7 @@ class Member:
     def freeze(self, seconds: float) -> None:
         """Have the process stand still for so long, while all others go on."""
         self.frozen = True
+        self.wakes_at = NEVER
         self.world.note(f"{self} stands still")
         self.world.at(seconds, self._thaw)
 

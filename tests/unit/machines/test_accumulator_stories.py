@@ -124,7 +124,7 @@ def check(result: Result) -> None:
 
 
 @given(steps(HARMLESS + DOUBTFUL, "flush"), st.sampled_from([REMEMBERED, REMEMBERED_BY_0_11]))
-@settings(max_examples=150, deadline=None, database=None)
+@settings(max_examples=80, deadline=None, database=None)
 def test_while_nothing_is_refused_for_good_every_row_is_written_exactly_once(story: list[Step], remembered: int) -> None:
     result = play(story, remembered=remembered)
     check(result)
@@ -134,7 +134,7 @@ def test_while_nothing_is_refused_for_good_every_row_is_written_exactly_once(sto
 
 
 @given(steps(HARMLESS + HOPELESS, "flush", "grow old"))
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=60, deadline=None, database=None)
 def test_holes_that_refusals_and_expiry_leave_are_closed_by_new_epochs(story: list[Step]) -> None:
     result = play(story)
     check(result)
@@ -146,13 +146,13 @@ def test_holes_that_refusals_and_expiry_leave_are_closed_by_new_epochs(story: li
 
 
 @given(steps(HARMLESS + HOPELESS + DOUBTFUL, "flush", "grow old"), st.sampled_from([REMEMBERED, REMEMBERED_BY_0_11]))
-@settings(max_examples=150, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=80, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
 def test_nothing_is_written_twice_whatever_happens(story: list[Step], remembered: int) -> None:
     check(play(story, remembered=remembered))
 
 
 @given(steps(HARMLESS + HOPELESS, "flush", "grow old"))
-@settings(max_examples=100, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=60, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
 def test_running_out_of_epochs_changes_nothing(story: list[Step]) -> None:
     check(play(story, first_epoch=32767))
 

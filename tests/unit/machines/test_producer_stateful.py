@@ -436,4 +436,4 @@ class Producer(RuleBasedStateMachine):
 
 
 TestProducer = Producer.TestCase
-TestProducer.settings = settings(max_examples=250, stateful_step_count=60, deadline=None, database=None)
+TestProducer.settings = settings(max_examples=120, stateful_step_count=60, deadline=None, database=None)

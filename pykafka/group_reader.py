@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from ._engine.fetching import FetchCore, weakly
 from ._engine.group_session import GroupSession
@@ -17,7 +18,7 @@ from ._machines.positions import held_offset
 from .common import OffsetType, TopicPartition, spelled
 from .consumer import Consumer
 from .exceptions import ConsumerStoppedException, FencedInstanceId, IllegalGeneration, KafkaException
-from .group_commits import MOVED_ON, commit_while_ours, explained
+from .group_commits import MOVED_ON, TakenAway, commit_while_ours, explained
 from .group_protocols import member_settings, text_of
 from .group_topics import GroupTopics
 from .offset_arguments import answered_moves
@@ -65,23 +66,61 @@ class GroupReader(Consumer):
         self._session: Optional[GroupSession] = None
         self._member: Optional[Member] = None
         self._worker: Optional[Worker] = None
+        #: ``worker``: whose job the calling thread does; see :meth:`_is_outlived`
+        self._acting = threading.local()
         #: held offsets of what was given up since the last rebalance, for post_rebalance_callback
         self._held_before: dict[Any, int] = {}
         self._resets_on_start = False
         #: what is given up just now
         self._revoked: Optional[Revoke] = None
+        self._taken_away = TakenAway()
 
     def _tell(self, step: Callable[[float], object]) -> None:
         """Have ``step(now)``, of the member's, called on the I/O thread."""
         session = self._session
-        if session is not None:
+        if session is not None and not self._is_outlived():
             session.tell(step)
+
+    # -- what the group asks for: on the worker -----------------------------------------------------------------------
+
+    def _act_on(self, event: Any, worker: Worker) -> None:
+        """Do what an event asks for; what goes wrong is for the next consume() to raise, and must not end the worker.
+
+        :param worker: the one that was given it, which may be that of a start that Ctrl-C has ended since
+        """
+        before = getattr(self._acting, "worker", None)
+        self._acting.worker = worker
+        try:
+            if not self._is_outlived():
+                self._act(event)
+        except Exception as error:
+            self._note_failure(f"acting on {type(event).__name__}", error)
+        finally:
+            self._acting.worker = before
+
+    def _act(self, event: Any) -> None:
+        """Do what an event asks for."""
+        self._begin_with(event)
+
+    def _is_outlived(self) -> bool:
+        """Return whether the calling thread does a job of a start that is over; what it finds out is nobody's any more.
+
+        Ctrl-C ends a start, not what its worker waits for just then, and by the end of that there may be another start, with
+        another worker, whose state looks like that of its own. So this is asked after everything that may take time.
+        """
+        worker = getattr(self._acting, "worker", None)
+        return worker is not None and worker is not self._worker
+
+    def _fail(self, error: BaseException) -> None:
+        if self._is_outlived():
+            log.info("%r: what began before it was stopped has failed since: %r", self, error)
+        else:
+            super()._fail(error)
 
     # -- partitions come and go: on the worker ------------------------------------------------------------------------
 
     def _revoke(self, event: Revoke) -> None:
         """Tell the user, who may commit meanwhile, commit if that is wanted, give the partitions up, and let the group go on."""
-        member = self._member  # whoever there is afterwards may be another, for which Ctrl-C has ended this start
         self._held_before.update(self._held())
         self._revoked = event
         try:
@@ -91,21 +130,27 @@ class GroupReader(Consumer):
                 if self._options["auto_commit_enable"]:
                     self._commit_before_giving_up(event)
             finally:
-                self._revoked = None
-                self._forgo(self._fenced_for(event), event)
-                if member is not None:
-                    self._tell(lambda now: member.gave_up(event.number, now))
+                if not self._is_outlived():
+                    self._revoked = None
+                    self._forgo(self._fenced_for(event), event)
+                    member = self._member
+                    if member is not None:
+                        self._tell(lambda now: member.gave_up(event.number, now))
 
     def _fenced_for(self, event: object) -> list[TopicPartition]:
         """Return the partitions that are read, and of which nothing is delivered because of ``event``."""
         return [tp for tp in self._owned if self._fenced.get(tp) is event]
 
-    def _forgo(self, partitions: Iterable[TopicPartition], event: object) -> None:
+    def _forgo(self, partitions: Iterable[TopicPartition], event: Union[Lost, Revoke]) -> None:
         tps = list(partitions)
-        self._give_up(tps, event)
+        with self._lock:
+            self._taken_away.note(self._uncommitted(tps), event)
+            self._give_up(tps, event)
         self._commits.forget(tps)  # others commit them from now on
 
     def _commit_before_giving_up(self, event: Revoke) -> None:
+        if self._is_outlived():
+            return
         going = self._fenced_for(event)
 
         def positions() -> dict[TopicPartition, int]:
@@ -128,7 +173,10 @@ class GroupReader(Consumer):
             return self._committer()
 
         commit_while_ours(
-            commit, self._committer(event.generation), newest, lambda: member is not None and member.gives_up(event.number)
+            commit,
+            self._committer(event.generation),
+            newest,
+            lambda: member is not None and member.gives_up(event.number) and not self._is_outlived(),
         )
 
     def _lost(self, event: Lost) -> None:
@@ -177,16 +225,16 @@ class GroupReader(Consumer):
 
     def _place_known(self, share: _Share, opening: object) -> _Share:
         """Begin with them, fenced for ``opening``; return those that have no leader yet."""
-        member, none = self._member, share._replace(partitions=NOTHING)
-        wanted = share.partitions & member.owned if member is not None else share.partitions
+        none = share._replace(partitions=NOTHING)
+        wanted = self._given(dict.fromkeys(share.partitions, 0))
         known = {tp: partition for tp in wanted for partition in [self._topics.partition(tp)] if partition is not None}
         if not known:
             return none
         try:
             start = self._places(known, share.resets)
-            self._commits.note(self._given(start.positions, member))
+            self._commits.note(self._given(start.positions))
             if start.commit:
-                self._commits.commit(lambda: self._given(start.commit, member), self._committer)
+                self._commits.commit(lambda: self._given(start.commit), self._committer)
         except MOVED_ON as error:
             # those that are ours still when it has come to rest are not given to us anew, if the group moves on step by step
             log.info("%r: the group has moved on before %s were begun with, tried again: %s", self, spelled(known), error)
@@ -203,22 +251,19 @@ class GroupReader(Consumer):
             if core is None:
                 return none
             with self._fence_lock:
-                begun = [tp for tp in self._given(start.positions, member) if tp not in self._owned]
+                begun = list(self._given(start.positions))
                 self._fenced.update(dict.fromkeys(begun, opening))
             self._adopt(core, [known[tp] for tp in begun])
             self._seek({tp: start.positions[tp] for tp in begun})
         return share._replace(partitions=frozenset(known) - start.positions.keys())
 
-    def _given(self, offsets: Mapping[TopicPartition, int], to: Optional[Member]) -> dict[TopicPartition, int]:
-        """Return those of ``offsets`` whose partitions the group has us begin with still.
-
-        :param to: who they were given to. Where there is another member by now, because Ctrl-C has ended a start and there was
-            another, that one looks for itself: others may have read them meanwhile
-        """
-        if self._member is not to:
+    def _given(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Return those of ``offsets`` whose partitions the group has us begin with still, and that we have not begun with."""
+        if self._is_outlived():
             return {}
-        owned = offsets.keys() if to is None else to.owned
-        return {tp: offset for tp, offset in offsets.items() if tp in owned and tp not in self._fenced}
+        member, begun = self._member, self._owned
+        given = offsets.keys() if member is None else member.owned
+        return {tp: offset for tp, offset in offsets.items() if tp in given and tp not in begun and tp not in self._fenced}
 
     def _places(self, partitions: Iterable[TopicPartition], resets: bool) -> Start:
         """Return where partitions start by the offset rules; those that came while we read, at their beginning."""
@@ -229,17 +274,17 @@ class GroupReader(Consumer):
 
     def _begin_again(self, share: _Share) -> None:
         worker, loop = self._worker, self._cluster.engine.loop
-        again = weakly(weakref.WeakMethod(self._begin_with))
-        if worker is not None and share.partitions:
+        again = weakly(weakref.WeakMethod(self._act_on))
+        if worker is not None and share.partitions and not self._is_outlived():
             pause_s = min(BEGIN_AGAIN_S * 2 ** max(0, share.failures - 1), BEGIN_AGAIN_MAX_S)
-            loop.call_soon(lambda: loop.call_at(loop.now() + pause_s, worker.submit, again, share))
+            loop.call_soon(lambda: loop.call_at(loop.now() + pause_s, worker.submit, again, share, worker))
 
     # -- callbacks ----------------------------------------------------------------------------------------------------
 
     def _note_failure(self, what: str, error: Exception) -> None:
         """Have the user hear of what went wrong on the worker: from the next consume(), or stop()."""
         is_over = isinstance(error, ConsumerStoppedException) or self._cluster.engine.closed
-        if is_over and not self._running:
+        if (is_over and not self._running) or self._is_outlived():
             log.info("%r: stopped in the middle of %s: %s", self, what, error)
             return
         log.error("%r: %s failed", self, what, exc_info=error)
@@ -247,7 +292,7 @@ class GroupReader(Consumer):
 
     def _call_back(self, name: str, partitions: Iterable[TopicPartition]) -> None:
         """Call the user's function of that name if it is about any partitions."""
-        callback = self._options[name]
+        callback = None if self._is_outlived() else self._options[name]
         found = [partition for tp in sorted(partitions) for partition in [self._topics.partition(tp)] if partition is not None]
         if callback is not None and found:
             self._run(callback, found)
@@ -263,10 +308,10 @@ class GroupReader(Consumer):
     def _call_after_rebalance(self, before: dict[Any, int]) -> None:
         """Call post_rebalance_callback if there is anything new; what it returns is where partitions go on."""
         callback, after = self._options["post_rebalance_callback"], self._held()
-        if callback is None or before.keys() == after.keys():
+        if callback is None or self._is_outlived() or before.keys() == after.keys():
             return
         moves = answered_moves(self._run(callback, before, after), {self._key(tp): own for tp, own in self._owned.items()})
-        if moves:
+        if moves and not self._is_outlived():
             self.reset_offsets(moves)
 
     # -- offsets ------------------------------------------------------------------------------------------------------
@@ -316,9 +361,9 @@ class GroupReader(Consumer):
                 old = generation if settled else NO_GENERATION
                 if partition_offsets is not None or not self._waits_for_another(old, deadline):
                     raise explained(error, generation, self.group_status()) from None
-        lost = self._lost_uncommitted() if partition_offsets is None else []
-        if lost:
-            raise self._not_ours(lost)
+        late = self._taken_away_uncommitted() if partition_offsets is None and event is None else {}
+        if late:
+            raise self._not_ours(late)
 
     def _may_commit(self, tp: TopicPartition) -> bool:
         """Return whether a partition is ours; asked after the seat was looked up.
@@ -336,23 +381,34 @@ class GroupReader(Consumer):
 
     def _ours(self, offsets: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
         with self._lock:
-            others = [tp for tp in offsets if not self._is_read(tp)]
+            others = {tp: self._fenced.get(tp) for tp in offsets if not self._is_read(tp)}
             if others:
-                raise self._not_ours(others)  # by what has them fenced now
+                raise self._not_ours(others)
         return offsets
 
-    def _not_ours(self, partitions: list[TopicPartition]) -> KafkaException:
-        fences = [self._fenced.get(tp) for tp in partitions]
-        lost = next((why for why in fences if isinstance(why, Lost)), None)
-        generation = self._committer().seat.generation if lost is None else lost.generation
-        why = "the group has them read by others" if lost is None else f"they were lost: {lost.cause}"
+    def _not_ours(self, partitions: Mapping[TopicPartition, object]) -> KafkaException:
+        """Return the error of a commit of ``partitions``, each with what has taken it away, or has it fenced."""
+        taken = next((why for why in partitions.values() if isinstance(why, (Lost, Revoke))), None)
+        generation = self._committer().seat.generation if taken is None else taken.generation
+        why = "the group has them read by others"
+        if isinstance(taken, Lost):
+            why = f"they were lost: {taken.cause}"
+        elif taken is not None:
+            why = f"they were given up, and nothing was committed in on_revoke, because {taken.cause}"
         return explained(IllegalGeneration(f"{spelled(partitions)} cannot be committed: {why}."), generation, self.group_status())
 
-    def _lost_uncommitted(self) -> list[TopicPartition]:
-        """Return the partitions of which something was delivered that cannot be committed any more."""
+    def _uncommitted(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the positions of those of ``partitions`` of which something was delivered and not committed."""
+        positions = self._positions()
+        there = [tp for tp in partitions if tp in positions]
+        return {tp: positions[tp] for tp in there if self._commits.committed(tp) != positions[tp]}
+
+    def _taken_away_uncommitted(self) -> dict[TopicPartition, object]:
+        """Return what has taken those partitions away of which something was delivered that cannot be committed any more."""
         with self._lock:
-            lost = {tp: position for tp, position in self._positions().items() if not self._may_commit(tp)}
-        return [tp for tp, position in lost.items() if self._commits.committed(tp) != position]
+            going = self._uncommitted(tp for tp in self._fenced if not self._may_commit(tp))
+            self._taken_away.tell(going)
+            return {**self._taken_away.take(self._commits.committed), **{tp: self._fenced[tp] for tp in going}}
 
     def _in_worker(self) -> bool:
         worker = self._worker

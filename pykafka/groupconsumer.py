@@ -12,13 +12,13 @@ from ._engine.fetching import weakly
 from ._engine.group_session import GroupSession
 from ._engine.ticker import Ticker
 from ._engine.waiting import Deadline, Result, is_owned
-from ._engine.worker import Worker
 from ._machines.backoff import Spacing
 from ._machines.classic_member import ClassicMember
 from ._machines.consumer_member import ConsumerMember
 from ._machines.member import AWAY, Assign, Decide, Ended, Event, Keep, LookUp, Lost, Member, Rebalanced, Revoke
 from .common import TopicPartition, spelled
 from .exceptions import ConsumerStoppedException, KafkaConfigError, KafkaException
+from .group_commits import TakenAway
 from .group_protocols import AUTO, CONSUMER, OTHER_PROTOCOL, make_member, member_settings
 from .group_reader import GroupReader
 from .group_sharing import Sharing
@@ -110,6 +110,7 @@ class GroupConsumer(GroupReader):
         if self._options["group_instance_id"] is None:
             self._decided_on = None  # a static leader that comes back is told to leave it so, see _keep
         self._owned, self._fenced, self._parked, self._held_before = {}, {}, {}, {}
+        self._taken_away = TakenAway()
         self._choices, self._resets_on_start = 0, self._options["reset_offset_on_start"]
         self._topics.find()  # what came before our start is what the brokers know now, not what we knew last
         self._member = self._make_member()  # what can go wrong so far starts nothing
@@ -304,17 +305,12 @@ class GroupConsumer(GroupReader):
 
     # -- what the group asks for: on the worker -----------------------------------------------------------------------
 
-    def _act_on(self, event: Event, worker: Worker) -> None:
-        """Do what an event asks for; what goes wrong is for the next consume() to raise, and must not end the worker.
-
-        :param worker: the one that was given it, which may be that of a start that Ctrl-C has ended since
-        """
-        if worker is not self._worker:
-            return
-        try:
-            _ACTIONS[type(event)](self, event)
-        except Exception as error:
-            self._note_failure(f"acting on {type(event).__name__}", error)
+    def _act(self, event: Any) -> None:
+        act = _ACTIONS.get(type(event))
+        if act is None:
+            super()._act(event)
+        else:
+            act(self, event)
 
     def _take_share(self, event: Assign) -> None:
         self._choices, first = 0, self._first
@@ -337,6 +333,8 @@ class GroupConsumer(GroupReader):
             return
         for remark in remarks:
             log.warning("group %s: %s", self._group_name, remark)
+        if self._is_outlived():
+            return
         self._decided_on = partitions
         self._tell(lambda now: member.decided(event.number, shares))
         self._tell(lambda now: self._on_view(self._cluster.engine.view))  # what has changed while it was decided
@@ -346,7 +344,10 @@ class GroupConsumer(GroupReader):
         member = self._member
         assert isinstance(member, ClassicMember)
         try:
-            self._decided_on = {**self._wanted_partitions(event), **(self._decided_on or {})}
+            partitions = self._wanted_partitions(event)
+            if self._is_outlived():
+                return
+            self._decided_on = {**partitions, **(self._decided_on or {})}
         except KafkaException as error:
             log.info("%r: which partitions to watch cannot be asked, so they are shared out anew: %s", self, error)
             self._tell(lambda now: member.rebalance(now, "its leader cannot see what is shared out"))
@@ -401,7 +402,7 @@ class GroupConsumer(GroupReader):
         if isinstance(old, ClassicMember) and isinstance(member, ClassicMember):
             return False  # it is about something else
         with self._lock:
-            if not self._running:
+            if not self._running or self._is_outlived():
                 return False
             self._member, self._decided_on = member, None
             session.replace(member)
@@ -409,7 +410,7 @@ class GroupConsumer(GroupReader):
         return True
 
     def _note_end(self, event: Ended) -> None:
-        if event.error is not None and self._joins_otherwise(event.error):
+        if event.error is not None and (self._joins_otherwise(event.error) or self._is_outlived()):
             return
         if event.error is not None:
             self._fatal = event.error

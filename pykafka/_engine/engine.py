@@ -116,13 +116,7 @@ class Engine:
         """Return the cluster's picture once it shows ``reply``."""
         refuse_on_io_thread("asking the I/O thread")
         result: Result[Findings] = Result()
-
-        def on_learnt(found: Optional[Findings], error: Optional[Exception]) -> None:
-            if found is not None:
-                self._look_again(found)
-            _into(result)(found, error)
-
-        self._post(result, lambda: self._learner.learn(reply, topics, on_learnt))
+        self._post(result, lambda: self._learner.learn(reply, topics, _into(result)))
         return result.wait(Deadline(self.request_timeout_s), "the I/O thread").view
 
     def _post(self, result: Result[Any], step: Callable[[], object]) -> None:
@@ -401,12 +395,10 @@ class Engine:
         if found is None:
             self._on_no_metadata(error)
             return
-        self._refresh.on_reply(self.loop.now(), changed=found.is_news)
-        self._look_again(found)
-
-    def _look_again(self, found: Findings) -> None:
-        """Ask again about topics in use that an answer does not show as they should be, whoever had asked."""
-        self._refresh.look(found, self.loop.now())
+        now = self.loop.now()
+        self._refresh.on_reply(now, changed=found.is_news)
+        if found.is_unsettled:
+            self._refresh.mark_unsettled(now)
         self._poll_metadata()
 
     def _on_no_metadata(self, error: Optional[Exception]) -> None:

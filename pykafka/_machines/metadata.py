@@ -242,8 +242,8 @@ class Findings(NamedTuple):
     view: ClusterView
     #: whether the picture shows anything that it did not show before
     is_news: bool
-    #: which of the topics asked for are in error, or have a partition without a leader or with a dispute
-    unsettled: frozenset[str]
+    #: whether one of the topics asked for is in error, or has a partition without a leader or with a dispute
+    is_unsettled: bool
 
 
 def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Collection[str]], now: float) -> Findings:
@@ -270,15 +270,14 @@ def apply_reply(view: ClusterView, reply: MetadataResponse, asked: Optional[Coll
                 topics[name] = topics[name]._replace(error_code=UNKNOWN_TOPIC)
     epochs.keep(topics, answered)
     after = ClusterView(reply.cluster_id or view.cluster_id, reply.controller_id, brokers, topics, epochs.disputes)
-    return Findings(after, not after.shows_the_same_as(view), _unsettled(after, topics if asked is None else asked))
+    return Findings(after, not after.shows_the_same_as(view), _is_unsettled(after, asked or ()))
 
 
-def _unsettled(view: ClusterView, topics: Iterable[str]) -> frozenset[str]:
-    disputed = {topic for topic, _partition in view.disputes}
-    return frozenset(
-        info.name
-        for info in (view.topics[name] for name in topics if name in view.topics)
-        if info.error_code or info.name in disputed or any(row[_LEADER] not in view.brokers for row in info.rows)
+def _is_unsettled(view: ClusterView, topics: Iterable[str]) -> bool:
+    infos = [view.topics[name] for name in topics if name in view.topics]
+    in_dispute = {topic for topic, _partition in view.disputes}
+    return not in_dispute.isdisjoint(topics) or any(
+        info.error_code or any(row[_LEADER] not in view.brokers for row in info.rows) for info in infos
     )
 
 
@@ -337,10 +336,9 @@ class MetadataRefresh:
         """Ask soon: something we did on the last picture failed."""
         self._urgent_at = min(self._urgent_at, now)
 
-    def look(self, found: Findings, now: float) -> None:
-        """Ask again some time if the picture itself shows a topic in use in error or without a leader, or does not show it."""
-        if any(topic in found.unsettled or topic not in found.view.topics for topic in self._uses):
-            self._due_at = min(self._due_at, now)
+    def mark_unsettled(self, now: float) -> None:
+        """Ask again some time: the picture itself shows errors, or partitions without a leader."""
+        self._due_at = min(self._due_at, now)
 
     def poll(self, now: float) -> bool:
         """Return True when a refresh must be sent now; the caller then calls on_reply or on_failure."""
@@ -375,7 +373,7 @@ class MetadataRefresh:
         """Note that nobody answered; another try is due after a pause, of URGENT_PAUSE_S at most if this one was urgent."""
         self._asking = False
         self._due_at = now
-        if self._is_urgent:
+        if self._is_urgent and self._uses:
             self._urgent_at = now  # what failed for want of metadata still wants it
         self._pause_from(now)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -153,34 +151,3 @@ def test_ctrl_c_waits_for_no_coordinator_and_yet_the_seat_is_left(where: str, mo
         use(member)
         member.stop()
         until(lambda: not left_threads(), what="the end of its threads")
-
-
-@pytest.mark.parametrize("kind", ["classic", "consumer"])
-def test_a_start_that_ctrl_c_has_ended_gives_its_places_to_no_later_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its worker may still look for where its partitions begin: by then others may have read on from there."""
-    with FakeCluster(topics={"t": 1}) as cluster, KafkaClient(cluster.hosts) as client:
-        cluster.produce("t", [b"v"] * 9)
-        member, other = make(client, kind), make(client, kind)
-        look, workers, other_has_read = member._places, [], threading.Event()
-
-        def places(*args: Any) -> Any:
-            workers.append(threading.current_thread())
-            found = look(*args)
-            if len(workers) == 1:
-                os.kill(os.getpid(), signal.SIGINT)
-                other_has_read.wait(20)
-                until(lambda: len(workers) > 1, what="the look of the next start")
-            else:
-                workers[0].join(20)  # what it does now is done while nobody else has begun with the partition
-            return found
-
-        monkeypatch.setattr(member, "_places", places)
-        with pytest.raises(KeyboardInterrupt):
-            member.start()
-        with other:
-            other.start()
-            assert [other.consume().offset for _ in range(5)] == list(range(5))
-        other_has_read.set()
-        with member:
-            member.start()
-            assert member.consume().offset == 5

@@ -236,7 +236,7 @@ def test_an_answer_is_news_when_it_shows_what_was_not_known(answer: MetadataResp
 def test_a_picture_with_an_error_or_without_a_leader_is_to_be_asked_for_again(
     answer: MetadataResponse, is_unsettled: bool
 ) -> None:
-    assert findings(view(topic("t", {0: 1})), answer, ["t"]).unsettled == ({"t"} if is_unsettled else set())
+    assert findings(view(topic("t", {0: 1})), answer, ["t"]).is_unsettled is is_unsettled
 
 
 def test_topics_that_an_answer_about_more_than_them_lacks_are_gone_as_far_as_it_knows() -> None:
@@ -245,11 +245,11 @@ def test_topics_that_an_answer_about_more_than_them_lacks_are_gone_as_far_as_it_
     assert [(info.name, info.error_code, info.partitions[0].leader) for info in found.view.topics.values()] == [
         ("t", 0, 1), ("u", UNKNOWN_TOPIC, 1), ("v", 0, 2)
     ]  # fmt: skip
-    assert found.unsettled == {"u"}
+    assert found.is_unsettled
 
 
 def test_of_what_else_an_answer_tells_nothing_has_to_be_asked_for_again() -> None:
-    assert not findings(view(topic("t", {0: 1})), reply(topic("t", {0: 1}), topic("u", {0: -1}, error=5)), ["t"]).unsettled
+    assert not findings(view(topic("t", {0: 1})), reply(topic("t", {0: 1}), topic("u", {0: -1}, error=5)), ["t"]).is_unsettled
 
 
 # -- a hundred thousand of them ---------------------------------------------------------------------------------------
@@ -469,17 +469,12 @@ def test_very_many_topics_are_named_only_where_there_are_many_times_as_many(
     assert sorted(refresh.topics) == sorted(map(str, range(used)))
 
 
-def in_error(*topics: str) -> Findings:
-    """Return what an answer about ``topics`` has brought that says of each that it is in error."""
-    return findings(view(), reply(*[topic(name, {}, error=5) for name in topics]), topics)
-
-
 def pauses(refresh: MetadataRefresh, count: int, *, changed: bool = False, failing: bool = False) -> list[float]:
     """Return the pauses between ``count`` questions, each asked as early as allowed and answered at once."""
     now = 1000.0
     moments: list[float] = []
     for _ in range(count + 1):
-        refresh.look(in_error("deleted", "t"), now)
+        refresh.mark_unsettled(now)
         now = max(now, refresh.wake_at())
         assert refresh.poll(now)
         moments.append(now)
@@ -497,7 +492,7 @@ def test_what_stays_wrong_is_asked_about_ever_more_rarely() -> None:
 def test_what_is_refused_for_want_of_metadata_does_not_wait_for_another_topics_lasting_error() -> None:
     refresh = asked("deleted", "t")
     pauses(refresh, 7)
-    refresh.look(in_error("deleted", "t"), 1000.0)
+    refresh.mark_unsettled(1000.0)
     answered = refresh.wake_at() - 2.5
     refresh.mark_stale(answered)
     assert refresh.wake_at() == pytest.approx(answered + 0.5)
@@ -518,22 +513,6 @@ def test_when_nobody_answers_what_failed_for_want_of_metadata_does_not_wait_for_
         refresh.on_failure(now)
         now = refresh.wake_at()
     assert [round(later - earlier, 6) for earlier, later in zip(moments, moments[1:])] == [0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
-
-
-@pytest.mark.parametrize(
-    ("found", "asks_again"),
-    [
-        (findings(view(topic("t", {0: 1})), reply(topic("t", {0: 1}), topic("u", {0: 1})), None), False),
-        (findings(view(topic("t", {0: 1})), reply(topic("t", {0: -1}, epoch=1), topic("u", {0: 1})), None), True),
-        (findings(view(topic("t", {0: 1})), reply(topic("u", {0: 1})), None), True),
-        (findings(view(topic("t", {0: 1})), reply(topic("t", {0: 1}), topic("u", {}, error=5)), None), False),
-    ],
-    ids=["as it should be", "no leader", "not there", "another one is in error"],
-)
-def test_a_topic_in_use_that_anybodys_answer_shows_in_error_is_asked_about_again(found: Findings, asks_again: bool) -> None:
-    refresh = asked("t")
-    refresh.look(found, 5.0)
-    assert refresh.poll(5.0) is asks_again
 
 
 def test_while_the_picture_changes_it_is_asked_for_as_often_as_allowed() -> None:
@@ -559,6 +538,4 @@ def test_a_new_trouble_after_a_calm_time_is_followed_closely_again() -> None:
 
 def test_clients_do_not_all_ask_at_the_same_moment() -> None:
     early, late = (MetadataRefresh(300.0, Backoff(0.1, 2.5, lambda chance=chance: chance)) for chance in (0.0, 0.999999))
-    early.use(["t"])
-    late.use(["t"])
     assert pauses(early, 1)[0] < 0.09 < 0.11 < pauses(late, 1)[0]

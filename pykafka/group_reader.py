@@ -361,7 +361,7 @@ class GroupReader(Consumer):
                 old = generation if settled else NO_GENERATION
                 if partition_offsets is not None or not self._waits_for_another(old, deadline):
                     raise explained(error, generation, self.group_status()) from None
-        late = self._taken_away_uncommitted() if partition_offsets is None and event is None else {}
+        late = self._taken_away_uncommitted(in_callback=event is not None) if partition_offsets is None else {}
         if late:
             raise self._not_ours(late)
 
@@ -403,12 +403,16 @@ class GroupReader(Consumer):
         there = [tp for tp in partitions if tp in positions]
         return {tp: positions[tp] for tp in there if self._commits.committed(tp) != positions[tp]}
 
-    def _taken_away_uncommitted(self) -> dict[TopicPartition, object]:
-        """Return what has taken those partitions away of which something was delivered that cannot be committed any more."""
+    def _taken_away_uncommitted(self, *, in_callback: bool) -> dict[TopicPartition, object]:
+        """Return what has taken those partitions away of which something was delivered that cannot be committed any more.
+
+        :param in_callback: only of those that are being given up just now: what was before is for the user's own thread to hear
+        """
         with self._lock:
             going = self._uncommitted(tp for tp in self._fenced if not self._may_commit(tp))
             self._taken_away.tell(going)
-            return {**self._taken_away.take(self._commits.committed), **{tp: self._fenced[tp] for tp in going}}
+            gone = {} if in_callback else self._taken_away.take(self._commits.committed)
+            return {**gone, **{tp: self._fenced[tp] for tp in going}}
 
     def _in_worker(self) -> bool:
         worker = self._worker

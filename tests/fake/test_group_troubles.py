@@ -394,6 +394,7 @@ def test_a_member_that_may_choose_goes_on_when_brokers_do_not_have_the_newer_pro
     with KafkaClient(broker.hosts) as client, member(client, group_protocol="auto") as consumer:
         assert consumer.group_status().protocol == "consumer"
         read_one(consumer)
+        consumer.commit_offsets()
         roll_down()
         group.error, group.epoch = UNSUPPORTED_VERSION, 8
         until(lambda: consumer.group_status().protocol == "range" and consumer.partitions, what="a share in the classic group")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pykafka._machines.member import Lost
+from pykafka.common import TopicPartition
 from pykafka.exceptions import StaleMemberEpoch
-from pykafka.group_commits import commit_while_ours
+from pykafka.group_commits import TakenAway, commit_while_ours
 from pykafka.offsets import Committer, Seat
 
 
@@ -55,3 +57,29 @@ def test_an_epoch_that_is_never_heard_of_is_waited_for_within_bounds(monkeypatch
     with pytest.raises(StaleMemberEpoch):
         commit_while_ours(group.commit, at(3), lambda: at(3), lambda: True)
     assert group.tried == [3]
+
+
+T0, T1 = TopicPartition("t", 0), TopicPartition("t", 1)
+GONE = Lost(frozenset([T0, T1]), 3, "the session ended")
+
+
+def test_what_was_taken_away_uncommitted_is_told_once() -> None:
+    taken = TakenAway()
+    taken.note({T0: 5, T1: 7}, GONE)
+    assert taken.take(lambda tp: None) == {T0: GONE, T1: GONE}
+    assert taken.take(lambda tp: None) == {}
+
+
+def test_what_is_here_again_and_committed_as_far_is_not_told() -> None:
+    taken = TakenAway()
+    taken.note({T0: 5, T1: 7}, GONE)
+    assert taken.take({T0: 5, T1: 6}.get) == {T1: GONE}
+
+
+def test_who_was_told_while_it_was_taken_away_is_not_told_again_but_of_what_came_after_that() -> None:
+    taken = TakenAway()
+    taken.tell({T0: 5, T1: 7})
+    taken.note({T0: 5, T1: 8}, GONE)
+    assert taken.take(lambda tp: None) == {T1: GONE}
+    taken.note({T0: 5}, GONE)
+    assert taken.take(lambda tp: None) == {T0: GONE}

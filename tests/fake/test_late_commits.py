@@ -1,0 +1,120 @@
+"""commit_offsets() that comes too late says so, once: what was delivered before partitions were taken away is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from pykafka import KafkaClient
+from pykafka.common import OffsetType
+from pykafka.exceptions import IllegalGeneration
+from pykafka.membershipprotocol import CooperativeStickyProtocol, RangeProtocol
+from pykafka.testing import FakeCluster, GroupSettings
+
+from ..support import until
+
+WAYS = [("consumer", RangeProtocol), ("classic", RangeProtocol), ("classic", CooperativeStickyProtocol)]
+TEN = [b"%d" % number for number in range(10)]
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    with FakeCluster(topics={"t": 2}, group_settings=GroupSettings(consumer_heartbeat_interval_ms=100)) as one:
+        for partition in range(2):
+            one.produce("t", TEN, partition=partition)
+        yield one
+
+
+@pytest.fixture
+def client(cluster: FakeCluster) -> Iterator[KafkaClient]:
+    with KafkaClient(cluster.hosts) as one:
+        yield one
+
+
+def member(client: KafkaClient, way: tuple[str, Any], **options: Any) -> Any:
+    protocol, sharing = way
+    reading = {"auto_offset_reset": OffsetType.EARLIEST, "consumer_timeout_ms": 300, "heartbeat_interval_ms": 100}
+    ways = {"managed": True, "group_protocol": protocol, "membership_protocol": sharing}
+    return client.topics["t"].get_balanced_consumer("g", **{**reading, **ways, **options})
+
+
+def read(consumer: Any, count: int) -> None:
+    got: list[Any] = []
+    until(lambda: got.extend(consumer.consume_batch(count - len(got))) or len(got) == count, what=f"{count} messages")
+
+
+def committed(cluster: FakeCluster) -> list[int]:
+    return [one.offset for _place, one in sorted(cluster.committed("g").items())]
+
+
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_commit_after_the_seat_was_lost_says_so_once(
+    cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any], settled: bool
+) -> None:
+    with member(client, way) as consumer:
+        read(consumer, 20)
+        before = consumer.group_status()
+        cluster.expire_session("g")
+        if settled:
+            until(lambda: consumer.group_status().generation not in (-1, before.generation) and consumer.partitions, what="another seat")
+            until(lambda: not consumer._fenced, what="its share")
+        with pytest.raises(IllegalGeneration, match=r"(?s)t/0, 1 cannot be committed: they were lost.*delivered again"):
+            consumer.commit_offsets()
+        consumer.commit_offsets()
+        assert sum(committed(cluster)) == 0
+        read(consumer, 20)
+        consumer.commit_offsets()
+        assert committed(cluster) == [10, 10]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_commit_after_another_member_has_come_says_what_will_be_read_twice(
+    cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any]
+) -> None:
+    with ExitStack() as both:
+        first = both.enter_context(member(client, way))
+        read(first, 20)
+        second = both.enter_context(member(client, way))
+        until(lambda: [len(one.partitions) for one in (first, second)] == [1, 1], what="a share for both")
+        (theirs,) = second.partitions
+        with pytest.raises(IllegalGeneration, match=rf"(?s)t/.*{theirs}.* cannot.*nothing was committed in on_revoke, because "):
+            first.commit_offsets()
+        first.commit_offsets()
+        read(second, 10)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_back_and_read_as_far_again_is_no_error(cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any]) -> None:
+    with member(client, way) as consumer:
+        read(consumer, 20)
+        before = consumer.group_status()
+        cluster.expire_session("g")
+        until(lambda: consumer.group_status().generation not in (-1, before.generation), what="another seat")
+        read(consumer, 20)
+        consumer.commit_offsets()
+        assert committed(cluster) == [10, 10]
+
+
+@pytest.mark.parametrize("auto", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_who_commits_in_time_hears_of_nothing(cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any], auto: bool) -> None:
+    commits: dict[str, Any] = {"auto_commit_enable": True} if auto else {"on_revoke": lambda it, _partitions: it.commit_offsets()}
+    with member(client, way, **commits) as first:
+        read(first, 20)
+        with member(client, way, **commits) as second:
+            until(lambda: [len(one.partitions) for one in (first, second)] == [1, 1], what="a share for both")
+            first.commit_offsets()
+            assert committed(cluster) == [10, 10]
+            assert second.consume() is None
+
+
+def test_a_new_start_has_nothing_to_do_with_what_the_one_before_left(cluster: FakeCluster, client: KafkaClient) -> None:
+    with member(client, WAYS[1]) as consumer:
+        read(consumer, 20)
+        consumer.stop()
+        consumer.start()
+        consumer.commit_offsets()

@@ -10,14 +10,14 @@ from .arguments import Name, Payload, as_name, as_seconds, as_sizes, records, wh
 from .batches import Header, Record, build
 from .clock import ManualClock, SystemClock
 from .desk import Desk
-from .faults import Api, ErrorCode, Intercept, Rule, api_name, error_code
+from .faults import Api, ErrorCode, Intercept, Rule, about_topics, api_name, error_code
 from .group_common import GroupSettings
 from .groups import GroupCoordinator
 from .journal import Journal
 from .offsets import Committed
 from .server import Server
 from .settings import problem_with
-from .state import NO_LEADER, Broker, ClusterState, problem_with_name
+from .state import NO_LEADER, Broker, ClusterState, Partition, problem_with_name
 from .versions import NEWEST, Version
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ class FakeCluster:
             raise ValueError(f"port={port}: {brokers} brokers need ports up to {port + brokers - 1}, and there are 1 to 65535")
         if racks is not None and len(racks) != brokers:
             raise ValueError(f"racks={list(racks)!r}: one for each of {brokers} brokers")
+        for what, given, kind in (("clock", clock, ManualClock), ("group_settings", group_settings, GroupSettings)):
+            if given is not None and not isinstance(given, kind):
+                raise TypeError(f"{what}={given!r}: give a {kind.__name__}(...)")
         nodes = [
             Broker(number + 1, host, port + number if port else 0, racks[number] if racks else None) for number in range(brokers)
         ]
@@ -272,8 +275,14 @@ class FakeCluster:
         if partition is not None and topic is None:
             raise ValueError(f"partition={partition}: of which topic?")
         name = None if topic is None else as_name("topic", topic)
-        rule = Rule(api_name(request), times, self._known(broker), code=error_code(error), topic=name, partition=partition)
+        api = api_name(request) if name is None else about_topics(api_name(request))
+        rule = Rule(api, times, self._known(broker), code=error_code(error), topic=name, partition=partition)
         self._run(lambda: self._desk.faults.failures.append(rule))
+
+    @property
+    def faults(self) -> list[str]:
+        """Return what is still to go wrong, a line each: a test that ends with any has asked for what has never happened."""
+        return self._run(lambda: [rule.text for rule in self._desk.faults.rules()])
 
     def delay(self, request: Api, seconds: float, times: int = 1, broker: Optional[int] = None) -> None:
         """Do what the next requests of a kind ask at once, but answer them so much later."""
@@ -316,7 +325,10 @@ class FakeCluster:
         self._run(add)
 
     def truncate(self, topic: Name, partition: int, offset: int) -> None:
-        """Lose everything from an offset on, as a leader does that was behind when it took over: its epoch is a new one."""
+        """Lose everything from an offset on, as a leader does that was behind when it took over: its epoch is a new one.
+
+        :raises ValueError: for an offset behind the end of the log, from which there is nothing to lose
+        """
 
         if whole_number("offset", offset) < 0:
             raise ValueError(f"offset={offset}: a log ends at 0 at least")
@@ -324,17 +336,22 @@ class FakeCluster:
 
         def cut() -> None:
             found = self._state.get(name, partition)
+            _check_in_log("offset", offset, found)
             found.log.truncate(offset)
             found.led_by(found.leader)
 
         self._run(cut)
 
     def delete_records(self, topic: Name, partition: int, before: int) -> None:
-        """Let a partition begin at an offset, as retention does."""
+        """Let a partition begin at an offset, as retention does.
+
+        :raises ValueError: for an offset behind the end of the log
+        """
         name = as_name("topic", topic)
 
         def delete() -> None:
             found = self._state.get(name, partition)
+            _check_in_log("before", whole_number("before", before), found)
             found.log.delete_before(before)
             found.tell()
 
@@ -390,7 +407,13 @@ class FakeCluster:
     def move_coordinator(self, group: Name, to: int) -> None:
         """Let another broker look after a group."""
         name = as_name("group", group)
-        self._run(lambda: self._desk.move_coordinator(name, to))
+
+        def move() -> None:
+            if not self._state.broker(to).is_up:
+                raise ValueError(f"broker {to} is stopped and cannot look after group {name}")
+            self._desk.move_coordinator(name, to)
+
+        self._run(move)
 
     def members(self, group: Name) -> list[str]:
         """Return the ids of a group's members; none for a group that is not there."""
@@ -471,6 +494,12 @@ class FakeCluster:
     def _run(self, act: Callable[[], T]) -> T:
         """Do something in the thread that all of it belongs to."""
         return act() if self._server is None else self._server.run(act)
+
+
+def _check_in_log(what: str, offset: int, partition: Partition) -> None:
+    end = partition.log.end_offset
+    if offset > end:
+        raise ValueError(f"{what}={offset}: {partition.topic.name}/{partition.number} ends at {end}")
 
 
 def _as_setting(value: Union[str, int, bool]) -> str:

@@ -38,11 +38,21 @@ def error_code(error: ErrorCode) -> int:
 
     :raises ValueError: for what no broker answers with
     """
-    if isinstance(error, int):
+    if isinstance(error, int) and not isinstance(error, bool) and error and -(2**15) <= error < 2**15:
         return error
     if isinstance(error, type) and issubclass(error, ProtocolClientError) and error.ERROR_CODE:
         return error.ERROR_CODE
     raise ValueError(f"no broker answers with {error!r}: give a class of pykafka.exceptions that has an ERROR_CODE, or a number")
+
+
+def about_topics(api: str) -> str:
+    """Return ``api``, of which parts can fail.
+
+    :raises ValueError: where an error is always about the whole of such a request
+    """
+    if api not in WITH_TOPICS:
+        raise ValueError(f"topic: {api} fails as a whole; those that fail for a topic are {', '.join(sorted(WITH_TOPICS))}")
+    return api
 
 
 class Rule:
@@ -56,9 +66,25 @@ class Rule:
         self.broker = broker
         self.what = what
 
+    @property
+    def text(self) -> str:
+        """Return the rule in words."""
+        what = ", ".join(f"{name}={given!r}" for name, given in self.what.items() if given is not None)
+        where = "" if self.broker is None else f" to broker {self.broker}"
+        return f"{self.times} x {self.api or 'any request'}{where}: {what or 'the connection ends'}"
+
     def covers(self, name: str, broker_id: int) -> bool:
         """Return whether the rule is about such a request."""
         return self.times > 0 and self.api in (None, name) and self.broker in (None, broker_id)
+
+
+#: Requests that can fail for one topic alone.
+WITH_TOPICS = frozenset(
+    {"Produce", "Fetch", "ListOffsets", "OffsetForLeaderEpoch", "DeleteRecords", "Metadata", "DescribeQuorum"}
+    | {"CreateTopics", "DeleteTopics", "CreatePartitions", "DescribeConfigs", "AlterConfigs", "IncrementalAlterConfigs"}
+    | {"OffsetCommit", "OffsetFetch"}
+)
+_PARTITIONS = ("partition_data", "partitions", "partition_indexes")
 
 
 class Faults:
@@ -71,6 +97,10 @@ class Faults:
         self.drops_after: list[Rule] = []
         self.held: set[str] = set()
         self.intercepts: dict[str, Intercept] = {}
+
+    def rules(self) -> list[Rule]:
+        """Return every rule that is left."""
+        return [*self.failures, *self.delays, *self.drops_before, *self.drops_after]
 
     def clear(self) -> None:
         """Let nothing go wrong any more; what is held stays held until it is released."""
@@ -115,18 +145,27 @@ class Faults:
 
 def _mentions(request: Any, topic: str, partition: Optional[int], names: Callable[[bytes], Optional[str]]) -> bool:
     """Return whether a request names a topic's partition (None: any of them)."""
-    for row in getattr(request, "topic_data", None) or getattr(request, "topics", None) or []:
+    for row in _topics(request):
         said = (getattr(row, one, None) for one in ("name", "topic", "topic_name"))
         name = next(filter(None, said), None) or names(getattr(row, "topic_id", b""))
         if name != topic:
             continue
-        parts = getattr(row, "partition_data", None) or getattr(row, "partitions", None)
+        parts = next((getattr(row, one) for one in _PARTITIONS if getattr(row, one, None)), None)
         if partition is None or parts is None:
             return True
         if partition in {_number(part) for part in parts}:
             return True
     resources = [(one.resource_type, one.resource_name) for one in getattr(request, "resources", ())]
     return topic in (getattr(request, "topic_names", None) or []) or (partition is None and (TOPIC, topic) in resources)
+
+
+def _topics(request: Any) -> list[Any]:
+    for field in ("topic_data", "topics"):
+        if getattr(request, field, None):
+            return list(getattr(request, field))
+    if request.NAME == "OffsetFetch":
+        return [row for group in request.groups or [] for row in group.topics or []]
+    return []
 
 
 def _number(part: Any) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Callable, Protocol
 from ..protocol.messages import ListGroupsResponse
 from ..protocol.schema import Response
 from .call import Call
+from .offset_faults import faults_of
 from .refusals import REFUSALS, refusal
 from .state import ClusterState
 
@@ -56,11 +57,13 @@ class GroupDesk:
             call.answer(refusal(call.request, call.version, code))
             return
 
+        faults = faults_of(call, self._state.names.get)
+
         def answer(response: Response) -> None:
             if not call.is_abandoned:
-                call.answer(self._of_this_broker(response, call))
+                call.answer(self._of_this_broker(faults.merged(response), call))
 
-        self.coordinator.handle(call.request, call.version, call.now, answer, call.client_id, f"/{call.client_host}")
+        self.coordinator.handle(faults.request, call.version, call.now, answer, call.client_id, f"/{call.client_host}")
 
     def _of_this_broker(self, response: Response, call: Call) -> Response:
         """Return an answer without the groups that other brokers look after, where it lists groups."""

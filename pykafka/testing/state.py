@@ -173,7 +173,10 @@ class ClusterState:
         """
         found = self.find(topic, partition)
         if found is None:
-            raise ValueError(f"there is no partition {topic}/{partition}; there are the topics {sorted(self.topics)}")
+            there = self.topics.get(topic)
+            if there is None:
+                raise ValueError(f"there is no topic {topic}; there are {sorted(self.topics)}")
+            raise ValueError(f"there is no partition {topic}/{partition}; it has {len(there.partitions)}, from 0 on")
         return found
 
     def create(

@@ -20,14 +20,26 @@ def _java() -> str:
     return hashlib.sha256(said).hexdigest()[:12]
 
 
-def _archive_of(jars: Path) -> Path:
-    return jars.with_name(f"{jars.name}-{_java()}.jsa")
+#: What this process has tried to make: not every Java can.
+_tried: set[Path] = set()
+
+
+def _stem(jars: Path) -> Path:
+    return jars.with_name(f"{jars.name}-{_java()}")
+
+
+def _archive(jars: Path) -> Optional[Path]:
+    """Return the archive; None when there is none as long as its name says: one that was cut short would crash Java."""
+    stem = _stem(jars)
+    found = (path for path in stem.parent.glob(f"{stem.name}-*.jsa") if path.stem.endswith(f"-{path.stat().st_size}"))
+    return next(found, None)
 
 
 def reading(jars: Path) -> list[str]:
     """Return what ``java`` needs to be told to start with the archive; nothing where there is none."""
-    archive = _archive_of(jars)
-    return [f"-XX:SharedArchiveFile={archive}"] if archive.exists() else []
+    archive = _archive(jars)
+    verify = ["-XX:+UnlockDiagnosticVMOptions", "-XX:+VerifySharedSpaces"]
+    return [] if archive is None else [*verify, f"-XX:SharedArchiveFile={archive}"]
 
 
 def writing(to: Path) -> list[str]:
@@ -38,18 +50,26 @@ def writing(to: Path) -> list[str]:
 @contextlib.contextmanager
 def place_for(jars: Path) -> Iterator[Optional[Path]]:
     """Give the path to write the archive to; None when there is one, or another process is about to write it."""
-    archive = _archive_of(jars)
-    scratch = archive.with_suffix(".new")
-    with open(archive.with_suffix(".lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        if archive.exists():
+    stem = _stem(jars)
+    scratch = stem.with_name(f"{stem.name}.new")
+    with contextlib.ExitStack() as held:
+        if not _is_to_be_made(jars, held):
             yield None
             return
         scratch.unlink(missing_ok=True)
         yield scratch
-        with contextlib.suppress(FileNotFoundError):  # not every Java can write one
-            os.rename(scratch, archive)
+        # whoever was killed in the middle, or cannot write one, has left nothing that begins as one
+        if scratch.exists() and scratch.read_bytes()[:4] not in (b"", bytes(4)):
+            os.rename(scratch, f"{stem}-{scratch.stat().st_size}.jsa")
+
+
+def _is_to_be_made(jars: Path, held: contextlib.ExitStack) -> bool:
+    if jars in _tried or _archive(jars) is not None:
+        return False
+    _tried.add(jars)
+    try:
+        lock = held.enter_context(Path(f"{_stem(jars)}.lock").open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process has it, or nobody may write there: brokers start all the same
+        return False
+    return _archive(jars) is None

@@ -86,7 +86,7 @@ def read_five_and_commit(member: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_where_an_ended_start_would_begin_is_nothing_to_the_next_one(cluster: FakeCluster, client: KafkaClient, kind: str) -> None:
+def test_where_an_ended_start_would_begin_is_nothing_to_the_next_one(client: KafkaClient, kind: str) -> None:
     """By then others may have read on from there: it was read, and committed, a second time."""
     member, other = make(client, kind), make(client, kind)
     ended = EndedStart(member)

@@ -46,6 +46,10 @@ def read(consumer: Any, count: int) -> None:
     until(lambda: got.extend(consumer.consume_batch(count - len(got))) or len(got) == count, what=f"{count} messages")
 
 
+def has_another_seat(consumer: Any, before: Any) -> bool:
+    return consumer.group_status().generation not in (-1, before.generation)
+
+
 def committed(cluster: FakeCluster) -> list[int]:
     return [one.offset for _place, one in sorted(cluster.committed("g").items())]
 
@@ -60,7 +64,7 @@ def test_a_commit_after_the_seat_was_lost_says_so_once(
         before = consumer.group_status()
         cluster.expire_session("g")
         if settled:
-            until(lambda: consumer.group_status().generation not in (-1, before.generation) and consumer.partitions, what="another seat")
+            until(lambda: has_another_seat(consumer, before) and consumer.partitions, what="another seat")
             until(lambda: not consumer._fenced, what="its share")
         with pytest.raises(IllegalGeneration, match=r"(?s)t/0, 1 cannot be committed: they were lost.*delivered again"):
             consumer.commit_offsets()
@@ -93,7 +97,7 @@ def test_what_is_back_and_read_as_far_again_is_no_error(cluster: FakeCluster, cl
         read(consumer, 20)
         before = consumer.group_status()
         cluster.expire_session("g")
-        until(lambda: consumer.group_status().generation not in (-1, before.generation), what="another seat")
+        until(lambda: has_another_seat(consumer, before), what="another seat")
         read(consumer, 20)
         consumer.commit_offsets()
         assert committed(cluster) == [10, 10]
@@ -101,7 +105,9 @@ def test_what_is_back_and_read_as_far_again_is_no_error(cluster: FakeCluster, cl
 
 @pytest.mark.parametrize("auto", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-def test_who_commits_in_time_hears_of_nothing(cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any], auto: bool) -> None:
+def test_who_commits_in_time_hears_of_nothing(
+    cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any], auto: bool
+) -> None:
     commits: dict[str, Any] = {"auto_commit_enable": True} if auto else {"on_revoke": lambda it, _partitions: it.commit_offsets()}
     with member(client, way, **commits) as first:
         read(first, 20)

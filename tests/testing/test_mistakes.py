@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pykafka import KafkaClient
-from pykafka.testing import FakeCluster
+from pykafka.testing import FakeCluster, ManualClock
 
 
 def test_names_of_topics_and_groups_may_be_bytes_as_those_of_pykafka_are(fakes: FakeCluster) -> None:
@@ -42,6 +42,17 @@ def test_names_of_topics_and_groups_may_be_bytes_as_those_of_pykafka_are(fakes: 
         (lambda kafka: kafka.produce("t", ["a"], timestamps=[time.time()]), TypeError, "give milliseconds since 1970 as an int"),
         (lambda kafka: kafka.produce("t", ["a"], headers=[("n", b"v")]), TypeError, "'n' is no header; give a list for"),
         (lambda kafka: kafka.fail_next("Produce", 6, broker=7), ValueError, "there is no broker 7"),
+        (lambda kafka: kafka.fail_next("Heartbeat", 27, topic="t"), ValueError, "topic: Heartbeat fails as a whole; those that"),
+        (lambda kafka: kafka.fail_next("Produce", 0), ValueError, "no broker answers with 0"),
+        (lambda kafka: kafka.fail_next("Produce", True), ValueError, "no broker answers with True"),
+        (lambda kafka: kafka.fail_next("Produce", 40000), ValueError, "no broker answers with 40000"),
+        (lambda kafka: kafka.values("ordrs"), ValueError, "there is no topic ordrs; there are ['t']"),
+        (lambda kafka: kafka.records("t", 9), ValueError, "there is no partition t/9; it has 1, from 0 on"),
+        (lambda kafka: kafka.truncate("t", 0, 3), ValueError, "offset=3: t/0 ends at 0"),
+        (lambda kafka: kafka.delete_records("t", 0, 3), ValueError, "before=3: t/0 ends at 0"),
+        (lambda kafka: kafka.stop_broker(3) or kafka.move_coordinator("g", 3), ValueError, "broker 3 is stopped and cannot look"),
+        (lambda kafka: FakeCluster(clock=ManualClock), TypeError, "give a ManualClock(...)"),
+        (lambda kafka: FakeCluster(group_settings={"a": 1}), TypeError, "group_settings={'a': 1}: give a GroupSettings(...)"),
         (lambda kafka: kafka.fail_next(0, 6), ValueError, "there is no request 0; there are AlterConfigs"),
         (lambda kafka: kafka.delay("Produce", -1), ValueError, "-1 is no time to wait: give seconds"),
         (lambda kafka: kafka.delay("Produce", "1"), ValueError, "'1' is no time to wait: give seconds"),

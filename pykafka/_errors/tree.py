@@ -149,11 +149,18 @@ class MessageSetDecodeFailure(KafkaException):
 
 
 class CorruptBatchError(MessageSetDecodeFailure):
-    """A record batch fails its checksum or has an impossible structure; ``offset`` is where it starts."""
+    """A record batch fails its checksum or has an impossible structure; ``offset`` is where it starts.
 
-    def __init__(self, message: str = "", *, offset: Optional[int] = None, **context: Any) -> None:
+    ``seek(partition, error.next_offset)`` goes on without it. That is behind the batch where what it says of itself can be
+    believed, else one offset further than what was asked for, which may be the same batch again: nothing else is skipped.
+    """
+
+    def __init__(
+        self, message: str = "", *, offset: Optional[int] = None, next_offset: Optional[int] = None, **context: Any
+    ) -> None:
         super().__init__(message, **context)
         self.offset = offset
+        self.next_offset = (offset or 0) + 1 if next_offset is None else next_offset
         #: the readable batches that came before it in the same answer
         self.good_batches: list[Any] = []
 

@@ -14,7 +14,7 @@ from operator import length_hint
 from typing import Any, NamedTuple, Optional, Protocol
 
 from ..common import TopicPartition
-from ..exceptions import KafkaException
+from ..exceptions import CorruptBatchError, KafkaException
 from ..records.batch import RawBatch
 from ..records.decode import decode_batch
 from ..records.message import Message, Origin
@@ -248,6 +248,8 @@ class PartitionBuffer:
         try:
             columns = decode_batch(batch, *self.tp, self._max_decompressed)
         except KafkaException as error:
+            if isinstance(error, CorruptBatchError):
+                error.next_offset = max(error.next_offset, self.after + 1)
             if self.generation == generation and self._place is place and self._parcels and self._parcels[0] is parcel:
                 self.error = error
             return

@@ -26,8 +26,9 @@ def visible_batches(batches: Iterable[RawBatch], aborted: Iterable[tuple[int, in
             if kind == NO_TYPE and batch.records_count:
                 raise CorruptBatchError(
                     f"the transaction marker at offset {batch.base_offset} cannot be read, so it is not known whether what"
-                    " comes before it counts; seek() behind it to go on without it",
+                    " comes before it counts; seek() to the error's next_offset to go on without it",
                     offset=batch.base_offset,
+                    next_offset=batch.next_offset,
                 )
             if kind == ABORT:
                 ongoing.discard(batch.producer_id)

@@ -132,7 +132,7 @@ def _corrupt(problem: str, rest: memoryview, topic: str, partition: int, good: l
         problem = f"it is in the message format of Kafka 0.10 (magic {rest[_MAGIC_AT]}), which is not supported yet"
     error = CorruptBatchError(
         f"a batch of {topic}/{partition} at offset {offset} cannot be read: {problem}; nothing of it was delivered."
-        " seek() behind it to go on without it",
+        " seek() to the error's next_offset to go on without it",
         topic=topic,
         partition=partition,
         offset=offset,

@@ -61,16 +61,20 @@ def decode_batch(batch: RawBatch, topic: str, partition: int, max_decompressed: 
             raise too_large(max_decompressed)
         columns = decode_records(body, batch)
     except DecompressedSizeError as error:
-        raise DecompressedSizeError(str(error), topic=topic, partition=partition, offset=batch.base_offset) from error
+        raise DecompressedSizeError(
+            str(error), topic=topic, partition=partition, offset=batch.base_offset, next_offset=batch.next_offset
+        ) from error
     except MissingCodecError as error:
         raise MissingCodecError(str(error), topic=topic, partition=partition) from error
     except (ValueError, IndexError, struct.error) as error:
         raise CorruptBatchError(
             f"the batch of {topic}/{partition} at offset {batch.base_offset} is corrupt: {error}; nothing of it was"
-            " delivered. seek() behind it to go on without it",
+            " delivered. seek() to the error's next_offset to go on without it",
             topic=topic,
             partition=partition,
             offset=batch.base_offset,
+            # two fields that agree are believed; one flipped bit must not skip a million messages
+            next_offset=batch.next_offset if batch.records_count == batch.last_offset_delta + 1 else None,
         ) from error
     if batch.is_log_append_time:
         return columns._replace(timestamps=[batch.max_timestamp] * len(columns.offsets))

@@ -68,7 +68,7 @@ def _is_to_be_made(jars: Path, held: contextlib.ExitStack) -> bool:
         return False
     _tried.add(jars)
     try:
-        lock = held.enter_context(Path(f"{_stem(jars)}.lock").open("w"))
+        lock = held.enter_context(open(f"{_stem(jars)}.lock", "w"))  # noqa: SIM115  # it is entered here
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # another process has it, or nobody may write there: brokers start all the same
         return False

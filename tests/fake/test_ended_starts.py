@@ -97,8 +97,11 @@ def test_where_an_ended_start_would_begin_is_nothing_to_the_next_one(client: Kaf
         assert member.consume().offset == 5
 
 
-@pytest.mark.parametrize("resets", [False, True])
-@pytest.mark.parametrize("error", [None, NotLeaderForPartition("it passes"), TopicAuthorizationFailed("of the start before")])
+@pytest.mark.parametrize(
+    ("error", "resets"),
+    [(None, False), (NotLeaderForPartition("it passes"), True), (TopicAuthorizationFailed("of the start before"), False)],
+    ids=["nothing", "what passes", "what does not"],
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_goes_wrong_for_an_ended_start_is_nothing_to_the_next_one(
     cluster: FakeCluster, client: KafkaClient, kind: str, error: Optional[Exception], resets: bool

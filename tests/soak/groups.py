@@ -8,6 +8,7 @@ from typing import Any
 from pykafka import KafkaClient
 
 from ..real.test_mixed_groups import NEWER, Confluent, KafkaPython, Ours, Play, Player
+from ..support import until
 from .stage import Stage, put_out
 
 SECONDS = 30.0
@@ -71,8 +72,10 @@ class Story:
     def move(self) -> None:
         """Have another broker look after the group."""
         if self._is_mixed:
-            # a group that has just become a classic one has not written that it shares out anew, and after that it never does
+            # a group that has just become a classic one has not written that it shares out anew, and after that it never does;
+            # who was put out of it does not know that yet, and shares still look fair
             self.rest()
+            until(lambda: len(self._fake.members(self._play.name)) == len(self._here), what="seats for all")  # type: ignore[union-attr]
         self.told.append("move")
         self._fake.move_coordinator(self._play.name, self._random.choice([1, 2, 3]))  # type: ignore[union-attr]
 
@@ -111,7 +114,7 @@ def play(stage: Stage) -> str:
             print("so far:", *story.told, flush=True)
             for player in group.everybody:
                 print(type(player).__name__, player.sharing, sorted(player.share), player.error)
-            stage.print_requests("JoinGroup", "SyncGroup", "LeaveGroup", "ConsumerGroupHeartbeat")
+            stage.print_requests("JoinGroup", "SyncGroup", "LeaveGroup", "ConsumerGroupHeartbeat", "FindCoordinator")
             raise
         group.check_committed()
     return " ".join(story.told)

@@ -112,10 +112,10 @@ class GroupReader(Consumer):
         return worker is not None and worker is not self._worker
 
     def _fail(self, error: BaseException) -> None:
-        if self._is_outlived():
-            log.info("%r: what began before it was stopped has failed since: %r", self, error)
-        else:
+        if not self._is_outlived():
             super()._fail(error)
+        elif isinstance(error, SystemExit):
+            log.warning("%r: a callback of before it was stopped wanted to end the program: %r", self, error)
 
     # -- partitions come and go: on the worker ------------------------------------------------------------------------
 
@@ -130,8 +130,9 @@ class GroupReader(Consumer):
                 if self._options["auto_commit_enable"]:
                     self._commit_before_giving_up(event)
             finally:
-                if not self._is_outlived():
+                if self._revoked is event:
                     self._revoked = None
+                if not self._is_outlived():
                     self._forgo(self._fenced_for(event), event)
                     member = self._member
                     if member is not None:
@@ -284,7 +285,7 @@ class GroupReader(Consumer):
     def _note_failure(self, what: str, error: Exception) -> None:
         """Have the user hear of what went wrong on the worker: from the next consume(), or stop()."""
         is_over = isinstance(error, ConsumerStoppedException) or self._cluster.engine.closed
-        if (is_over and not self._running) or self._is_outlived():
+        if is_over and not self._running:
             log.info("%r: stopped in the middle of %s: %s", self, what, error)
             return
         log.error("%r: %s failed", self, what, exc_info=error)
@@ -341,7 +342,7 @@ class GroupReader(Consumer):
             on: the message says which generation this was, and why. What is ours still is committed nevertheless
         """
         event = self._revoked if self._in_worker() else None
-        if event is None and not self._running:
+        if event is None and (not self._running or self._is_outlived()):
             self._check_running()
         deadline = Deadline(member_settings(self._options).rebalance_timeout_s)
         while True:
@@ -360,8 +361,10 @@ class GroupReader(Consumer):
                 # one that is still being shared out refuses what it takes as soon as that is done
                 old = generation if settled else NO_GENERATION
                 if partition_offsets is not None or not self._waits_for_another(old, deadline):
+                    with self._lock:
+                        self._taken_away.tell(self._uncommitted(self._owned))
                     raise explained(error, generation, self.group_status()) from None
-        late = self._taken_away_uncommitted(in_callback=event is not None) if partition_offsets is None else {}
+        late = self._taken_away_uncommitted(in_callback=self._in_worker()) if partition_offsets is None else {}
         if late:
             raise self._not_ours(late)
 
@@ -394,19 +397,22 @@ class GroupReader(Consumer):
         if isinstance(taken, Lost):
             why = f"they were lost: {taken.cause}"
         elif taken is not None:
-            why = f"they were given up, and nothing was committed in on_revoke, because {taken.cause}"
+            why = f"they were given up before what was delivered last was committed, because {taken.cause}"
         return explained(IllegalGeneration(f"{spelled(partitions)} cannot be committed: {why}."), generation, self.group_status())
 
     def _uncommitted(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return the positions of those of ``partitions`` of which something was delivered and not committed."""
-        positions = self._positions()
-        there = [tp for tp in partitions if tp in positions]
-        return {tp: positions[tp] for tp in there if self._commits.committed(tp) != positions[tp]}
+        """Return where the user has got to in those of ``partitions`` of which something was delivered and not committed."""
+        buffers = [self._buffers[tp] for tp in partitions if tp in self._buffers]
+        if buffers:
+            self._put_back_turn()  # which writes down how far the user has got
+        # not how far the position is: that moves by seek() and by control records, too, and nothing of these is read twice
+        delivered = {buffer.tp: buffer.delivered for buffer in buffers}
+        return {tp: end for tp, end in delivered.items() if end is not None and end > (self._commits.committed(tp) or 0)}
 
     def _taken_away_uncommitted(self, *, in_callback: bool) -> dict[TopicPartition, object]:
         """Return what has taken those partitions away of which something was delivered that cannot be committed any more.
 
-        :param in_callback: only of those that are being given up just now: what was before is for the user's own thread to hear
+        :param in_callback: only of those that are being taken away just now: what was before is for the user's own thread to hear
         """
         with self._lock:
             going = self._uncommitted(tp for tp in self._fenced if not self._may_commit(tp))

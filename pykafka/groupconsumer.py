@@ -110,7 +110,7 @@ class GroupConsumer(GroupReader):
         if self._options["group_instance_id"] is None:
             self._decided_on = None  # a static leader that comes back is told to leave it so, see _keep
         self._owned, self._fenced, self._parked, self._held_before = {}, {}, {}, {}
-        self._taken_away = TakenAway()
+        self._taken_away, self._revoked = TakenAway(), None
         self._choices, self._resets_on_start = 0, self._options["reset_offset_on_start"]
         self._topics.find()  # what came before our start is what the brokers know now, not what we knew last
         self._member = self._make_member()  # what can go wrong so far starts nothing
@@ -162,8 +162,8 @@ class GroupConsumer(GroupReader):
         :raises KafkaException: when the last commit failed
         :raises Exception: what else went wrong in the background, as in a callback, and was raised by no consume() yet
         """
-        if self._in_worker() and not self._running:
-            return  # a callback that another thread's stop() waits for
+        if (self._in_worker() and not self._running) or self._is_outlived():
+            return  # a callback that another thread's stop() waits for, or has given up waiting for
         with self._lifecycle:
             if not self._wants_to_stop():
                 return
@@ -252,6 +252,8 @@ class GroupConsumer(GroupReader):
 
     def _check_running(self) -> None:
         self._check_not_forked()
+        if self._is_outlived():
+            raise ConsumerStoppedException(f"{self!r} was stopped while this callback ran, and is another start's by now")
         if self._fatal is not None:
             raise self._fatal.with_traceback(None)
         super()._check_running()

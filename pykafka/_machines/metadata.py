@@ -307,7 +307,6 @@ class MetadataRefresh:
         self._urgent_not_before = float("-inf")
         self._not_before = float("-inf")
         self._asking = False
-        self._is_urgent = False
 
     @property
     def topics(self) -> list[str]:
@@ -348,7 +347,6 @@ class MetadataRefresh:
             # the picture has served for a while: this is a new trouble, not the old one
             self._pause.reset()
         self._asking = True
-        self._is_urgent = self._urgent_at <= now
         self._due_at = self._urgent_at = float("inf")
         return True
 
@@ -367,17 +365,12 @@ class MetadataRefresh:
         self._fresh_at = now
         if changed:
             self._pause.reset()
-        self._pause_from(now)
-
-    def on_failure(self, now: float) -> None:
-        """Note that nobody answered; another try is due after a pause, of URGENT_PAUSE_S at most if this one was urgent."""
-        self._asking = False
-        self._due_at = now
-        if self._is_urgent and self._uses:
-            self._urgent_at = now  # what failed for want of metadata still wants it
-        self._pause_from(now)
-
-    def _pause_from(self, now: float) -> None:
         pause_s = self._pause.next_delay()
         self._not_before = now + pause_s
         self._urgent_not_before = now + min(pause_s, URGENT_PAUSE_S)
+
+    def on_failure(self, now: float) -> None:
+        """Note that nobody answered; another try is due after a pause."""
+        self._asking = False
+        self._due_at = now
+        self._not_before = self._urgent_not_before = now + self._pause.next_delay()

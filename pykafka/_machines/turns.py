@@ -85,6 +85,7 @@ class PartitionBuffer:
         "_taken_messages",
         "_topic_name",
         "after",
+        "delivered",
         "error",
         "generation",
         "incarnation",
@@ -99,6 +100,8 @@ class PartitionBuffer:
         self.tp = tp
         self.partition = partition
         self.position: Optional[int] = None
+        #: the offset behind the message that was delivered last, as of the end of its turn; None since a seek
+        self.delivered: Optional[int] = None
         #: where the partition goes on behind what is available
         self.after = 0
         self.generation = 0
@@ -147,6 +150,7 @@ class PartitionBuffer:
     def seek(self, position: Optional[int]) -> None:
         """Go on at ``position`` (None: unknown for now) and forget everything fetched for another one."""
         self.position = position
+        self.delivered = None
         self.after = position or 0
         self.generation += 1
         self._rows = NO_ROWS
@@ -170,7 +174,9 @@ class PartitionBuffer:
         parcels = list(self._parcels)
         if self.position is None or self.error is not None or self.jumped_to is not None or any(p.is_jump for p in parcels):
             return None
+        delivered = self.delivered
         self.seek(self.position)
+        self.delivered = delivered
         self._drop_parcels()
         return self._tell()
 
@@ -316,11 +322,13 @@ class PartitionBuffer:
 
         :param position: the position that is reached by that, None where it is not known yet
         """
+        delivered = part.rows[OFFSETS][count - 1] + 1 if count else None
         # nothing but assignments, see _decode: a signal handler may have moved the consumer meanwhile, or begun the next turn
         if self._rows is part.source and not turn.is_over:
             self._start = part.start + count
             if position is not None:
                 self.position = position
+                self.delivered = delivered
 
 
 class Part(NamedTuple):

@@ -97,11 +97,11 @@ def split_batches(records: Optional[Buffer], topic: str, partition: int) -> list
         if magic == MAGIC and length >= HEADER_SIZE - LENGTH_END and size > len(view) - at:
             break
         if magic != MAGIC or length < HEADER_SIZE - LENGTH_END:
-            raise _corrupt(f"magic {magic}, length {length}", view[at:], topic, partition, batches)
+            raise _corrupt(f"magic {magic}, length {length}", view[at:], topic, partition, batches, least)
         batch = _read_header(view[at : at + size])
         problem = _problem(batch, least)
         if problem:
-            raise _corrupt(problem, view[at:], topic, partition, batches)
+            raise _corrupt(problem, view[at:], topic, partition, batches, least)
         batches.append(batch)
         least = batch.next_offset
         at += size
@@ -126,7 +126,9 @@ def _problem(batch: RawBatch, least: int) -> Optional[str]:
     return None
 
 
-def _corrupt(problem: str, rest: memoryview, topic: str, partition: int, good: list[RawBatch]) -> CorruptBatchError:
+def _corrupt(
+    problem: str, rest: memoryview, topic: str, partition: int, good: list[RawBatch], least: int
+) -> CorruptBatchError:
     (offset,) = _OFFSET.unpack_from(rest)
     if rest[_MAGIC_AT] in (0, 1):
         problem = f"it is in the message format of Kafka 0.10 (magic {rest[_MAGIC_AT]}), which is not supported yet"
@@ -136,6 +138,7 @@ def _corrupt(problem: str, rest: memoryview, topic: str, partition: int, good: l
         topic=topic,
         partition=partition,
         offset=offset,
+        next_offset=least + 1,  # nothing that such a header says of offsets can be believed
     )
     error.good_batches = good
     return error

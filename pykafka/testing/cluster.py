@@ -10,7 +10,7 @@ from .arguments import Name, Payload, as_name, as_seconds, as_sizes, records, wh
 from .batches import Header, Record, build
 from .clock import ManualClock, SystemClock
 from .desk import Desk
-from .faults import Api, ErrorCode, Intercept, Rule, about_topics, api_name, error_code
+from .faults import Api, ErrorCode, Intercept, Rule, api_name, check_parts, error_code
 from .group_common import GroupSettings
 from .groups import GroupCoordinator
 from .journal import Journal
@@ -275,14 +275,15 @@ class FakeCluster:
         if partition is not None and topic is None:
             raise ValueError(f"partition={partition}: of which topic?")
         name = None if topic is None else as_name("topic", topic)
-        api = api_name(request) if name is None else about_topics(api_name(request))
+        api = api_name(request)
+        check_parts(api, name, partition)
         rule = Rule(api, times, self._known(broker), code=error_code(error), topic=name, partition=partition)
         self._run(lambda: self._desk.faults.failures.append(rule))
 
     @property
     def faults(self) -> list[str]:
         """Return what is still to go wrong, a line each: a test that ends with any has asked for what has never happened."""
-        return self._run(lambda: [rule.text for rule in self._desk.faults.rules()])
+        return self._run(lambda: [rule.text for rule in self._desk.faults.rules()] + self._desk.corruptions.texts())
 
     def delay(self, request: Api, seconds: float, times: int = 1, broker: Optional[int] = None) -> None:
         """Do what the next requests of a kind ask at once, but answer them so much later."""
@@ -351,7 +352,9 @@ class FakeCluster:
 
         def delete() -> None:
             found = self._state.get(name, partition)
-            _check_in_log("before", whole_number("before", before), found)
+            if whole_number("before", before) < 0:
+                raise ValueError(f"before={before}: a log begins at 0 at least")
+            _check_in_log("before", before, found)
             found.log.delete_before(before)
             found.tell()
 

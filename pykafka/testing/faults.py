@@ -45,14 +45,14 @@ def error_code(error: ErrorCode) -> int:
     raise ValueError(f"no broker answers with {error!r}: give a class of pykafka.exceptions that has an ERROR_CODE, or a number")
 
 
-def about_topics(api: str) -> str:
-    """Return ``api``, of which parts can fail.
+def check_parts(api: str, topic: Optional[str], partition: Optional[int]) -> None:
+    """Return if such a request can fail for a topic, or partition, alone.
 
-    :raises ValueError: where an error is always about the whole of such a request
+    :raises ValueError: where an error is always about more than that
     """
-    if api not in WITH_TOPICS:
-        raise ValueError(f"topic: {api} fails as a whole; those that fail for a topic are {', '.join(sorted(WITH_TOPICS))}")
-    return api
+    for what, given, able in (("topic", topic, WITH_TOPICS), ("partition", partition, WITH_PARTITIONS)):
+        if given is not None and api not in able:
+            raise ValueError(f"{what}: {api} fails as a whole; those that fail for a {what} are {', '.join(sorted(able))}")
 
 
 class Rule:
@@ -78,12 +78,14 @@ class Rule:
         return self.times > 0 and self.api in (None, name) and self.broker in (None, broker_id)
 
 
-#: Requests that can fail for one topic alone.
-WITH_TOPICS = frozenset(
-    {"Produce", "Fetch", "ListOffsets", "OffsetForLeaderEpoch", "DeleteRecords", "Metadata", "DescribeQuorum"}
-    | {"CreateTopics", "DeleteTopics", "CreatePartitions", "DescribeConfigs", "AlterConfigs", "IncrementalAlterConfigs"}
-    | {"OffsetCommit", "OffsetFetch"}
+#: Requests that can fail for one partition alone, and for one topic.
+WITH_PARTITIONS = frozenset(
+    {"Produce", "Fetch", "ListOffsets", "OffsetForLeaderEpoch", "DeleteRecords", "OffsetCommit", "OffsetFetch", "DescribeQuorum"}
 )
+WITH_TOPICS = WITH_PARTITIONS | {
+    *("Metadata", "CreateTopics", "DeleteTopics", "CreatePartitions"),
+    *("DescribeConfigs", "AlterConfigs", "IncrementalAlterConfigs"),
+}
 _PARTITIONS = ("partition_data", "partitions", "partition_indexes")
 
 
@@ -144,7 +146,9 @@ class Faults:
 
 
 def _mentions(request: Any, topic: str, partition: Optional[int], names: Callable[[bytes], Optional[str]]) -> bool:
-    """Return whether a request names a topic's partition (None: any of them)."""
+    """Return whether a request names a topic's partition (None: any of them), or asks for all that there are."""
+    if request.NAME == "OffsetFetch" and any(one.topics is None for one in request.groups or [request]):
+        return True
     for row in _topics(request):
         said = (getattr(row, one, None) for one in ("name", "topic", "topic_name"))
         name = next(filter(None, said), None) or names(getattr(row, "topic_id", b""))

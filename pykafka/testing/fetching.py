@@ -55,6 +55,11 @@ class Corruptions:
         """Corrupt the batch with ``offset``, or the first one that is sent, in so many answers."""
         self._rules.setdefault((topic, partition), []).append([offset, times])
 
+    def texts(self) -> list[str]:
+        """Return what is still to be corrupted, in words."""
+        rules = [(place, rule) for place, given in self._rules.items() for rule in given if rule[1]]
+        return [f"{times} x corrupt {topic}/{number}, offset {offset}" for (topic, number), (offset, times) in rules]
+
     def clear(self) -> None:
         """Corrupt nothing more."""
         self._rules.clear()

@@ -67,6 +67,19 @@ def test_a_batch_whose_end_cannot_be_believed_is_left_step_by_step_and_nothing_e
     assert [error.next_offset for error in errors] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("base_offset", [b"?" * 8, b"\x7f" + b"\xff" * 7])
+def test_a_header_that_is_garbage_leads_nowhere_but_one_offset_further(base_offset: bytes) -> None:
+    """Nothing that it says of offsets can be believed: seek() to them has the consumer begin elsewhere, or is refused."""
+    bad = base_offset + b"\0\0\0\x40" + b"?" * 64
+    good = bytes(stored(2, [b"c"]))
+    with fake_broker() as broker:
+        script(broker, {0: bad + good, 1: bad + good, 2: good})
+        options = {"consumer_timeout_ms": 300, "auto_offset_reset": -2}
+        with KafkaClient(broker.hosts) as client, client.topics["t"].get_simple_consumer(**options) as consumer:
+            got, errors = read_on(consumer, client.topics["t"].partitions[0], most_errors=5)
+    assert got == [2] and [error.next_offset for error in errors] == [1, 2]
+
+
 def test_what_inflates_too_much_is_left_out_as_a_whole(cluster: FakeCluster) -> None:
     with KafkaClient(cluster.hosts) as client:
         with client.topics["t"].get_producer(compression=1) as producer:

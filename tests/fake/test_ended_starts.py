@@ -13,7 +13,7 @@ import pytest
 
 from pykafka import KafkaClient
 from pykafka.common import OffsetType
-from pykafka.exceptions import GroupIdNotFound, NotLeaderForPartition, TopicAuthorizationFailed
+from pykafka.exceptions import ConsumerStoppedException, GroupIdNotFound, NotLeaderForPartition, TopicAuthorizationFailed
 from pykafka.testing import FakeCluster
 
 from ..support import until
@@ -121,6 +121,38 @@ def test_what_goes_wrong_for_an_ended_start_is_nothing_to_the_next_one(
         time.sleep(1.2)  # tried again after a second, if at all
         assert committed(cluster, kind) == [5] and member.consume().offset == 5
         assert len(called) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_callback_of_an_ended_start_can_do_nothing_to_the_next_one(
+    cluster: FakeCluster, client: KafkaClient, kind: str
+) -> None:
+    """It moved what the next one read, committed what that had delivered, and stopped it."""
+    threads: list[threading.Thread] = []
+    refused: list[type[Exception]] = []
+    go_on = threading.Event()
+
+    def on_assign(consumer: Any, partitions: Any) -> None:
+        threads.append(threading.current_thread())
+        if len(threads) > 1:
+            return
+        ctrl_c()
+        go_on.wait(20)
+        for act in (lambda: consumer.seek(partitions[0], 0), consumer.commit_offsets, consumer.pause, consumer.stop):
+            try:
+                act() if act != consumer.pause else act(partitions)
+            except Exception as error:
+                refused.append(type(error))
+
+    member = make(client, kind, on_assign=on_assign)
+    with pytest.raises(KeyboardInterrupt):
+        member.start()
+    with member:
+        assert [member.consume().offset for _ in range(5)] == list(range(5))
+        go_on.set()
+        threads[0].join(20)
+        assert refused == [ConsumerStoppedException] * 3 and committed(cluster, kind) == [0]
+        assert member.consume().offset == 5
 
 
 def test_what_a_coordinator_tells_an_ended_start_of_its_group_is_nothing_to_the_next_one(

@@ -11,6 +11,7 @@ import pytest
 from pykafka import KafkaClient
 from pykafka.common import OffsetType
 from pykafka.exceptions import IllegalGeneration
+from pykafka.group_commits import MOVED_ON
 from pykafka.membershipprotocol import CooperativeStickyProtocol, RangeProtocol
 from pykafka.testing import FakeCluster, GroupSettings
 
@@ -85,7 +86,8 @@ def test_a_commit_after_another_member_has_come_says_what_will_be_read_twice(
         second = both.enter_context(member(client, way))
         until(lambda: [len(one.partitions) for one in (first, second)] == [1, 1], what="a share for both")
         (theirs,) = second.partitions
-        with pytest.raises(IllegalGeneration, match=rf"(?s)t/.*{theirs}.* cannot.*nothing was committed in on_revoke, because "):
+        said = rf"(?s)t/.*{theirs}.* cannot.*given up before what was delivered last was committed, because "
+        with pytest.raises(IllegalGeneration, match=said):
             first.commit_offsets()
         first.commit_offsets()
         read(second, 10)
@@ -116,6 +118,57 @@ def test_who_commits_in_time_hears_of_nothing(
             first.commit_offsets()
             assert committed(cluster) == [10, 10]
             assert second.consume() is None
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_told_already_is_not_told_again(cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any]) -> None:
+    with member(client, way) as consumer:
+        read(consumer, 20)
+        before = consumer.group_status()
+        cluster.expire_session("g")
+        place = client.topics["t"].partitions[0]
+        with pytest.raises(MOVED_ON):
+            consumer.commit_offsets([(place, 10)])
+        until(lambda: has_another_seat(consumer, before) and not consumer._fenced and consumer.partitions, what="another seat")
+        consumer.commit_offsets()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_place_that_the_user_has_gone_to_and_read_nothing_from_is_nothing_that_is_lost(
+    cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any]
+) -> None:
+    with member(client, way) as consumer:
+        read(consumer, 20)
+        consumer.commit_offsets()
+        before = consumer.group_status()
+        consumer.pause(consumer.partitions.values())
+        for partition, offset in zip(consumer.partitions.values(), (3, 9)):
+            consumer.seek(partition, offset)
+        cluster.expire_session("g")
+        until(lambda: has_another_seat(consumer, before) and not consumer._fenced and consumer.partitions, what="another seat")
+        consumer.commit_offsets()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_on_assign_commits_what_it_has_and_hears_of_nothing_that_was(
+    cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any]
+) -> None:
+    heard: list[Any] = []
+
+    def on_assign(consumer: Any, _partitions: Any) -> None:
+        try:
+            heard.append(consumer.commit_offsets())
+        except Exception as error:
+            heard.append(error)
+
+    with member(client, way, on_assign=on_assign) as consumer:
+        read(consumer, 20)
+        before = consumer.group_status()
+        cluster.expire_session("g")
+        until(lambda: has_another_seat(consumer, before) and len(heard) > 1 and not consumer._fenced, what="another seat")
+        with pytest.raises(IllegalGeneration):
+            consumer.commit_offsets()
+    assert heard == [None] * len(heard)
 
 
 def test_a_new_start_has_nothing_to_do_with_what_the_one_before_left(cluster: FakeCluster, client: KafkaClient) -> None:

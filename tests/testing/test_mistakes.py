@@ -43,6 +43,8 @@ def test_names_of_topics_and_groups_may_be_bytes_as_those_of_pykafka_are(fakes: 
         (lambda kafka: kafka.produce("t", ["a"], headers=[("n", b"v")]), TypeError, "'n' is no header; give a list for"),
         (lambda kafka: kafka.fail_next("Produce", 6, broker=7), ValueError, "there is no broker 7"),
         (lambda kafka: kafka.fail_next("Heartbeat", 27, topic="t"), ValueError, "topic: Heartbeat fails as a whole; those that"),
+        (lambda kafka: kafka.fail_next("Metadata", 27, topic="t", partition=0), ValueError, "partition: Metadata fails as"),
+        (lambda kafka: kafka.delete_records("t", 0, -5), ValueError, "before=-5: a log begins at 0 at least"),
         (lambda kafka: kafka.fail_next("Produce", 0), ValueError, "no broker answers with 0"),
         (lambda kafka: kafka.fail_next("Produce", True), ValueError, "no broker answers with True"),
         (lambda kafka: kafka.fail_next("Produce", 40000), ValueError, "no broker answers with 40000"),

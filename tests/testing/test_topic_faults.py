@@ -144,10 +144,27 @@ def test_of_a_commit_the_rest_is_taken(fakes: FakeCluster, peer: Peer) -> None:
     assert codes(peer.ask(commit("u"), 8)) == [CODE]
 
 
+def test_a_look_up_of_all_that_a_group_has_committed_is_about_every_topic(fakes: FakeCluster, peer: Peer) -> None:
+    fakes.move_coordinator("g", 1)
+    peer.ask(commit("t"), 8)
+    group = m.OffsetFetchRequest.OffsetFetchRequestGroup
+    for request, version in ((m.OffsetFetchRequest(group_id="g", topics=None), 7), (look_up(8), 8)):
+        if version == 8:
+            request = m.OffsetFetchRequest(groups=[group(group_id="g", topics=None)])
+        fakes.fail_next("OffsetFetch", CODE, topic="t")
+        assert codes(peer.ask(request, version)).count(CODE) == 1 and fakes.faults == []
+
+
 def test_all_that_is_still_to_go_wrong_is_told(fakes: FakeCluster) -> None:
     fakes.fail_next("Produce", 6, times=2, broker=1)
     fakes.delay("Fetch", 0.5)
     fakes.drop_connection(after="Metadata")
-    assert fakes.faults == ["2 x Produce to broker 1: code=6", "1 x Fetch: seconds=0.5", "1 x Metadata: the connection ends"]
+    fakes.corrupt("t", offset=3)
+    assert fakes.faults == [
+        "2 x Produce to broker 1: code=6",
+        "1 x Fetch: seconds=0.5",
+        "1 x Metadata: the connection ends",
+        "1 x corrupt t/0, offset 3",
+    ]
     fakes.heal()
     assert fakes.faults == []

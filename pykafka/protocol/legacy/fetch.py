@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Union
 
-from ...exceptions import DecompressedSizeError
+from ...exceptions import CorruptBatchError, DecompressedSizeError
 from ...records.batch import split_batches
 from ...records.decode import MESSAGE_BYTES, decode_batch
 from ...records.message import Message, Origin
@@ -142,6 +142,14 @@ class _Room:
 
 
 def _messages(topic: bytes, part: Any, floor: int, room: _Room) -> list[Message]:
+    try:
+        return _readable(topic, part, floor, room)
+    except CorruptBatchError as error:
+        error.next_offset = max(error.next_offset, floor + 1)
+        raise
+
+
+def _readable(topic: bytes, part: Any, floor: int, room: _Room) -> list[Message]:
     name, number = topic.decode(), part.partition_index
     found: list[Message] = []
     for batch in split_batches(part.records, name, number):

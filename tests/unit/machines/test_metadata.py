@@ -502,19 +502,6 @@ def test_when_nobody_answers_the_pause_grows_as_well() -> None:
     assert pauses(asked("t"), 7, failing=True) == [0.1, 0.2, 0.4, 0.8, 1.6, 2.5, 2.5]
 
 
-def test_when_nobody_answers_what_failed_for_want_of_metadata_does_not_wait_for_long_pauses() -> None:
-    refresh = asked("t")
-    now = 1000.0
-    refresh.mark_stale(now)
-    moments = []
-    for _ in range(7):
-        assert refresh.poll(now)
-        moments.append(now)
-        refresh.on_failure(now)
-        now = refresh.wake_at()
-    assert [round(later - earlier, 6) for earlier, later in zip(moments, moments[1:])] == [0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
-
-
 def test_while_the_picture_changes_it_is_asked_for_as_often_as_allowed() -> None:
     assert pauses(asked("t"), 5, changed=True) == [0.1] * 5
 

@@ -119,6 +119,30 @@ def test_what_is_decoded_ahead_is_bounded_in_bytes_as_well_as_in_messages() -> N
     assert [offset for _partition, offset in deliver([one], [1000] * 300)] == list(range(300))
 
 
+def test_what_was_delivered_is_another_thing_than_the_position() -> None:
+    one = buffer(parcel(0, 4))
+    one.refill()
+    turn = deal([one])
+    turn.begin()
+    taken = list(islice(turn.ready, 3))
+    assert (len(taken), one.delivered) == (3, None)
+    turn.end()
+    assert (one.delivered, one.position) == (3, 3)
+    one.rewind()
+    assert (one.delivered, one.position) == (3, 3)
+    one.seek(7)
+    assert (one.delivered, one.position) == (None, 7)
+    behind = Parcel(1, split_batches(batch(0, 2), "t", 0), 9, 2, 0)  # control records up to 9
+    two = buffer(behind)
+    two.refill()
+    turn = deal([two])
+    turn.begin()
+    assert len(list(turn.ready)) == 2
+    turn.end()
+    two.refill()
+    assert (two.delivered, two.position) == (2, 9)
+
+
 def test_an_error_waits_behind_the_messages_before_it() -> None:
     error = KafkaException("bad")
     one = buffer(parcel(0, 3), Parcel(1, [], 3, 0, 0, error))

@@ -415,10 +415,10 @@ class GroupReader(Consumer):
         :param in_callback: only of those that are being taken away just now: what was before is for the user's own thread to hear
         """
         with self._lock:
-            going = self._uncommitted(tp for tp in self._fenced if not self._may_commit(tp))
+            going = self._uncommitted(tp for tp in list(self._fenced) if not self._may_commit(tp))
             self._taken_away.tell(going)
             gone = {} if in_callback else self._taken_away.take(self._commits.committed)
-            return {**gone, **{tp: self._fenced[tp] for tp in going}}
+            return {**gone, **{tp: self._fenced.get(tp) for tp in going}}
 
     def _in_worker(self) -> bool:
         worker = self._worker

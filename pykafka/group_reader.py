@@ -361,8 +361,9 @@ class GroupReader(Consumer):
                 # one that is still being shared out refuses what it takes as soon as that is done
                 old = generation if settled else NO_GENERATION
                 if partition_offsets is not None or not self._waits_for_another(old, deadline):
-                    with self._lock:
+                    with self._lock:  # this error tells of all of it
                         self._taken_away.tell(self._uncommitted(self._owned))
+                        self._taken_away.take(self._commits.committed)
                     raise explained(error, generation, self.group_status()) from None
         late = self._taken_away_uncommitted(in_callback=self._in_worker()) if partition_offsets is None else {}
         if late:

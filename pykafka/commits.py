@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Callable, Optional
 
-from ._engine.waiting import call_locked
+from ._engine.waiting import call_locked, is_owned
 from .common import TopicPartition
 from .exceptions import OperationTimedOut
 
@@ -33,9 +33,9 @@ class Commits:
         self._pause = pause
         self._settings = settings
         self._now = now
-        self._lock = threading.Lock()
-        #: the thread that is in the middle of a commit
-        self._holder: Optional[int] = None
+        #: it knows who has it from the moment on at which it is taken, as no note of ours could: a signal handler may come before
+        #: the note is made
+        self._lock = threading.RLock()
         self._is_suspended = False
         self._committed: dict[TopicPartition, int] = {}
         self._committed_at = now()
@@ -119,26 +119,24 @@ class Commits:
 
     def _in_turn(self, act: Callable[[], object]) -> None:
         """Call ``act()`` when no other commit is under way, and none begins before it has ended."""
-        if self._holder == threading.get_ident():  # it would wait for what it has interrupted
+        if is_owned(self._lock):  # it would wait for what it has interrupted
             raise OperationTimedOut("it interrupts a commit of its own thread, which a signal handler cannot wait for; try later")
         deadline = self._settings.patience()
-        while True:
-            if deadline.passed:
-                raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator in reach?")
+        while not call_locked(self._lock, TURN_LOOK_S, lambda: self._act_as_holder(act)):
             if self._is_suspended:
                 raise OperationTimedOut("another thread's commit was interrupted by a signal handler that stops the consumer")
-            if call_locked(self._lock, TURN_LOOK_S, lambda: self._act_as_holder(act)):
-                return
+            if deadline.passed:
+                raise OperationTimedOut("another thread's commit did not end in time; is the group's coordinator in reach?")
             self._pause()
 
     def _act_as_holder(self, act: Callable[[], object]) -> None:
+        self._is_suspended = False  # a handler may have come when the commit before was over, and the lock not yet let go
         try:
-            self._holder = threading.get_ident()
             act()
         finally:
-            self._holder, self._is_suspended = None, False
+            self._is_suspended = False
 
     def suspend(self) -> None:
         """Have nobody wait for the commit that the calling thread is in the middle of, if it is: it waits for others itself."""
-        if self._holder == threading.get_ident():
+        if is_owned(self._lock):
             self._is_suspended = True

@@ -46,14 +46,11 @@ def _versions(chosen: str) -> Sequence[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a version cannot do: ``@pytest.mark.kafka(since=..., before=...)``; put what is left in order."""
+    """Leave out what a version cannot do: ``@pytest.mark.kafka(since=..., before=...)``."""
     left_out = [item for item in items if not _suits(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    if hasattr(config, "workerinput"):
-        # one of several processes: what takes long begins first, so that they end at the same time
-        items.sort(key=lambda item: "tests/real/" not in item.nodeid)
 
 
 def _suits(item: pytest.Item) -> bool:

@@ -164,6 +164,10 @@ class CorruptBatchError(MessageSetDecodeFailure):
         #: the readable batches that came before it in the same answer
         self.good_batches: list[Any] = []
 
+    def was_met_at(self, position: int) -> None:
+        """Note where the reader was: it goes on behind that at least, or it would meet the same again for ever."""
+        self.next_offset = max(self.next_offset, position + 1)
+
 
 class DecompressedSizeError(CorruptBatchError):
     """A batch inflates to more than ``max_decompressed_bytes``: refused before memory is spent on it."""

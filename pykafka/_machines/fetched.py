@@ -48,7 +48,7 @@ def read_records(tp: TopicPartition, position: int, records: Any, aborted: Optio
         # a marker; it comes before whatever else is wrong
         next_position, corrupt = error.offset or 0, error
     if corrupt is not None:
-        corrupt.next_offset = max(corrupt.next_offset, next_position + 1)
+        corrupt.was_met_at(next_position)
     return Fetched(visible, next_position, corrupt, bool(batches), batches[-1].leader_epoch if batches else -1)
 
 

@@ -149,8 +149,11 @@ class PartitionBuffer:
 
     def seek(self, position: Optional[int]) -> None:
         """Go on at ``position`` (None: unknown for now) and forget everything fetched for another one."""
-        self.position = position
         self.delivered = None
+        self._begin_at(position)
+
+    def _begin_at(self, position: Optional[int]) -> None:
+        self.position = position
         self.after = position or 0
         self.generation += 1
         self._rows = NO_ROWS
@@ -174,9 +177,7 @@ class PartitionBuffer:
         parcels = list(self._parcels)
         if self.position is None or self.error is not None or self.jumped_to is not None or any(p.is_jump for p in parcels):
             return None
-        delivered = self.delivered
-        self.seek(self.position)
-        self.delivered = delivered
+        self._begin_at(self.position)
         self._drop_parcels()
         return self._tell()
 
@@ -255,7 +256,7 @@ class PartitionBuffer:
             columns = decode_batch(batch, *self.tp, self._max_decompressed)
         except KafkaException as error:
             if isinstance(error, CorruptBatchError):
-                error.next_offset = max(error.next_offset, self.after + 1)
+                error.was_met_at(self.after)
             if self.generation == generation and self._place is place and self._parcels and self._parcels[0] is parcel:
                 self.error = error
             return

@@ -28,7 +28,7 @@ def visible_batches(batches: Iterable[RawBatch], aborted: Iterable[tuple[int, in
                     f"the transaction marker at offset {batch.base_offset} cannot be read, so it is not known whether what"
                     " comes before it counts; seek() to the error's next_offset to go on without it",
                     offset=batch.base_offset,
-                    next_offset=batch.next_offset if batch.records_count == batch.last_offset_delta + 1 else None,
+                    next_offset=batch.credible_next_offset,
                 )
             if kind == ABORT:
                 ongoing.discard(batch.producer_id)

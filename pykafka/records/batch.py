@@ -56,6 +56,14 @@ class RawBatch(NamedTuple):
         return self.base_offset + self.last_offset_delta + 1
 
     @property
+    def credible_next_offset(self) -> Optional[int]:
+        """Return :attr:`next_offset` of a batch that is corrupt, None where it cannot be believed.
+
+        Two fields that agree are believed: one flipped bit must not skip a million messages.
+        """
+        return self.next_offset if self.records_count == self.last_offset_delta + 1 else None
+
+    @property
     def leader_epoch(self) -> int:
         """Return the epoch of the leader that took it, -1 when that was before there were epochs."""
         return int(_LENGTH.unpack_from(self.data, LENGTH_END)[0])

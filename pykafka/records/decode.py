@@ -73,8 +73,7 @@ def decode_batch(batch: RawBatch, topic: str, partition: int, max_decompressed: 
             topic=topic,
             partition=partition,
             offset=batch.base_offset,
-            # two fields that agree are believed; one flipped bit must not skip a million messages
-            next_offset=batch.next_offset if batch.records_count == batch.last_offset_delta + 1 else None,
+            next_offset=batch.credible_next_offset,
         ) from error
     if batch.is_log_append_time:
         return columns._replace(timestamps=[batch.max_timestamp] * len(columns.offsets))

@@ -47,6 +47,13 @@ def read(consumer: Any, count: int) -> None:
     until(lambda: got.extend(consumer.consume_batch(count - len(got))) or len(got) == count, what=f"{count} messages")
 
 
+def put_out(cluster: FakeCluster, consumer: Any) -> Any:
+    """Return the status that a member had before it was put out of its group."""
+    before = consumer.group_status()
+    cluster.expire_session("g")
+    return before
+
+
 def has_another_seat(consumer: Any, before: Any) -> bool:
     return consumer.group_status().generation not in (-1, before.generation)
 
@@ -66,8 +73,7 @@ def test_a_commit_after_the_seat_was_lost_says_so_once(
 ) -> None:
     with member(client, way) as consumer:
         read(consumer, 20)
-        before = consumer.group_status()
-        cluster.expire_session("g")
+        before = put_out(cluster, consumer)
         if settled:
             until_settled(consumer, before)
         # before it is settled the coordinator may be who says so
@@ -103,8 +109,7 @@ def test_a_commit_after_another_member_has_come_says_what_will_be_read_twice(
 def test_what_is_back_and_read_as_far_again_is_no_error(cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any]) -> None:
     with member(client, way) as consumer:
         read(consumer, 20)
-        before = consumer.group_status()
-        cluster.expire_session("g")
+        before = put_out(cluster, consumer)
         until(lambda: has_another_seat(consumer, before), what="another seat")
         read(consumer, 20)
         consumer.commit_offsets()
@@ -130,8 +135,7 @@ def test_who_commits_in_time_hears_of_nothing(
 def test_what_was_told_already_is_not_told_again(cluster: FakeCluster, client: KafkaClient, way: tuple[str, Any]) -> None:
     with member(client, way) as consumer:
         read(consumer, 20)
-        before = consumer.group_status()
-        cluster.expire_session("g")
+        before = put_out(cluster, consumer)
         place = client.topics["t"].partitions[0]
         with pytest.raises(MOVED_ON):
             consumer.commit_offsets([(place, 10)])
@@ -146,11 +150,10 @@ def test_a_place_that_the_user_has_gone_to_and_read_nothing_from_is_nothing_that
     with member(client, way) as consumer:
         read(consumer, 20)
         consumer.commit_offsets()
-        before = consumer.group_status()
         consumer.pause(consumer.partitions.values())
         for partition, offset in zip(consumer.partitions.values(), (3, 9)):
             consumer.seek(partition, offset)
-        cluster.expire_session("g")
+        before = put_out(cluster, consumer)
         until_settled(consumer, before)
         consumer.commit_offsets()
 
@@ -169,8 +172,7 @@ def test_on_assign_commits_what_it_has_and_hears_of_nothing_that_was(
 
     with member(client, way, on_assign=on_assign) as consumer:
         read(consumer, 20)
-        before = consumer.group_status()
-        cluster.expire_session("g")
+        before = put_out(cluster, consumer)
         until(lambda: has_another_seat(consumer, before) and len(heard) > 1 and not consumer._fenced, what="another seat")
         with pytest.raises(IllegalGeneration):
             consumer.commit_offsets()

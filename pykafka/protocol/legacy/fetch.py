@@ -145,7 +145,7 @@ def _messages(topic: bytes, part: Any, floor: int, room: _Room) -> list[Message]
     try:
         return _readable(topic, part, floor, room)
     except CorruptBatchError as error:
-        error.next_offset = max(error.next_offset, floor + 1)
+        error.was_met_at(floor)
         raise
 
 

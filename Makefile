@@ -32,7 +32,7 @@ broker: $(VENVS)/demo/.ready
 
 # a module's tests stay together, so that they share their brokers; each of the processes has one broker more for all
 test: $(VENVS)/test/.ready
-	$(VENVS)/test/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope $(ARGS)
+	$(VENVS)/test/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 # one version after the other; the version is in the name of each test, and so of each failure
 test-matrix: $(VENVS)/test/.ready

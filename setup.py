@@ -45,7 +45,7 @@ setup(
         # progress bars of kafka-tools
         "progress": ["tqdm"],
         "all": [*FAST, *LZ4, *SNAPPY, *ZSTD],
-        "test": ["pytest>=7", "pytest-xdist>=3", "mock", "hypothesis", *GEVENT],
+        "test": ["pytest>=7", "pytest-xdist>=3.7", "mock", "hypothesis", *GEVENT],
         # the one looks for inputs that reach new code, the other makes hostile bytes of good ones; for Linux, and partly macOS
         "fuzz": ["atheris>=2.3", "hypothesis", "pyradamsa"],
         # design and decisions are in Markdown

@@ -80,7 +80,7 @@ class Scale(NamedTuple):
     committers: int = 8
 
 
-QUICK = Scale(members=5, partitions=15, storm_s=8.0, restarted_nodes=1, watch_s=1.0, commits=400, committers=3)
+QUICK = Scale(members=5, partitions=15, storm_s=6.0, restarted_nodes=1, watch_s=1.0, commits=150, committers=3)
 
 
 class MemberProcess:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Callable
 
@@ -30,6 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--brokers", metavar="V,V,...", help=said)
 
 
+def pytest_sessionstart() -> None:
+    """Have Ctrl-C interrupt the tests: what a shell starts with ``&`` or ``nohup`` ignores it, and so do its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat what needs a broker for each version of ``--brokers``, which is then part of the test's id."""
     chosen = metafunc.config.getoption("--brokers")
@@ -46,11 +52,14 @@ def _versions(chosen: str) -> Sequence[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a version cannot do: ``@pytest.mark.kafka(since=..., before=...)``."""
+    """Leave out what a version cannot do: ``@pytest.mark.kafka(since=..., before=...)``; put what is left in order."""
     left_out = [item for item in items if not _suits(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    if hasattr(config, "workerinput"):
+        # one of several processes: what takes long begins first, so that they end at the same time
+        items.sort(key=lambda item: "tests/real/" not in item.nodeid)
 
 
 def _suits(item: pytest.Item) -> bool:

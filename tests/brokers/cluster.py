@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import contextlib
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
+from . import archive
 from .jars import DEFAULT_VERSION, broker_jars
 from .java import JavaProcess
 from .probe import brokers_seen_by
@@ -26,6 +29,11 @@ CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAQ"
 START_TIMEOUT_S = 90
 #: Outside the ephemeral range: a client that redials a dead broker could otherwise be given its port.
 PORTS = range(20000, 32000)
+
+#: A data folder's files as Kafka's own tool makes them: it takes as much as half a broker's start, for each node.
+Formatted = dict[Path, bytes]
+#: (version, settings) -> what the tool has made for the first cluster of that kind
+_formatted: dict[tuple[object, ...], Formatted] = {}
 
 _running: weakref.WeakSet[KafkaCluster] = weakref.WeakSet()
 
@@ -40,6 +48,13 @@ def free_port(taken: set[int]) -> int:
             probe.bind(("127.0.0.1", port))
             taken.add(port)
             return port
+
+
+def _with_ids(properties: bytes, node_id: int) -> bytes:
+    """Return a meta.properties for another node, with a directory's id of its own where it has one."""
+    own = base64.urlsafe_b64encode(b"x" + os.urandom(15))[:22]  # Kafka takes no id that begins with a dash
+    properties = re.sub(rb"(?m)^node\.id=.*$", b"node.id=%d" % node_id, properties)
+    return re.sub(rb"(?m)^directory\.id=.*$", b"directory.id=" + own, properties)
 
 
 class Node(JavaProcess):
@@ -74,11 +89,27 @@ class Node(JavaProcess):
         """Start to prepare the data folder."""
         return self.run("format.log", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self.properties))
 
-    def start(self) -> None:
+    @property
+    def data(self) -> Path:
+        """Return the folder with what it keeps."""
+        return self.folder / "data"
+
+    def formatted(self) -> Formatted:
+        """Return what :meth:`format` has made."""
+        return {path.relative_to(self.data): path.read_bytes() for path in self.data.rglob("*") if path.is_file()}
+
+    def copy_format(self, files: Formatted) -> None:
+        """Prepare the data folder as that of another node was."""
+        for path, content in files.items():
+            to = self.data / path
+            to.parent.mkdir(parents=True, exist_ok=True)
+            to.write_bytes(_with_ids(content, self.id) if path.name == "meta.properties" else content)
+
+    def start(self, *flags: str) -> None:
         """Start the process; :meth:`KafkaCluster.wait_until_up` tells when it is ready."""
         if self._cluster.zookeeper is not None:
             self._cluster.zookeeper.wait_until_forgotten(self.id)
-        self._process = self.run("broker.log", "kafka.Kafka", str(self.properties))
+        self._process = self.run("broker.log", *(flags or archive.reading(self._jars)), "kafka.Kafka", str(self.properties))
 
     def restart(self) -> None:
         """Start it again after :meth:`kill` or :meth:`terminate`, and wait until it answers."""
@@ -125,6 +156,12 @@ class KafkaCluster:
 
     def start(self) -> KafkaCluster:
         """Start all nodes and return when each of them lists all of them."""
+        if self.version == DEFAULT_VERSION:
+            _keep_classes(self.jars)
+        self._start_nodes()
+        return self
+
+    def _start_nodes(self, *flags: str) -> None:
         for node in self.nodes:
             node.write_config()
         if self.zookeeper is not None:
@@ -132,19 +169,23 @@ class KafkaCluster:
         else:
             self._format()
         for node in self.nodes:
-            node.start()
+            node.start(*flags)
         self.wait_until_up()
-        return self
 
     def run_tool(self, main: str, *arguments: object, stdin: bytes = b"") -> bytes:
         """Return what one of Kafka's own tools, a class of the broker's jars, writes when it is given ``stdin``."""
         return self.nodes[0].output_of(main, *map(str, arguments), stdin=stdin)
 
     def _format(self) -> None:
-        formatting = [node.format() for node in self.nodes]
-        for node, process in zip(self.nodes, formatting):
-            if process.wait(60):
-                raise RuntimeError(f"node {node.id} could not be formatted:\n{node.last_words('format.log')}")
+        kind = (self.version, *sorted(self.settings.items()))
+        if kind not in _formatted:
+            first = self.nodes[0]
+            if first.format().wait(60):
+                raise RuntimeError(f"node {first.id} could not be formatted:\n{first.last_words('format.log')}")
+            _formatted[kind] = first.formatted()
+            shutil.rmtree(first.data)
+        for node in self.nodes:
+            node.copy_format(_formatted[kind])
 
     def wait_until_up(self) -> None:
         """Return when every running node answers Metadata with every running node in it."""
@@ -175,6 +216,18 @@ class KafkaCluster:
 
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
+
+
+def _keep_classes(jars: Path) -> None:
+    """Have the brokers that are started from now on find their classes loaded; the first time that costs the start of one."""
+    with archive.place_for(jars) as place:
+        if place is not None:
+            cluster = KafkaCluster()
+            try:
+                cluster._start_nodes(*archive.writing(place))
+                cluster.nodes[0].terminate()
+            finally:
+                cluster.stop()
 
 
 @atexit.register

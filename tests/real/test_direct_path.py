@@ -76,6 +76,7 @@ class Waiting(threading.Thread):
             except KafkaException as error:
                 self.failed.append(error)
             self.direct += self.producer._core.direct._is_open
+            time.sleep(0.001)  # brokers that start need the processor more
         self.producer.stop()
 
     def wait_for(self, more: int) -> None:

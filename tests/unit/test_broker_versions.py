@@ -10,7 +10,7 @@ import pytest
 
 from tests import conftest
 from tests.brokers import VERSIONS, settings
-from tests.brokers.cluster import KafkaCluster
+from tests.brokers.cluster import KafkaCluster, _with_ids
 
 
 @pytest.fixture
@@ -29,6 +29,13 @@ def test_a_broker_has_one_kind_of_controller_and_deletes_nothing_for_its_age(clu
     assert ("zookeeper.connect" in made) == (cluster.zookeeper is not None) != ("process.roles" in made)
     assert f"PLAIN://127.0.0.1:{node.port}" in str(made["listeners"])
     assert made["log.retention.ms"] == -1
+
+
+def test_nodes_whose_folders_were_prepared_together_have_ids_of_their_own() -> None:
+    made = b"#\n#Fri Nov 27\nnode.id=1\ndirectory.id=FJxAAnLGFyf__qF3axh29g\nversion=1\ncluster.id=AAA\n"
+    second, third = (_with_ids(made, number) for number in (2, 3))
+    assert re.sub(rb"directory\.id=[\w-]{22}\n", b"", second) == b"#\n#Fri Nov 27\nnode.id=2\nversion=1\ncluster.id=AAA\n"
+    assert b"node.id=3\n" in third and len({*made.split(), *second.split(), *third.split()} - {*made.split()}) == 4
 
 
 def test_there_are_dependencies_for_every_line_of_versions() -> None:

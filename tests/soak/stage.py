@@ -119,9 +119,9 @@ def _read(consumer: Any, topic: str, number: int) -> Iterator[Stored]:
             position = message.offset() + 1
 
 
-def put_out(kafka: FakeCluster, group: str) -> None:
-    """Put a member out of a group, if there is one."""
-    for member in kafka.members(group)[:1]:
+def put_out(kafka: FakeCluster, group: str, spared: tuple[str, ...] = ()) -> None:
+    """Put a member out of a group, if there is one whose id does not begin like one of ``spared``."""
+    for member in [one for one in kafka.members(group) if not one.startswith(spared)][:1]:
         try:
             kafka.expire_session(group, member)
         except ValueError:

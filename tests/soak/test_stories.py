@@ -8,7 +8,7 @@ import pytest
 
 from .. import needs
 from . import campaign
-from .campaign import DROPPED, STORIES, programme, tell
+from .campaign import STORIES, complaints, programme, tell
 
 needs.package("confluent_kafka")
 
@@ -41,8 +41,15 @@ def test_what_goes_wrong_is_told_and_kept(tmp_path: Path) -> None:
 def test_a_ctrl_c_that_python_drops_is_no_fault_of_ours_and_all_else_is() -> None:
     dropped = "Exception ignored in: <function _remove>\nTraceback (most recent call last):\n  File x\nKeyboardInterrupt: \n"
     ours = "Exception ignored in: <function Producer.__del__>\nTraceback (most recent call last):\nAttributeError: x\n"
-    assert DROPPED.sub("", dropped) == ""
-    assert DROPPED.sub("", ours + dropped + "warning\n") == ours + "warning\n"
+    assert complaints(dropped) == ""
+    assert complaints(ours + dropped + "warning\n") == ours + "warning\n"
+
+
+def test_what_librdkafka_did_not_send_is_no_fault_of_ours_and_what_it_waits_for_is() -> None:
+    line = "%4|1795794166.611|REQTMOUT|rdkafka#consumer-16| [thrd:GroupCoordinator]: GroupCoordinator: Timed out {} in-flight, "
+    line += "0 retry-queued, 1 out-queue, 0 partially-sent requests\n"
+    assert complaints(line.format(0)) == ""
+    assert complaints(line.format(1)) == line.format(1)
 
 
 def test_all_stories_are_told_in_turn_where_they_can_be() -> None:

@@ -78,9 +78,11 @@ class Scale(NamedTuple):
     watch_s: float = 3.0
     commits: int = 10000
     committers: int = 8
+    #: what share of the messages per second
+    flow: float = 1.0
 
 
-QUICK = Scale(members=5, partitions=15, storm_s=6.0, restarted_nodes=1, watch_s=1.0, commits=150, committers=3)
+QUICK = Scale(members=5, partitions=15, storm_s=4.0, restarted_nodes=1, watch_s=1.0, commits=50, committers=3, flow=0.25)
 
 
 class MemberProcess:
@@ -180,7 +182,7 @@ class Group:
 class Load:
     """A thread that produces so many messages a second, to all partitions in turn."""
 
-    def __init__(self, topic: Topic, rate: int) -> None:
+    def __init__(self, topic: Topic, rate: float) -> None:
         self._producer = topic.get_producer(pending_timeout_ms=90000)
         self._rate = rate
         self._stop = threading.Event()
@@ -248,7 +250,7 @@ def storm(bench: Bench, kind: str) -> list[Figure]:
     """Members come, leave and are killed, one every 2 s; then it is quiet."""
     scale = bench.scale
     with bench.group(kind, scale.members, scale.partitions) as group:
-        load = Load(group.topic, 600)
+        load = Load(group.topic, 600 * scale.flow)
         over_at = time.monotonic() + scale.storm_s
         while time.monotonic() < over_at:
             _one_blow(group, scale.members)
@@ -289,7 +291,7 @@ def _one_blow(group: Group, members: int) -> None:
 def restart(bench: Bench, kind: str) -> list[Figure]:
     """One broker after the other restarts in order, while messages flow."""
     with bench.group(kind, 4, 12, auto_commit=True) as group:
-        load = Load(group.topic, 1200)
+        load = Load(group.topic, 1200 * bench.scale.flow)
         until(lambda: len(figures.read_times(group.notes())) == 12, what="messages of every partition")
         began = time.monotonic()
         for node in bench.cluster.nodes[: bench.scale.restarted_nodes]:
@@ -327,7 +329,7 @@ def _in_sync(client: KafkaClient, topic: Topic) -> bool:
 def join(bench: Bench, kind: str) -> list[Figure]:
     """Another member joins: partitions that stay where they are go on without a gap."""
     with bench.group(kind, 3, 12, auto_commit=True) as group:
-        load = Load(group.topic, 1200)
+        load = Load(group.topic, 1200 * bench.scale.flow)
         until(lambda: len(figures.read_times(group.notes())) == 12, what="messages of every partition")
         calm_at = time.monotonic()
         time.sleep(bench.scale.watch_s)
@@ -363,7 +365,7 @@ def commits(bench: Bench, kind: str) -> list[Figure]:
     """Members commit after every few messages, and now and then one goes and another comes."""
     scale = bench.scale
     with bench.group(kind, scale.committers, 3 * scale.committers, commit_every_s=0.0, batch=5) as group:
-        load = Load(group.topic, 5000)
+        load = Load(group.topic, 5000 * scale.flow)
         deadline = time.monotonic() + 300
         while figures.count(group.notes(), "committed") < scale.commits and time.monotonic() < deadline:
             time.sleep(2)

@@ -29,5 +29,5 @@ def test_little_of_every_kind_of_trouble_loses_nothing(kafka: KafkaCluster) -> N
         ("double ownership at a time", "0"),
         ("messages lost", "0"),
         ("steps back", "0"),
-        ("short of 150", "0"),
+        ("short of 50", "0"),
     ], done.stdout + done.stderr

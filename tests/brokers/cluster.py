@@ -30,10 +30,8 @@ START_TIMEOUT_S = 90
 #: Outside the ephemeral range: a client that redials a dead broker could otherwise be given its port.
 PORTS = range(20000, 32000)
 
-#: A data folder's files as Kafka's own tool makes them: it takes as much as half a broker's start, for each node.
+#: A data folder's files as Kafka's own tool makes them: it takes as long as a broker's start, for each node.
 Formatted = dict[Path, bytes]
-#: (version, settings) -> what the tool has made for the first cluster of that kind
-_formatted: dict[tuple[object, ...], Formatted] = {}
 
 _running: weakref.WeakSet[KafkaCluster] = weakref.WeakSet()
 
@@ -48,6 +46,16 @@ def free_port(taken: set[int]) -> int:
             probe.bind(("127.0.0.1", port))
             taken.add(port)
             return port
+
+
+def _files_in(folder: Path) -> Formatted:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _write(files: Formatted, folder: Path) -> None:
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
 
 
 def _with_ids(properties: bytes, node_id: int) -> bytes:
@@ -94,16 +102,9 @@ class Node(JavaProcess):
         """Return the folder with what it keeps."""
         return self.folder / "data"
 
-    def formatted(self) -> Formatted:
-        """Return what :meth:`format` has made."""
-        return {path.relative_to(self.data): path.read_bytes() for path in self.data.rglob("*") if path.is_file()}
-
     def copy_format(self, files: Formatted) -> None:
         """Prepare the data folder as that of another node was."""
-        for path, content in files.items():
-            to = self.data / path
-            to.parent.mkdir(parents=True, exist_ok=True)
-            to.write_bytes(_with_ids(content, self.id) if path.name == "meta.properties" else content)
+        _write({path: _with_ids(text, self.id) if path.name == "meta.properties" else text for path, text in files.items()}, self.data)
 
     def start(self, *flags: str) -> None:
         """Start the process; :meth:`KafkaCluster.wait_until_up` tells when it is ready."""
@@ -177,15 +178,27 @@ class KafkaCluster:
         return self.nodes[0].output_of(main, *map(str, arguments), stdin=stdin)
 
     def _format(self) -> None:
-        kind = (self.version, *sorted(self.settings.items()))
-        if kind not in _formatted:
-            first = self.nodes[0]
-            if first.format().wait(60):
-                raise RuntimeError(f"node {first.id} could not be formatted:\n{first.last_words('format.log')}")
-            _formatted[kind] = first.formatted()
-            shutil.rmtree(first.data)
+        files = _files_in(self._kept_format) or self._format_first()
         for node in self.nodes:
-            node.copy_format(_formatted[kind])
+            node.copy_format(files)
+
+    @property
+    def _kept_format(self) -> Path:
+        # beside the jars: it depends on nothing but the version
+        return self.jars.with_name(f"{self.jars.name}-formatted")
+
+    def _format_first(self) -> Formatted:
+        """Return what Kafka's own tool makes of a data folder, and keep it for all clusters to come."""
+        first = self.nodes[0]
+        if first.format().wait(60):
+            raise RuntimeError(f"node {first.id} could not be formatted:\n{first.last_words('format.log')}")
+        files = _files_in(first.data)
+        shutil.rmtree(first.data)
+        # not everybody may write there, and another process may have been first
+        with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=self._kept_format.parent) as scratch:
+            _write(files, Path(scratch) / "whole")
+            os.rename(Path(scratch) / "whole", self._kept_format)
+        return files
 
     def wait_until_up(self) -> None:
         """Return when every running node answers Metadata with every running node in it."""

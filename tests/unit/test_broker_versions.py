@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, Optional
 
@@ -10,7 +12,7 @@ import pytest
 
 from tests import conftest
 from tests.brokers import VERSIONS, settings
-from tests.brokers.cluster import KafkaCluster, _with_ids
+from tests.brokers.cluster import KafkaCluster, Node, _with_ids
 
 
 @pytest.fixture
@@ -36,6 +38,30 @@ def test_nodes_whose_folders_were_prepared_together_have_ids_of_their_own() -> N
     second, third = (_with_ids(made, number) for number in (2, 3))
     assert re.sub(rb"directory\.id=[\w-]{22}\n", b"", second) == b"#\n#Fri Nov 27\nnode.id=2\nversion=1\ncluster.id=AAA\n"
     assert b"node.id=3\n" in third and len({*made.split(), *second.split(), *third.split()} - {*made.split()}) == 4
+
+
+@pytest.mark.parametrize("cluster", VERSIONS[:1], indirect=True)
+@pytest.mark.parametrize("can_keep", [True, False])
+def test_a_version_is_asked_once_how_it_prepares_a_folder(
+    cluster: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_keep: bool
+) -> None:
+    asked: list[Node] = []
+
+    def prepare(node: Node) -> Any:
+        asked.append(node)
+        node.data.mkdir(parents=True)
+        (node.data / "meta.properties").write_text("node.id=1\n")
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(Node, "format", prepare)
+    cluster.jars = tmp_path / "cache" / cluster.version
+    if can_keep:
+        cluster.jars.mkdir(parents=True)
+    for _ in range(2):
+        cluster._format()
+        assert [path.name for path in cluster.nodes[0].data.iterdir()] == ["meta.properties"]
+        shutil.rmtree(cluster.nodes[0].data)
+    assert len(asked) == (1 if can_keep else 2)
 
 
 def test_there_are_dependencies_for_every_line_of_versions() -> None:

@@ -104,7 +104,8 @@ class Node(JavaProcess):
 
     def copy_format(self, files: Formatted) -> None:
         """Prepare the data folder as that of another node was."""
-        _write({path: _with_ids(text, self.id) if path.name == "meta.properties" else text for path, text in files.items()}, self.data)
+        meta = Path("meta.properties")
+        _write({**files, meta: _with_ids(files[meta], self.id)}, self.data)
 
     def start(self, *flags: str) -> None:
         """Start the process; :meth:`KafkaCluster.wait_until_up` tells when it is ready."""

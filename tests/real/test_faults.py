@@ -33,8 +33,10 @@ class Load:
         while not self._stop.is_set():
             self.producer.produce(b"%d" % self.count, on_delivery=self._note)
             self.count += 1
-            if not self.count % 20:
-                time.sleep(0.005)  # a load and not a race: the queue never fills, and brokers that start have a processor
+            if not self.count % 50:
+                # a load and not a race: the queue never fills, and brokers that start have a processor. They are busy with how
+                # many batches there are rather than with how many messages
+                time.sleep(0.025)
 
     def _note(self, message: object, error: object) -> None:
         if error is None:

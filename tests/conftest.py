@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import re
 import signal
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Callable
 
@@ -57,9 +59,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    if hasattr(config, "workerinput"):
-        # one of several processes: what takes long begins first, so that they end at the same time
-        items.sort(key=lambda item: "tests/real/" not in item.nodeid)
+    if hasattr(config, "workerinput"):  # one of several processes
+        items[:] = _mixed(items)
+
+
+def _mixed(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return ``items`` so that processes that take modules in turn are busy to the end, with waiting and computing at once.
+
+    Every third module is one with real brokers, as long as there are any; small ones come last.
+    """
+    modules: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.nodeid.split("::")[0], []).append(item)
+    real = deque(sorted(name for name in modules if "tests/real/" in name))
+    is_small = lambda name: "tests/unit/" in name and "/machines/" not in name  # noqa: E731  # a name for a rule
+    others = deque(sorted(modules.keys() - {*real}, key=lambda name: (is_small(name), name)))
+    order: list[str] = []
+    while real or others:
+        order += [names.popleft() for names in (real, others, others) if names]
+    return [item for name in order for item in modules[name]]
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector look no more at thousands of tests, which live until the end: that took a tenth of all time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _suits(item: pytest.Item) -> bool:

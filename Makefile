@@ -22,7 +22,7 @@ ARGS ?=
 JOBS ?= 3
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo broker test test-matrix lint bench bench-quick cost growth micro groups fuzz soak docs clean
+.PHONY: demo broker test collected test-matrix lint bench bench-quick cost growth micro groups fuzz soak docs clean
 
 demo: $(VENVS)/demo/.ready
 	$(VENVS)/demo/bin/python examples/usage_guide.py $(ARGS)
@@ -33,6 +33,11 @@ broker: $(VENVS)/demo/.ready
 # a module's tests stay together, so that they share their brokers; each of the processes has one broker more for all
 test: $(VENVS)/test/.ready
 	$(VENVS)/test/bin/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
+
+# what pytest makes of each module is kept for the processes of make test, which would each make it anew; what is wrong
+# with a module is told there
+collected: $(VENVS)/test/.ready
+	-$(VENVS)/test/bin/python -m pytest --collect-only --quiet > /dev/null
 
 # one version after the other; the version is in the name of each test, and so of each failure
 test-matrix: $(VENVS)/test/.ready

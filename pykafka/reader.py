@@ -15,7 +15,6 @@ from ._engine import forking
 from ._engine.waiting import Deadline, is_set
 from ._machines.metadata import ZERO_UUID
 from ._machines.positions import held_offset
-from ._machines.topic_ids import is_in
 from ._machines.turns import PartitionBuffer, Turn, deal
 from .common import TopicPartition, checked_milliseconds
 from .deserializing import Deserializing
@@ -467,16 +466,15 @@ class Reader:
         with self._lock:
             positions = {tp: position for tp, position in self._positions().items() if self._may_commit(tp)}
             ids, core = self._log_ids(), self._core
-        there = self._still_there(positions, ids)
-        left_out = [tp for tp in positions if tp not in there or (core is not None and core.in_doubt(tp.topic))]
+        left_out = [tp for tp in positions if not self._is_there_still(tp, ids) or (core is not None and core.in_doubt(tp.topic))]
         if left_out:
             names = ", ".join(map(str, left_out))
             log.warning("%r: %s left out of a commit: the topic seems to be deleted, or made anew", self, names)
         return {tp: position for tp, position in positions.items() if tp not in left_out}
 
-    def _still_there(self, tps: Iterable[TopicPartition], ids: Mapping[TopicPartition, Optional[bytes]]) -> set[TopicPartition]:
-        topics = self._cluster.engine.view.topics
-        return {tp for tp in tps if is_in(tp.partition, ids.get(tp, ZERO_UUID), topics.get(tp.topic))}
+    def _is_there_still(self, tp: TopicPartition, log_ids: Mapping[TopicPartition, Optional[bytes]]) -> bool:
+        log_id, known = log_ids.get(tp, ZERO_UUID), self._cluster.engine.topic_id(tp.topic)
+        return log_id is not None and (log_id == known or ZERO_UUID in (log_id, known))
 
     def _progress(self) -> dict[Partition, OwnedPartition]:
         """Return how far each partition is, by Partition: what PyKafka's users looked at for want of :meth:`position`."""

@@ -128,7 +128,7 @@ class SimpleConsumer(Consumer):
         """Return where a consumer without a group goes on: where it was, or at the beginning of a topic made anew since."""
         if self._group is not None or self._options["reset_offset_on_start"]:
             return {}
-        anew = [tp for tp in self._parked.keys() - self._still_there(self._parked, self._parked_ids) if tp in self._owned]
+        anew = [tp for tp in self._parked if tp in self._owned and not self._is_there_still(tp, self._parked_ids)]
         return {**self._parked, **self._offsets.look_up(dict.fromkeys(anew, OffsetType.EARLIEST))}
 
     def stop(self) -> None:

@@ -19,20 +19,6 @@ class Verdict(enum.Enum):
     OTHER = "other"
 
 
-def is_in(number: int, log_id: Optional[bytes], info: Optional[TopicInfo]) -> bool:
-    """Return whether a position in partition ``number`` means anything in a topic as it is known now.
-
-    :param log_id: the id of the topic that the position is about: 16 zero bytes where that is not known (nothing was fetched
-        there yet, or brokers give no ids), None where the topic was made anew since
-    """
-    if log_id is None or info is None:
-        return log_id is not None
-    if ZERO_UUID in (log_id, info.topic_id):
-        # of a topic made anew with fewer partitions; one that the topic still has may well be the same
-        return not info.rows or number in info.partitions
-    return log_id == info.topic_id
-
-
 class TopicIds:
     """The ids of the topics that one consumer reads.
 

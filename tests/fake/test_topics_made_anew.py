@@ -89,28 +89,6 @@ def test_offsets_that_were_given_are_refused_when_their_topic_is_made_anew_meanw
     assert kafka.committed("g") == {}
 
 
-@pytest.mark.parametrize("as_version", ["2.7", "4.4"], ids=["without ids", "with ids"])
-def test_partitions_that_the_new_topic_does_not_have_hold_up_no_commit_though_nothing_was_fetched_there(
-    as_version: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Coordinators know no such partition: each commit was tried again for 20 s, and failed."""
-    with FakeCluster(topics={"x": 3}, as_version=as_version) as kafka, KafkaClient(kafka.hosts) as client:
-        kafka.hold("Fetch")
-        with client.topics["x"].get_simple_consumer("g", offsets_commit_max_retries=0, **EARLIEST) as consumer:
-            kafka.delete_topic("x")
-            kafka.create_topic("x", 1)
-            client.update_cluster()
-            assert len(client.topics["x"].partitions) == 1
-            consumer.commit_offsets()
-            assert "x/1, x/2 left out of a commit" in caplog.text
-            assert kafka.committed("g").keys() == {("x", 0)}
-            kafka.release()
-            kafka.produce("x", [b"new"])
-            assert consumer.consume().value == b"new"
-            # refused fetches of the others have it doubt for a moment that the topic is there
-            until(lambda: consumer.commit_offsets() or kafka.committed("g")["x", 0].offset == 1, what="a commit of the new topic")
-
-
 def test_what_a_broker_that_has_just_started_does_not_know_is_not_taken_for_committed_and_the_next_commit_is_made() -> None:
     """Before Kafka 2.8 topics have no ids: whether one that was away is another cannot be told, and commit_offsets() says so."""
     with FakeCluster(brokers=2, topics={"t": 1}, as_version="2.7") as kafka, KafkaClient(kafka.hosts) as client:

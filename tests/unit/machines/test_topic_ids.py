@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import pytest
 
 from pykafka._machines.metadata import UNKNOWN_TOPIC, ZERO_UUID, TopicInfo
-from pykafka._machines.topic_ids import TopicIds, Verdict, is_in
+from pykafka._machines.topic_ids import TopicIds, Verdict
 
 OLD, NEW, THIRD = b"T" * 16, b"U" * 16, b"V" * 16
 
@@ -104,29 +102,3 @@ def test_nothing_is_left_of_a_topic_that_is_forgotten(ids: TopicIds) -> None:
     ids.use("t", OLD)
     assert not ids.in_doubt("t")
     assert not ids.is_named("t")
-
-
-@pytest.mark.parametrize(
-    ("number", "log_id", "topic_id", "means_something"),
-    [
-        (0, OLD, OLD, True),
-        (0, OLD, NEW, False),
-        (0, None, OLD, False),
-        (9, OLD, OLD, True),  # a broker may be behind, and not know of a partition yet that was read
-        (0, ZERO_UUID, NEW, True),
-        (9, ZERO_UUID, NEW, False),
-        (0, OLD, ZERO_UUID, True),
-        (9, OLD, ZERO_UUID, False),
-        (9, ZERO_UUID, ZERO_UUID, False),
-    ],
-)
-def test_a_position_means_something_in_the_topic_it_is_about(
-    number: int, log_id: Optional[bytes], topic_id: bytes, means_something: bool
-) -> None:
-    info = TopicInfo("t", topic_id, False, 0, ((0, 1, 0, (1,), (1,), 0),))
-    assert is_in(number, log_id, info) is means_something
-
-
-@pytest.mark.parametrize("info", [None, seen(ZERO_UUID), seen(ZERO_UUID, UNKNOWN_TOPIC)])
-def test_a_position_in_a_topic_that_nothing_is_known_of_may_mean_something(info: Optional[TopicInfo]) -> None:
-    assert is_in(0, OLD, info) and is_in(0, ZERO_UUID, info) and not is_in(0, None, info)

@@ -252,6 +252,7 @@ def storm(bench: Bench, kind: str) -> list[Figure]:
     with bench.group(kind, scale.members, scale.partitions) as group:
         load = Load(group.topic, 600 * scale.flow)
         over_at = time.monotonic() + scale.storm_s
+        group.kill(group.any())  # whatever chance brings
         while time.monotonic() < over_at:
             _one_blow(group, scale.members)
             time.sleep(2)
@@ -367,10 +368,12 @@ def commits(bench: Bench, kind: str) -> list[Figure]:
     with bench.group(kind, scale.committers, 3 * scale.committers, commit_every_s=0.0, batch=5) as group:
         load = Load(group.topic, 5000 * scale.flow)
         deadline = time.monotonic() + 300
-        while figures.count(group.notes(), "committed") < scale.commits and time.monotonic() < deadline:
+        exchanged = 0
+        while time.monotonic() < deadline and (exchanged < 2 or figures.count(group.notes(), "committed") < scale.commits):
             time.sleep(2)
             (group.kill if random.random() < 0.3 else group.leave)(group.any())
             group.add()
+            exchanged += 1
         load.finish()
         group.settle()
         group.end()

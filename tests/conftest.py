@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Have Ctrl-C interrupt the tests: what a shell starts with ``&`` or ``nohup`` ignores it, and so do its children."""
+    """Have Ctrl-C interrupt the tests: what a script starts with ``&`` ignores it, and so do its children."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -27,7 +27,10 @@ FOLDER = Path("build") / "soak"
 DROPPED = re.compile(r"Exception ignored in: (?:(?!Exception ignored).)*?\nKeyboardInterrupt: ?\n", re.DOTALL)
 #: What librdkafka says of requests that it never sent: it may give up each new connection to a coordinator that has moved, and
 #: does so for seconds (docs/design.md, "Non-obvious").
-NEVER_SENT = re.compile(r"%4\|[\d.]+\|REQTMOUT\|rdkafka#.* 0 in-flight, .* 0 partially-sent requests\n")
+NEVER_SENT = re.compile(
+    r"%4\|[\d.]+\|REQTMOUT\|rdkafka#consumer-\d+\| \[thrd:GroupCoordinator\]: GroupCoordinator: Timed out "
+    r"0 in-flight, 0 retry-queued, \d+ out-queue, 0 partially-sent requests\n"
+)
 #: No story takes so long that does not hang.
 MOST_SECONDS = 420
 

@@ -36,7 +36,7 @@ PIECES = (
     *("EARLIEST", "none", "print_topics", "[kafka-tools]", "broker", "ssl_cafile", "-----BEGIN CERTIFICATE-----", "on"),
 )
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=6).map("".join)
-MANY = settings(max_examples=200, deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=120, deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @MANY

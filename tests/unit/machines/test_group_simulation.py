@@ -17,7 +17,7 @@ from pykafka.protocol.consumer_group import MemberAssignment
 from .simulated_group import REBALANCE_S, SESSION_S, Classic, Kind, Member, Newer, World
 
 TOPICS = {"a": 7, "b": 5}
-STORIES = 16
+STORIES = 12
 KINDS: dict[str, Kind] = {
     **{name: Classic(assignor) for name, assignor in ASSIGNORS.items()},
     "newer, uniform": Newer("uniform"),
